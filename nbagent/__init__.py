@@ -1,0 +1,161 @@
+"""
+Durable agents in a notebook: a graph that runs in super-steps, watched live, kept in SQLite.
+
+This module is where the parts are put together; it is the only one that knows them all. Heavy
+libraries (pandas, ipywidgets, pydantic …) load at first use.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nbagent import errors
+from nbagent.engine import checkpoint as _checkpoint
+from nbagent.engine.channels import Ephemeral, Topic
+from nbagent.engine.checkpoint import open_store, use_store
+from nbagent.engine.context import emit
+from nbagent.engine.interrupts import interrupt
+from nbagent.engine.program import Command, Send
+from nbagent.engine.snapshot import thaw
+from nbagent.engine.tables import register_table as _register_table
+from nbagent.engine.tables import table as _table
+from nbagent.errors import (
+    CodecError,
+    ConflictError,
+    GraphError,
+    NbagentError,
+    NodeError,
+    StaleEdit,
+    StateError,
+    StepLimit,
+    StoreError,
+    ThreadBusy,
+)
+
+if TYPE_CHECKING:
+    from nbagent.graph.builder import END, START, Graph, branch, each, node
+
+__version__ = "0.1.0"
+__all__ = [
+    "END",
+    "START",
+    "CodecError",
+    "Command",
+    "ConflictError",
+    "Ephemeral",
+    "Graph",
+    "GraphError",
+    "NbagentError",
+    "NodeError",
+    "Send",
+    "StaleEdit",
+    "StateError",
+    "StepLimit",
+    "StoreError",
+    "ThreadBusy",
+    "Topic",
+    "branch",
+    "each",
+    "emit",
+    "errors",
+    "interrupt",
+    "node",
+    "open_store",
+    "thaw",
+    "threads",
+    "use_store",
+]
+
+_BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
+
+
+def __getattr__(name: str) -> Any:
+    # The construction API needs pydantic, which takes longer to import than all the rest.
+    if name in _BUILDER:
+        from nbagent.graph import builder
+
+        for each_name in _BUILDER:
+            globals()[each_name] = getattr(builder, each_name)
+        _show_in_notebooks()
+        return globals()[name]
+    raise AttributeError(f"module 'nbagent' has no attribute {name!r}")
+
+
+def threads(store: Any = None) -> Any:
+    """All threads of a store (by default the current one), newest first: a pandas DataFrame."""
+    infos = _checkpoint.resolve_store(store).threads()
+    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
+    return _table(
+        [
+            {
+                "thread": info.id,
+                "graph": info.graph,
+                "status": info.status,
+                "step": info.step,
+                "checkpoint": info.checkpoint,
+                "updated": info.updated,
+                "error": info.error,
+            }
+            for info in infos
+        ],
+        columns,
+    )
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext nbagent`: the magics %%graph and %agent, and live views of runs."""
+    from nbagent.notebook.session import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """`%unload_ext nbagent`: the magics go; what runs goes on."""
+    from nbagent.notebook.session import unload
+
+    unload(shell)
+
+
+def _show_in_notebooks() -> None:
+    """Runs, graphs and threads show themselves in a notebook, also without `%load_ext`."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None and getattr(shell, "display_formatter", None) is not None:
+        from nbagent.notebook.display import register_formatters
+
+        register_formatters(shell)
+
+
+def _pandas_table(rows: Any, columns: Any) -> Any:
+    import pandas
+
+    made = pandas.DataFrame(rows, columns=list(columns))
+    for name in ("at", "updated"):
+        if name in columns and not made.empty and made[name].dtype == float:
+            made[name] = pandas.to_datetime(made[name], unit="s").dt.round("ms")
+    return made
+
+
+def _open_memory(url: str) -> Any:
+    from nbagent.stores.memory import MemoryStore
+
+    return MemoryStore(url)
+
+
+def _open_sqlite(url: str) -> Any:
+    from nbagent.stores.sqlite import open_url
+
+    return open_url(url)
+
+
+def _register_types(annotation: Any) -> None:
+    from nbagent.stores.codec import register_types_in
+
+    register_types_in(annotation)
+
+
+_register_table(_pandas_table)
+_checkpoint.on_declared(_register_types)
+_checkpoint.register_store("memory", _open_memory)
+_checkpoint.register_store("sqlite", _open_sqlite)

@@ -1,0 +1,126 @@
+"""
+What happens in a run, as frozen facts; whoever watches is an `Observer` of these. (R36, R37)
+
+Rule 1: the engine calls observers, it never imports one.
+Rule 2: an observer is called on the engine's event loop, in order, and must return quickly;
+        what it raises is reported once and never reaches the run.
+Rule 3: `number` counts 1, 2, 3 … within a run; `at` is Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nbagent.engine.checkpoint import Checkpoint, Failure, Question, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Common to all: the thread, the super-step under way (from 1), the order and the time."""
+
+    thread: str
+    step: int
+    number: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run took the thread; `checkpoint` is where it starts or goes on."""
+
+    graph: str
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlanned(Event):
+    """`tasks` (task id -> node) will run in this super-step; `finished` of them already have."""
+
+    tasks: Mapping[str, str]
+    finished: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStarted(Event):
+    node: str
+    task: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEmitted(Event):
+    """`value` was given to `emit` inside the node. (R38)"""
+
+    node: str
+    task: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFinished(Event):
+    """`update` is what the node wrote, frozen; `duration` seconds; stored before this is told."""
+
+    node: str
+    task: str
+    update: Mapping[str, Any]
+    duration: float
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFailed(Event):
+    node: str
+    task: str
+    failure: Failure
+    duration: float
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWaiting(Event):
+    """The node asked a question and ended; nothing of it stays alive. (R28)"""
+
+    node: str
+    task: str
+    question: Question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCancelled(Event):
+    """The node was stopped before it ended; it will run again at resume."""
+
+    node: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReconciled(Event):
+    """The writes were merged: field -> (before, after); before is MISSING at a first write."""
+
+    changes: Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpointed(Event):
+    """`checkpoint` is stored; `took` edges (source, target) led to what runs next."""
+
+    checkpoint: Checkpoint
+    took: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run let the thread go. `next` are the nodes that a resume would run."""
+
+    status: Status
+    next: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    error: str = ""
+
+
+class Observer(Protocol):
+    """Anything that can be called with an event."""
+
+    def __call__(self, event: Event) -> None: ...

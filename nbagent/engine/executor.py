@@ -1,0 +1,45 @@
+"""
+Where a node's function runs: `async def` on the event loop, `def` on a thread.
+
+A blocking `def` node therefore never stops its siblings, the heartbeat or the pause button.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from nbagent.engine.program import Node
+
+THREADS = 64  # `def` nodes that run at once; they mostly wait for a network
+
+
+class NodeExecutor(Protocol):
+    """Calls a node's function somewhere and returns, or raises, what it did."""
+
+    async def call(self, node: Node, argument: Any) -> Any:
+        """The node's return value for `argument`. The current contextvars hold inside it."""
+        ...
+
+
+class AsyncioExecutor:
+    """The executor inside the kernel."""
+
+    def __init__(self, threads: int = THREADS) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads = threads
+
+    async def call(self, node: Node, argument: Any) -> Any:
+        """The node's return value; a `def` node that returns an awaitable has it awaited."""
+        if node.is_async:
+            return await node.function(argument)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbagent-node")
+        context = contextvars.copy_context()
+        returned = await asyncio.get_running_loop().run_in_executor(
+            self._pool, context.run, node.function, argument
+        )
+        return await returned if inspect.isawaitable(returned) else returned

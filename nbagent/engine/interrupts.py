@@ -1,0 +1,123 @@
+"""
+interrupt(): a node asks a person; nothing stays alive until the answer. (R27 to R30)
+
+Rule 1: a question ends the node. When the answer is there, the node runs again from its top and
+        this call returns the answer.
+Rule 2: a question's id is `TASK:POSITION`, so it is the same after any number of restarts.
+Rule 3: the pause is a BaseException, so `except Exception` in a node cannot swallow it; if
+        something does, the engine sees `context.asked` and pauses all the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbagent.engine.checkpoint import JournalEntry, Question
+from nbagent.engine.context import TaskContext, current
+from nbagent.engine.snapshot import freeze, thaw
+
+KIND = "interrupt"
+
+
+class Interrupted(BaseException):
+    """Raised by `interrupt` to end the node. Not an error, and not for catching."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(str(question.question))
+        self.question = question
+
+
+def interrupt(
+    question: Any,
+    *,
+    show: Sequence[str] = (),
+    schema: Any = None,
+    deadline: float | datetime.timedelta | datetime.datetime | None = None,
+    on_expiry: Any = None,
+    key: str | None = None,
+) -> Any:
+    """Ask a person and return the answer.
+
+    question   what is asked; text, or any value that the state could hold
+    show       state fields to show beside it
+    schema     what the answer must be: a type (`bool`, `Literal[…]`, a dataclass, a pydantic
+               model) or a JSON Schema; None takes anything
+    deadline   seconds or a timedelta from now, or a datetime
+    on_expiry  the answer to use when the deadline has passed as the thread is next opened;
+               None leaves the question open
+    key        identifies the question instead of its text, where the text varies from run to run
+    """
+    context = current("interrupt")
+    position = context.next_position()
+    name = key if key is not None else _key(question)
+    entry = context.recall(position, KIND, name)
+    if entry is not None and entry.status == "done":
+        return context.schema.read_answer(schema, thaw(entry.result))
+    asked = Question(
+        id=f"{context.task}:{position}",
+        node=context.node,
+        task=context.task,
+        question=freeze(question),
+        show=(show,) if isinstance(show, str) else tuple(show),
+        schema=context.schema.answer_schema(schema),
+        deadline=_unix(deadline, context.clock()),
+        on_expiry=freeze(on_expiry),
+    )
+    context.asked = asked
+    context.asked_entry = to_entry(context, asked, position, name)
+    raise Interrupted(asked)
+
+
+def to_entry(context: TaskContext, asked: Question, position: int, key: str) -> JournalEntry:
+    """The open journal entry that stands for a question until it is answered."""
+    return JournalEntry(
+        anchor=context.anchor,
+        task=context.task,
+        position=position,
+        kind=KIND,
+        key=key,
+        status="open",
+        payload=freeze(
+            {
+                "node": asked.node,
+                "question": asked.question,
+                "show": list(asked.show),
+                "schema": thaw(asked.schema),
+                "deadline": asked.deadline,
+                "on_expiry": asked.on_expiry,
+            }
+        ),
+    )
+
+
+def to_question(entry: JournalEntry) -> Question:
+    """The question that an open journal entry stands for."""
+    payload: Mapping[str, Any] = entry.payload
+    return Question(
+        id=f"{entry.task}:{entry.position}",
+        node=payload["node"],
+        task=entry.task,
+        question=payload["question"],
+        show=tuple(payload["show"]),
+        schema=payload["schema"],
+        deadline=payload["deadline"],
+        on_expiry=payload["on_expiry"],
+    )
+
+
+def _key(question: Any) -> str:
+    return question if isinstance(question, str) else repr(question)
+
+
+def _unix(
+    deadline: float | datetime.timedelta | datetime.datetime | None, now: float
+) -> float | None:
+    if deadline is None:
+        return None
+    if isinstance(deadline, datetime.datetime):
+        return deadline.timestamp()
+    if isinstance(deadline, datetime.timedelta):
+        return now + deadline.total_seconds()
+    return now + float(deadline)

@@ -1,0 +1,216 @@
+"""
+The compiled graph: the only thing that the engine knows of what a user built. (R44, R46)
+
+Rule 1: a Program is immutable and complete; compiling again gives an equal one.
+Rule 2: a node is eligible when a channel that it subscribes to was updated (R12): control
+        channels carry the edges, state fields carry `on=` subscriptions.
+Rule 3: the order of `nodes` is the order of definition; all that needs an order uses it (R17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from nbagent.engine.channels import Channel
+from nbagent.errors import Location
+
+START = "__start__"
+END = "__end__"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Run `node` once with `input` in place of the state; many Sends run in parallel."""
+
+    node: Any
+    input: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A node's return value that both writes `update` and chooses what runs next.
+
+    goto: a node, `END`, a `Send`, or a list of these; it adds to the node's own edges.
+    """
+
+    update: Mapping[str, Any] | None = None
+    goto: Any = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: `function` takes the state (or a Send's input) and returns its writes.
+
+    is_async    `function` is a coroutine function
+    on          state fields whose change makes it run
+    pause       a breakpoint "before" or "after" it
+    defer       it runs only when nothing else is left to run
+    fingerprint of its code, compared at resume
+    label       what a picture of the graph calls it
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    is_async: bool = False
+    on: tuple[str, ...] = ()
+    pause: Literal["before", "after"] | None = None
+    defer: bool = False
+    fingerprint: str = ""
+    location: Location | None = None
+    policies: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """After `source` has run, `target` runs. `source` may be START, `target` END."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """After all of `sources` have run, however many super-steps each takes, `target` runs."""
+
+    sources: tuple[str, ...]
+    target: str
+
+    @property
+    def channel(self) -> str:
+        return f"join:{'+'.join(self.sources)}>{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """After `source` has run, `choose(state)` says what runs next.
+
+    `choose` returns one of, or a list of: a key of `targets`, a Send, and, where `targets` is
+    None, the name of a node. `label` is what a picture shows: the field's or function's name.
+    """
+
+    source: str
+    choose: Callable[[Any], Any]
+    targets: Mapping[str, tuple[str, ...]] | None
+    label: str
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """After `source` has run, `target` runs once for each item of `items(state)`, in parallel.
+
+    With no items, what follows `target` runs at once.
+    """
+
+    source: str
+    items: Callable[[Any], Sequence[Any]]
+    target: str
+    label: str
+    location: Location | None = None
+
+
+class Schema(Protocol):
+    """What the engine asks of the state's schema. Values are checked, never converted."""
+
+    def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The initial values with defaults added. `StateError` names what does not fit."""
+        ...
+
+    def check_write(self, field: str, value: Any, node: str | None) -> None:
+        """`StateError` when `value` may not be written to `field` by `node` (None: an edit)."""
+        ...
+
+    def check_edit(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An edit's values, converted from their JSON form where needed; all errors at once."""
+        ...
+
+    def check_reduced(self, field: str, value: Any) -> None:
+        """`StateError` when a reducer returned something of the wrong type for `field`."""
+        ...
+
+    def view(self, values: Mapping[str, Any]) -> Any:
+        """The state as a node reads it: isolated from every other reader."""
+        ...
+
+    def json_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema (2020-12) of the state, an object with a property a field."""
+        ...
+
+    def answer_schema(self, schema: Any) -> Mapping[str, Any] | None:
+        """The JSON Schema of an interrupt's `schema=`; `StateError` if it has none."""
+        ...
+
+    def check_answer(self, schema: Mapping[str, Any] | None, answer: Any) -> None:
+        """`StateError` when a person's answer does not fit the question's JSON Schema."""
+        ...
+
+    def read_answer(self, schema: Any, answer: Any) -> Any:
+        """The answer as the node gets it: of the type that `schema=` asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class Program:
+    """The compiled graph. See `nbagent.graph.builder.Graph.compile`."""
+
+    name: str
+    nodes: Mapping[str, Node]
+    fields: Mapping[str, Channel]
+    edges: tuple[Edge, ...]
+    joins: tuple[Join, ...]
+    branches: tuple[Branch, ...]
+    eaches: tuple[Each, ...]
+    schema: Schema
+
+    @cached_property
+    def subscribers(self) -> Mapping[str, tuple[str, ...]]:
+        """State field -> the nodes that run when it changes."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for name in node.on:
+                found.setdefault(name, []).append(node.name)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    @cached_property
+    def edges_from(self) -> Mapping[str, tuple[str, ...]]:
+        """Node -> targets of its plain edges, END included."""
+        found: dict[str, list[str]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.source, []).append(edge.target)
+        return {name: tuple(targets) for name, targets in found.items()}
+
+    @cached_property
+    def joins_from(self) -> Mapping[str, tuple[Join, ...]]:
+        return _by(self.joins, lambda join: join.sources)
+
+    @cached_property
+    def branches_from(self) -> Mapping[str, tuple[Branch, ...]]:
+        return _by(self.branches, lambda branch: (branch.source,))
+
+    @cached_property
+    def eaches_from(self) -> Mapping[str, tuple[Each, ...]]:
+        return _by(self.eaches, lambda each: (each.source,))
+
+    @cached_property
+    def joins_by_channel(self) -> Mapping[str, Join]:
+        return {join.channel: join for join in self.joins}
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        """Node -> its place in the order of definition."""
+        return {name: index for index, name in enumerate(self.nodes)}
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        return {name: node.fingerprint for name, node in self.nodes.items()}
+
+
+def _by(items: Sequence[Any], keys: Callable[[Any], Sequence[Hashable]]) -> dict[Any, Any]:
+    found: dict[Any, list[Any]] = {}
+    for item in items:
+        for key in keys(item):
+            found.setdefault(key, []).append(item)
+    return {key: tuple(values) for key, values in found.items()}

@@ -1,0 +1,337 @@
+"""
+A run: one process driving a thread, super-step after super-step, until it is done or must stop.
+
+Rule 1: a run holds the thread's lease from before its first write until after its last.
+Rule 2: every way for a run to end is a status of the thread, committed before anybody is told:
+        done · paused (on a boundary) · waiting (for answers) · failed (an error; resumable) ·
+        stopped (by a person, a kill, or because another owner took over).
+Rule 3: whoever waits for a run never owns it: cancelling the waiting asks for a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
+from nbagent.engine.events import (
+    Checkpointed,
+    Event,
+    Observer,
+    RunEnded,
+    RunStarted,
+    StepPlanned,
+    StepReconciled,
+)
+from nbagent.engine.heartbeat import beat, stop_beating
+from nbagent.engine.loop import engine_loop
+from nbagent.engine.snapshot import thaw
+from nbagent.engine.superstep import (
+    Bench,
+    Executed,
+    Work,
+    check_ended,
+    execute,
+    plan,
+    reconcile,
+)
+from nbagent.errors import NbagentError, NodeError, StepLimit, ThreadBusy
+
+if TYPE_CHECKING:
+    from nbagent.engine.thread import Thread
+
+log = logging.getLogger("nbagent")
+EVENTS_KEPT = 10_000  # for observers that come late; a run's oldest events go first
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
+
+    resumed   breakpoints before the first super-step have been passed already
+    """
+
+    step_limit: int = 1000
+    steps: int | None = None
+    resumed: bool = False
+
+
+class Run:
+    """A thread that is running in this process. Made by `graph.start` and `thread.resume`.
+
+    `await run` gives the state when the thread is done, paused or waiting, and raises
+    `NodeError` if it failed. `run.result()` is the same for code that does not await.
+    """
+
+    def __init__(
+        self, thread: Thread, lease: Lease, checkpoint: Checkpoint, work: Work, options: RunOptions
+    ) -> None:
+        self.thread = thread
+        self.checkpoint = checkpoint
+        self.status: Status = "running"
+        self.questions: tuple[Question, ...] = ()
+        self._lease = lease
+        self._work = work
+        self._options = options
+        self._numbers = 0
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._observers: list[Observer] = []
+        self._watching = threading.RLock()
+        self._pause = False
+        self._ends_as: Status = "stopped"
+        self._loop = engine_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.thread.id!r}: {self.status} at super-step {self.checkpoint.step}>"
+
+    # -------------------------------------------------------------------------------- control
+
+    def launch(self) -> Run:
+        """Begin on the engine's loop; returns at once."""
+        beat(self)
+        self._loop.call_soon_threadsafe(self._spawn)
+        return self
+
+    def _spawn(self) -> None:
+        self._task = self._loop.create_task(self._drive(), name=f"nbagent {self.thread.id}")
+
+    def pause(self, *, within: float | None = None) -> None:
+        """Pause on the next super-step boundary.
+
+        within: seconds that the super-step under way may still take; then its unfinished nodes
+        are cancelled, to run again at resume, and the pause lands on the last checkpoint.
+        """
+        self._pause = True
+        if within is not None:
+            self._loop.call_soon_threadsafe(
+                self._loop.call_later, within, self._cancel_as, "paused"
+            )
+
+    def stop(self) -> None:
+        """Cancel what runs and let the thread go. Unfinished nodes run again at resume."""
+        self._loop.call_soon_threadsafe(self._cancel_as, "stopped")
+
+    def _cancel_as(self, status: Status) -> None:
+        if self._task is not None and not self._task.done():
+            self._ends_as = status
+            self._task.cancel()
+
+    def renew(self) -> None:
+        """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
+        self.thread.store.renew(self._lease)
+
+    def lost(self) -> None:
+        """Called when the lease has gone to somebody else: stop, and write nothing more."""
+        self.stop()
+
+    # -------------------------------------------------------------------------------- waiting
+
+    def result(self, timeout: float | None = None) -> dict[str, Any]:
+        """Block until the run ends; the state, as `await run` gives it.
+
+        `TimeoutError` after `timeout` seconds; the run goes on. An interrupt of the waiting
+        (Ctrl-C, the kernel's stop button) pauses the run before it is raised.
+        """
+        try:
+            self._ended.result(timeout)
+        except KeyboardInterrupt:
+            self.pause(within=2.0)
+            self._ended.result()
+            raise
+        return self._outcome()
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> dict[str, Any]:
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._ended))
+        except asyncio.CancelledError:
+            self.pause(within=2.0)
+            raise
+        return self._outcome()
+
+    def _outcome(self) -> dict[str, Any]:
+        if self._error is not None:
+            raise self._error
+        state: dict[str, Any] = thaw(self.checkpoint.values)
+        return state
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run failed; None while it runs and when it did not fail."""
+        return self._error
+
+    # ------------------------------------------------------------------------------- watching
+
+    def watch(self, observer: Observer) -> Callable[[], None]:
+        """Call `observer` with every event, those already past first. Returns how to stop that."""
+        with self._watching:
+            for event in tuple(self._events):
+                self._show(observer, event)
+            self._observers.append(observer)
+
+        def stop() -> None:
+            with self._watching:
+                if observer in self._observers:
+                    self._observers.remove(observer)
+
+        return stop
+
+    def _tell(self, event: Event) -> None:
+        with self._watching:
+            self._numbers += 1
+            # The engine made the event a moment ago and nobody else has seen it.
+            object.__setattr__(event, "number", self._numbers)
+            object.__setattr__(event, "at", time.time())
+            self._events.append(event)
+            for observer in tuple(self._observers):
+                self._show(observer, event)
+
+    def _show(self, observer: Observer, event: Event) -> None:
+        try:
+            observer(event)
+        except Exception:
+            log.exception("an observer of thread %r failed and is left out", self.thread.id)
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+    # -------------------------------------------------------------------------------- driving
+
+    async def _drive(self) -> None:
+        """The run from lease to release."""
+        status: Status = "failed"
+        self._tell(
+            RunStarted(
+                thread=self.thread.id,
+                step=self.checkpoint.step + 1,
+                graph=self.thread.program.name,
+                checkpoint=self.checkpoint,
+            )
+        )
+        try:
+            status = await self._steps()
+        except asyncio.CancelledError:
+            status = self._ends_as
+        except ThreadBusy as error:
+            self._error, status = error, "stopped"
+        except StepLimit as error:
+            self._error, status = error, "stopped"
+        except Exception as error:
+            self._error = error
+        stop_beating(self)
+        message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        try:
+            if not isinstance(self._error, ThreadBusy):
+                self.thread.store.release(self._lease, status, error=message)
+        except ThreadBusy as error:
+            self._error, status = error, "stopped"
+        except NbagentError as error:
+            self._error = self._error or error
+        self.status = status
+        self._tell(
+            RunEnded(
+                thread=self.thread.id,
+                step=self.checkpoint.step,
+                status=status,
+                next=self._next(),
+                questions=self.questions,
+                error=message,
+            )
+        )
+        self._ended.set_result(None)
+
+    async def _steps(self) -> Status:
+        """Super-steps until one of the reasons to stop; the status to stop with."""
+        program, options = self.thread.program, self._options
+        bench = Bench(
+            self.thread.executor, self.thread.store, self._lease, self._tell, self.thread.clock
+        )
+        made = 0
+        while True:
+            tasks = plan(program, self.checkpoint)
+            if not tasks:
+                check_ended(program, self.checkpoint)
+                return "done"
+            if self._pause or (options.steps is not None and made >= options.steps):
+                return "paused"
+            if made >= options.step_limit:
+                raise StepLimit(
+                    f"thread {self.thread.id!r} made {made} super-steps without ending: give a "
+                    "larger step_limit, or look for a cycle that never ends; resume goes on",
+                    limit=options.step_limit,
+                )
+            passed = options.resumed and made == 0
+            if not passed and any(program.nodes[task.node].pause == "before" for task in tasks):
+                return "paused"
+
+            self._tell(
+                StepPlanned(
+                    thread=self.thread.id,
+                    step=self.checkpoint.step + 1,
+                    tasks={task.id: task.node for task in tasks},
+                    finished=frozenset(self._work.done),
+                )
+            )
+            executed = await execute(program, self.checkpoint, tasks, self._work, bench)
+            self._work = replace(self._work, done=executed.records)
+            self.questions = executed.questions
+            if executed.failures:
+                raise _node_error(executed, executed.failures[0])
+            if executed.questions:
+                return "waiting"
+            try:
+                step = reconcile(program, self.checkpoint, tasks, executed.records)
+                self.thread.store.commit(self._lease, step.checkpoint, executed.unstored)
+            except ThreadBusy:
+                raise
+            except NbagentError:
+                for record in executed.unstored:
+                    self.thread.store.put_task(self._lease, record)
+                raise
+            self.checkpoint, self._work = step.checkpoint, Work()
+            made += 1
+            number = step.checkpoint.step
+            self._tell(StepReconciled(thread=self.thread.id, step=number, changes=step.changes))
+            self._tell(
+                Checkpointed(
+                    thread=self.thread.id, step=number, checkpoint=step.checkpoint, took=step.took
+                )
+            )
+            if any(program.nodes[task.node].pause == "after" for task in tasks):
+                return "paused" if plan(program, self.checkpoint) else "done"
+
+    def _next(self) -> tuple[str, ...]:
+        try:
+            tasks = plan(self.thread.program, self.checkpoint)
+        except NbagentError:
+            return ()
+        return tuple(dict.fromkeys(t.node for t in tasks if t.id not in self._work.done))
+
+
+def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
+    failure = record.failure
+    assert failure is not None
+    cause = executed.causes.get(record.task)
+    others = len(executed.failures) - 1
+    more = f" ({others} more failed with it)" if others else ""
+    error = NodeError(
+        f"node {record.node!r} failed: {failure.type}: {failure.message}{more}. "
+        "What finished is kept: mend the cause and resume the thread",
+        node=record.node,
+        task=record.task,
+        attempt=record.attempt,
+        traceback=failure.traceback,
+    )
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,499 @@
+"""
+One super-step, top to bottom: plan -> execute -> reconcile -> checkpoint.
+
+Rule 1: only this file decides what runs next and what a thread's values become.
+Rule 2: plan() and reconcile() are pure; execute() is the only place that nodes run. The user's
+        reducers and branch functions are called in reconcile() and must be pure, too.
+Rule 3: every task reads the state as the checkpoint has it; no task sees another's writes.
+Rule 4: writes apply in the order of the plan, which depends on the graph and never on timing.
+Rule 5: a finished task's result is stored when it finishes, the last one's with the checkpoint.
+        So a failure, a question or a kill loses nothing that was paid for.
+Rule 6: a super-step commits when every task of it has finished. Until then the thread stays at
+        the checkpoint before it.
+
+What control channels a checkpoint holds (the fields of the state are in `values`):
+
+    to:NODE          NODE is to run: an edge, a branch or a command led to it
+    send:NODE        a tuple of inputs: NODE is to run once for each
+    join:A+B>NODE    a tuple of those of A and B that have arrived
+    end:             some path has come to END
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbagent.engine import context
+from nbagent.engine.channels import Barrier, Write
+from nbagent.engine.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    JournalEntry,
+    Lease,
+    Question,
+    TaskRecord,
+)
+from nbagent.engine.events import (
+    Event,
+    NodeCancelled,
+    NodeEmitted,
+    NodeFailed,
+    NodeFinished,
+    NodeStarted,
+    NodeWaiting,
+)
+from nbagent.engine.executor import NodeExecutor
+from nbagent.engine.interrupts import KIND, Interrupted, to_question
+from nbagent.engine.names import nearest
+from nbagent.engine.program import START, Program
+from nbagent.engine.returns import check_field, read_return, to_failure
+from nbagent.engine.routes import Onward
+from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
+from nbagent.errors import GraphChanged, GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One execution of one node in this super-step; `input` is MISSING when it reads the state."""
+
+    id: str
+    node: str
+    input: Any = MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What has been done already of the super-step that a checkpoint's plan asks for."""
+
+    done: Mapping[str, TaskRecord] = field(default_factory=dict)
+    failed: Mapping[str, TaskRecord] = field(default_factory=dict)
+    journal: Mapping[str, Mapping[int, JournalEntry]] = field(default_factory=dict)
+
+    def questions(self) -> tuple[Question, ...]:
+        """The open questions, by task and position."""
+        entries = (entry for calls in self.journal.values() for entry in calls.values())
+        return tuple(map(to_question, filter(is_open_question, entries)))
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """How the tasks ended. `unstored` is the last record, which the checkpoint's commit stores."""
+
+    records: Mapping[str, TaskRecord]
+    unstored: tuple[TaskRecord, ...] = ()
+    questions: tuple[Question, ...] = ()
+    failures: tuple[TaskRecord, ...] = ()
+    causes: Mapping[str, BaseException] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The next checkpoint, what changed (field -> before, after) and which edges led on."""
+
+    checkpoint: Checkpoint
+    changes: Mapping[str, tuple[Any, Any]]
+    took: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What execute() needs besides the program: where to run, to store and to tell."""
+
+    executor: NodeExecutor
+    store: CheckpointStore
+    lease: Lease
+    tell: Callable[[Event], None]
+    clock: Callable[[], float]
+
+
+# ---------------------------------------------------------------------------------------- plan
+
+
+def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
+    """The tasks of the next super-step, in the order of reconciliation; none when all is done.
+
+    Deferred nodes wait until nothing else is left. (R12)
+    """
+    triggered, inputs = _eligible(program, checkpoint)
+    names = sorted({*triggered, *inputs}, key=program.order.__getitem__)
+    if any(not program.nodes[name].defer for name in names):
+        names = [name for name in names if not program.nodes[name].defer]
+    tasks: list[Task] = []
+    for name in names:
+        if name in triggered:
+            tasks.append(Task(f"{checkpoint.anchor}:{name}", name))
+        tasks.extend(
+            Task(f"{checkpoint.anchor}:{name}#{index}", name, value)
+            for index, value in enumerate(inputs.get(name, ()))
+        )
+    return tuple(tasks)
+
+
+def _eligible(
+    program: Program, checkpoint: Checkpoint
+) -> tuple[set[str], dict[str, tuple[Any, ...]]]:
+    """The nodes that a channel triggers, and those that were sent inputs."""
+    triggered: set[str] = set()
+    inputs: dict[str, tuple[Any, ...]] = {}
+    for channel, content in checkpoint.control.items():
+        kind, _, name = channel.partition(":")
+        if kind == "end":
+            continue
+        if kind == "join":
+            join = program.joins_by_channel.get(channel)
+            if join is None:
+                raise _changed(program, name.rpartition(">")[2])
+            if Barrier(join.sources).is_full(content):
+                triggered.add(join.target)
+            continue
+        if name not in program.nodes:
+            raise _changed(program, name)
+        if kind == "to":
+            triggered.add(name)
+        else:
+            inputs[name] = content
+    for name in checkpoint.updated:
+        triggered.update(program.subscribers.get(name, ()))
+    return triggered, inputs
+
+
+def check_ended(program: Program, checkpoint: Checkpoint) -> None:
+    """`GraphError` when nothing is left to run, no path came to END, and a join still waits."""
+    if "end:" in checkpoint.control:
+        return
+    for channel, arrived in checkpoint.control.items():
+        join = program.joins_by_channel.get(channel)
+        if join is not None:
+            missing = ", ".join(repr(name) for name in join.sources if name not in arrived)
+            raise GraphError(
+                f"nothing is left to run, and node {join.target!r} still waits for {missing}: "
+                "a join needs all of its sources; where one of them is enough, give each an "
+                f"edge of its own, as in `{join.sources[0]} >> {join.target}`"
+            )
+
+
+def _changed(program: Program, name: str) -> GraphChanged:
+    return GraphChanged(
+        f"the thread is to run node {name!r}, which graph {program.name!r} does not have"
+        f"{nearest(name, program.nodes)}: define it again under that name, "
+        "or fork the thread from an earlier step",
+        nodes=[name],
+    )
+
+
+# ------------------------------------------------------------------------------------- execute
+
+
+async def execute(
+    program: Program, checkpoint: Checkpoint, tasks: Sequence[Task], work: Work, bench: Bench
+) -> Executed:
+    """Run the tasks that have not finished, all at once, each on its own snapshot. (R13, R14)
+
+    A task whose question is still open does not run again. A failed task does not stop its
+    siblings. Cancelling cancels them all.
+    """
+    records = dict(work.done)
+    questions: list[Question] = []
+    failures: list[TaskRecord] = []
+    causes: dict[str, BaseException] = {}
+    unstored: list[TaskRecord] = []
+    ready: list[Task] = []
+    for task in tasks:
+        if task.id in records:
+            continue
+        asked = [e for e in work.journal.get(task.id, {}).values() if is_open_question(e)]
+        questions.extend(map(to_question, asked))
+        if not asked:
+            ready.append(task)
+    left = len(ready)
+
+    async def one(task: Task) -> None:
+        nonlocal left
+        ended = await _attempt(program, checkpoint, task, work, bench)
+        left -= 1
+        if isinstance(ended, Question):
+            questions.append(ended)
+        elif isinstance(ended, tuple):
+            record, cause = ended
+            failures.append(record)
+            causes[task.id] = cause
+        else:
+            records[task.id] = ended
+            if left or questions or failures:
+                bench.store.put_task(bench.lease, ended)
+            else:
+                unstored.append(ended)
+
+    if len(ready) == 1:
+        await one(ready[0])
+    elif ready:
+        running = [asyncio.create_task(one(task), name=task.id) for task in ready]
+        try:
+            await asyncio.gather(*running)
+        except BaseException:
+            for sibling in running:
+                sibling.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            raise
+    order = {task.id: index for index, task in enumerate(tasks)}
+    return Executed(
+        records=records,
+        unstored=tuple(unstored),
+        questions=tuple(sorted(questions, key=lambda question: order[question.task])),
+        failures=tuple(sorted(failures, key=lambda record: order[record.task])),
+        causes=causes,
+    )
+
+
+async def _attempt(
+    program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
+) -> TaskRecord | Question | tuple[TaskRecord, BaseException]:
+    """One task: its record, or the question it asked, or its failure with the exception."""
+    node = program.nodes[task.node]
+    thread, step = bench.lease.thread, checkpoint.step + 1
+    before = work.failed.get(task.id)
+    attempt = before.attempt + 1 if before else 1
+
+    def emit(value: Any) -> None:
+        bench.tell(
+            NodeEmitted(thread=thread, step=step, node=node.name, task=task.id, value=freeze(value))
+        )
+
+    inside = context.TaskContext(
+        thread=thread,
+        step=step,
+        node=node.name,
+        task=task.id,
+        anchor=checkpoint.anchor,
+        attempt=attempt,
+        journal=work.journal.get(task.id, {}),
+        schema=program.schema,
+        edited=checkpoint.id != checkpoint.anchor,
+        emit=emit,
+        clock=bench.clock,
+    )
+    started = bench.clock()
+    bench.tell(NodeStarted(thread=thread, step=step, node=node.name, task=task.id, attempt=attempt))
+    token = context.enter(inside)
+    try:
+        argument = (
+            program.schema.view(checkpoint.values) if task.input is MISSING else isolate(task.input)
+        )
+        returned = await bench.executor.call(node, argument)
+        update, goto = read_return(program, node, returned)
+        cause: BaseException | None = None
+    except Interrupted:
+        pass
+    except asyncio.CancelledError:
+        bench.tell(NodeCancelled(thread=thread, step=step, node=node.name, task=task.id))
+        raise
+    except (KeyboardInterrupt, SystemExit) as error:
+        cause = error
+    except BaseException as error:
+        cause = error
+    finally:
+        context.leave(token)
+    ended = bench.clock()
+
+    if inside.asked is not None and inside.asked_entry is not None:
+        # Also when the node swallowed the interrupt or raised something over it: it has asked.
+        bench.store.put_journal(bench.lease, [inside.asked_entry])
+        bench.tell(
+            NodeWaiting(
+                thread=thread, step=step, node=node.name, task=task.id, question=inside.asked
+            )
+        )
+        return inside.asked
+    if cause is not None:
+        failure = to_failure(cause)
+        record = TaskRecord(
+            anchor=checkpoint.anchor,
+            task=task.id,
+            node=node.name,
+            status="failed",
+            attempt=attempt,
+            failure=failure,
+            started=started,
+            ended=ended,
+        )
+        bench.store.put_task(bench.lease, record)
+        bench.tell(
+            NodeFailed(
+                thread=thread,
+                step=step,
+                node=node.name,
+                task=task.id,
+                failure=failure,
+                duration=ended - started,
+                attempt=attempt,
+            )
+        )
+        return record, cause
+    bench.tell(
+        NodeFinished(
+            thread=thread,
+            step=step,
+            node=node.name,
+            task=task.id,
+            update=update,
+            duration=ended - started,
+            attempt=attempt,
+        )
+    )
+    return TaskRecord(
+        anchor=checkpoint.anchor,
+        task=task.id,
+        node=node.name,
+        status="done",
+        update=update,
+        goto=goto,
+        attempt=attempt,
+        started=started,
+        ended=ended,
+    )
+
+
+def is_open_question(entry: JournalEntry) -> bool:
+    """True for a question that nobody has answered."""
+    return entry.kind == KIND and entry.status == "open"
+
+
+# ----------------------------------------------------------------------------------- reconcile
+
+
+def reconcile(
+    program: Program,
+    checkpoint: Checkpoint,
+    tasks: Sequence[Task],
+    records: Mapping[str, TaskRecord],
+) -> Reconciled:
+    """Merge all writes in the order of `tasks`, then decide what they lead to. (R16, R17, R18)
+
+    `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
+    has been changed then.
+    """
+    writes: dict[str, list[Write]] = {}
+    for task in tasks:
+        for name, value in records[task.id].update.items():
+            writes.setdefault(name, []).append(Write(task.node, task.id, value))
+    values, changes = merge(program, checkpoint.values, writes)
+
+    control = _carried_over(program, checkpoint, {task.node for task in tasks})
+    onward = Onward(program, values, control)
+    for name in dict.fromkeys(task.node for task in tasks):
+        onward.leave(name)
+    for task in tasks:
+        onward.go(task.node, records[task.id].goto)
+    return Reconciled(
+        checkpoint=Checkpoint(
+            id=checkpoint.id + 1,
+            parent=checkpoint.id,
+            step=checkpoint.step + 1,
+            kind="step",
+            values=values,
+            control=frozen_dict(control),
+            updated=tuple(sorted(changes)),
+            ran=tuple(task.id for task in tasks),
+            anchor=checkpoint.id + 1,
+            nodes=program.fingerprints,
+        ),
+        changes=changes,
+        took=tuple(onward.took),
+    )
+
+
+def begin(
+    program: Program,
+    given: Mapping[str, Any],
+    previous: Checkpoint | None,
+    *,
+    checkpoint_id: int = 1,
+) -> Reconciled:
+    """The checkpoint that an input makes, as if a node called START had written it.
+
+    On a thread that is done, the input is merged into the state that it ended with.
+    """
+    values: Mapping[str, Any]
+    if previous is None:
+        values = frozen_dict(program.schema.check_input(given))
+        changes = {name: (MISSING, values[name]) for name in given}
+    else:
+        for name, value in given.items():
+            check_field(program, name, None)
+            program.schema.check_write(name, value, None)
+        writes = {name: [Write(START, START, freeze(value))] for name, value in given.items()}
+        values, changes = merge(program, previous.values, writes)
+    control: dict[str, Any] = {}
+    onward = Onward(program, values, control)
+    onward.leave(START)
+    return Reconciled(
+        checkpoint=Checkpoint(
+            id=checkpoint_id,
+            parent=previous.id if previous else None,
+            step=previous.step if previous else 0,
+            kind="input",
+            values=values,
+            control=frozen_dict(control),
+            updated=tuple(sorted(changes)),
+            ran=(),
+            anchor=checkpoint_id,
+            nodes=program.fingerprints,
+        ),
+        changes=changes,
+        took=tuple(onward.took),
+    )
+
+
+def merge(
+    program: Program, before: Mapping[str, Any], writes: Mapping[str, Sequence[Write]]
+) -> tuple[Mapping[str, Any], dict[str, tuple[Any, Any]]]:
+    """The values after `writes`, and what really changed: field -> (before, after)."""
+    values = dict(before)
+    changes: dict[str, tuple[Any, Any]] = {}
+    for name, channel in program.fields.items():
+        old = before.get(name, MISSING)
+        if name in writes:
+            new = freeze(channel.merge(old, writes[name]))
+            if new is not writes[name][-1].value:  # what a node wrote has been checked already
+                program.schema.check_reduced(name, new)
+            if not _equal(old, new):
+                changes[name] = (old, new)
+            values[name] = new
+        elif channel.transient and old is not MISSING:
+            del values[name]
+    return frozen_dict(values), changes
+
+
+def _equal(old: Any, new: Any) -> bool:
+    if old is new:
+        return True
+    if type(old) is not type(new):
+        return False
+    try:
+        return bool(old == new)
+    except Exception:
+        return False  # arrays and tables compare to no single truth; a new object is a change
+
+
+def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
+    """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
+    control: dict[str, Any] = {}
+    for channel, content in checkpoint.control.items():
+        kind, _, name = channel.partition(":")
+        if kind == "end":
+            control[channel] = content
+            continue
+        target = program.joins_by_channel[channel].target if kind == "join" else name
+        used = target in ran and (
+            kind != "join" or Barrier(program.joins_by_channel[channel].sources).is_full(content)
+        )
+        if not used:
+            control[channel] = content
+    for name in checkpoint.updated:
+        for subscriber in program.subscribers.get(name, ()):
+            if subscriber not in ran:
+                control[f"to:{subscriber}"] = True
+    return control

@@ -1,0 +1,555 @@
+"""
+A thread: the durable life of one agent, whether or not anything runs. (R22, R31, W4, W12)
+
+Rule 1: a Thread object holds no state of its own; every look reads the store.
+Rule 2: whatever changes the thread (a run, an edit, an answer) takes its lease first and gives
+        it back; somebody else's lease is a `ThreadBusy` that says whose.
+Rule 3: input that is refused is refused before anything is written and before any node runs.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from nbagent.engine.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    JournalEntry,
+    Lease,
+    Loaded,
+    Question,
+    Status,
+    ThreadInfo,
+)
+from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
+from nbagent.engine.heartbeat import live_runs
+from nbagent.engine.names import nearest
+from nbagent.engine.ownership import current_owner
+from nbagent.engine.program import Program
+from nbagent.engine.returns import check_field
+from nbagent.engine.run import Run, RunOptions
+from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, thaw
+from nbagent.engine.superstep import Work, begin, is_open_question, plan
+from nbagent.engine.tables import table
+from nbagent.errors import StaleEdit, StateError, ThreadError, UnknownQuestion, UnknownThread
+
+_executor = AsyncioExecutor()
+
+
+class Thread:
+    """The durable handle of one thread. Made by `graph.thread(id)`."""
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        program: Program,
+        store: CheckpointStore,
+        executor: NodeExecutor | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.id = id
+        self.program = program
+        self.store = store
+        self.executor = executor or _executor
+        self.clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Thread {self.id!r} of graph {self.program.name!r}>"
+
+    # -------------------------------------------------------------------------------- looking
+
+    @property
+    def info(self) -> ThreadInfo:
+        """Its line in the list of threads. `UnknownThread` if the store has none."""
+        return self.store.thread(self.id)
+
+    @property
+    def status(self) -> Status:
+        """running · paused · waiting · failed · done · stopped"""
+        return self.info.status
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A private copy of the latest checkpoint's values."""
+        values: dict[str, Any] = thaw(self.latest().checkpoint.values)
+        return values
+
+    @property
+    def checkpoint_id(self) -> int:
+        """The latest checkpoint's id; what `edit(expect=)` compares with."""
+        return self.latest().checkpoint.id
+
+    @property
+    def next(self) -> tuple[str, ...]:
+        """The nodes that a resume would run or ask, in order; empty when it is done."""
+        loaded = self.latest()
+        done = _work(loaded).done
+        tasks = plan(self.program, loaded.checkpoint)
+        return tuple(dict.fromkeys(task.node for task in tasks if task.id not in done))
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The questions that wait for an answer."""
+        return _work(self.latest()).questions()
+
+    @property
+    def run(self) -> Run | None:
+        """The run that drives it in this process, if one does."""
+        for run in live_runs():
+            if run.thread.id == self.id and run.thread.store is self.store:
+                return run
+        return None
+
+    def latest(self) -> Loaded:
+        """The latest checkpoint and the work under way on it. `UnknownThread` if there is none."""
+        loaded = self.store.latest(self.id)
+        if loaded is None:
+            raise UnknownThread(
+                f"thread {self.id!r} has no checkpoint yet: start it with an input", thread=self.id
+            )
+        return loaded
+
+    def history(self) -> Any:
+        """All checkpoints, one a row, without their values. (R24)"""
+        columns = ["checkpoint", "parent", "step", "kind", "ran", "updated", "at", "note", "actor"]
+        return table(
+            [
+                {
+                    "checkpoint": info.id,
+                    "parent": info.parent,
+                    "step": info.step,
+                    "kind": info.kind,
+                    "ran": ", ".join(dict.fromkeys(map(node_of, info.ran))),
+                    "updated": ", ".join(info.updated),
+                    "at": info.at,
+                    "note": info.note,
+                    "actor": info.actor,
+                }
+                for info in self.store.history(self.id)
+            ],
+            columns,
+        )
+
+    def diff(self, a: int | None = None, b: int | None = None) -> Any:
+        """What differs between checkpoints `a` and `b`: a row a field, with both values.
+
+        By default, what the latest checkpoint changed.
+        """
+        after = self.latest() if b is None else self.store.load(self.id, b)
+        if a is None:
+            a = after.checkpoint.parent
+        earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
+        later = after.checkpoint.values
+        rows = [
+            {"field": name, "before": thaw(earlier.get(name)), "after": thaw(later.get(name))}
+            for name in dict.fromkeys([*earlier, *later])
+            if not _equal(earlier.get(name, MISSING), later.get(name, MISSING))
+        ]
+        return table(rows, ["field", "before", "after"])
+
+    # ------------------------------------------------------------------------------- changing
+
+    def start(
+        self, given: Mapping[str, Any], *, step_limit: int = 1000, steps: int | None = None
+    ) -> Run:
+        """Begin with an input; on a thread that is done, go on from its state with a new one."""
+        if not isinstance(given, Mapping):
+            raise StateError(
+                f"the input of graph {self.program.name!r} is a {type(given).__name__}: "
+                "give a dict of state fields"
+            )
+        for name in given:
+            check_field(self.program, name, None)
+        before = self._info_or_none()
+        if before is None or before.checkpoint == 0:
+            first = begin(self.program, given, None)  # refuse a bad input before making a thread
+            lease = self._acquire(create=True)
+            previous = self.store.latest(self.id)
+            if previous is None:
+                self._commit_first(lease, first.checkpoint, before)
+                return self._launch(lease, first.checkpoint, Work(), step_limit, steps)
+            self.store.release(lease, self._before_acquire(previous))
+            raise self._unfinished("done")
+        if before.status != "done":
+            if before.status == "running":
+                self._acquire()  # raises ThreadBusy, which says who has it
+            raise self._unfinished(before.status)
+        lease = self._acquire()
+        try:
+            again = begin(
+                self.program,
+                given,
+                self.latest().checkpoint,
+                checkpoint_id=self._next_id(),
+            )
+            self.store.commit(lease, again.checkpoint)
+        except BaseException:
+            self.store.release(lease, "done")
+            raise
+        return self._launch(lease, again.checkpoint, Work(), step_limit, steps)
+
+    def resume(
+        self,
+        answer: Any = None,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        rerun: Sequence[str] = (),
+        take_over: bool = False,
+        step_limit: int = 1000,
+        steps: int | None = None,
+    ) -> Run:
+        """Go on from the last checkpoint; nodes that finished do not run again. (R5, R30)
+
+        answer     the answer to the one open question
+        answers    question id -> answer; those not answered stay open
+        rerun      nodes of the super-step under way to run again though they finished
+        take_over  take the thread from a living owner, whose next write then fails
+        steps      pause after so many super-steps
+        """
+        with self._held(take_over=take_over) as (lease, _):
+            loaded = self.latest()
+            given = self._match(answer, answers, loaded)
+            entries = [self._answered(loaded, id, value) for id, value in given.items()]
+            entries += self._expired(loaded, set(given))
+            if entries:
+                self.store.put_journal(lease, entries)
+                loaded = self.latest()
+            work = _work(loaded, rerun=rerun)
+            unknown = [name for name in rerun if name not in self.program.nodes]
+            if unknown:
+                raise ThreadError(
+                    f"graph {self.program.name!r} has no node {unknown[0]!r} to run again"
+                    f"{nearest(unknown[0], self.program.nodes)}",
+                    thread=self.id,
+                )
+            run = self._launch(lease, loaded.checkpoint, work, step_limit, steps, resumed=True)
+        return run
+
+    def edit(
+        self,
+        values: Mapping[str, Any],
+        *,
+        note: str = "",
+        expect: int | Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        take_over: bool = False,
+    ) -> int:
+        """Set state fields, without their reducers; the id of the checkpoint made. (R31, W12)
+
+        expect  the checkpoint id that the editor looked at, or the values that the edited fields
+                had then; `StaleEdit` if the thread is elsewhere now
+        note    the reason, kept with it
+        actor   who does it; by default the user of this machine
+
+        Values are checked against the schema; all problems are in `StateError.errors`, and
+        nothing is written then. What finished in the super-step under way stays finished, and
+        open questions stay open.
+        """
+        for name in values:
+            check_field(self.program, name, None)
+        with self._held(take_over=take_over) as (lease, info):
+            checkpoint = self.latest().checkpoint
+            self._check_expected(expect, values, checkpoint)
+            checked = self.program.schema.check_edit(values)
+            edited = edit_checkpoint(
+                checkpoint, checked, id=self._next_id(), note=note, actor=actor or _user()
+            )
+            self.store.commit(lease, edited)
+            self.store.release(lease, info.status, error=info.error)
+        return edited.id
+
+    def fork(
+        self,
+        step: int | None = None,
+        id: str | None = None,
+        *,
+        checkpoint: int | None = None,
+        edits: Mapping[str, Any] | None = None,
+        in_place: bool = False,
+        note: str = "",
+    ) -> Thread:
+        """A thread that goes on from an earlier point; this one is never changed.
+
+        step, checkpoint  where from: a super-step of this thread's latest line, or a checkpoint's
+                          id; by default the latest checkpoint
+        id                the new thread's id; by default `ID-fork-N`
+        edits             fields to set in it
+        in_place          grow a new branch in this thread instead, whose history keeps the old one
+        """
+        source = self._point(step, checkpoint)
+        for name in edits or {}:
+            check_field(self.program, name, None)
+        checked = self.program.schema.check_edit(edits or {})
+        if in_place:
+            with self._held() as (lease, _):
+                number = self._next_id()
+                made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
+                self.store.commit(lease, made)
+                self.store.release(lease, "paused")
+            return self
+        other = self._sibling(id or self._fork_id())
+        if other._info_or_none() is not None:
+            raise ThreadError(
+                f"thread {other.id!r} exists already: fork to another id", thread=other.id
+            )
+        lease = other._acquire(create=True, parent=self.id)
+        made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
+        self.store.commit(lease, made)
+        self.store.release(lease, "paused")
+        return other
+
+    # --------------------------------------------------------------------------------- inside
+
+    def _sibling(self, id: str) -> Thread:
+        return Thread(
+            id, program=self.program, store=self.store, executor=self.executor, clock=self.clock
+        )
+
+    def _info_or_none(self) -> ThreadInfo | None:
+        try:
+            return self.store.thread(self.id)
+        except UnknownThread:
+            return None
+
+    def _next_id(self) -> int:
+        """Above every id in the store, those that can no longer be read included."""
+        return self.info.checkpoint + 1
+
+    def _acquire(
+        self, *, create: bool = False, take_over: bool = False, parent: str | None = None
+    ) -> Lease:
+        owner = current_owner()
+        # One process may hold many threads, and must not run one of them twice: each run and
+        # each edit is an owner of its own.
+        owner = replace(owner, token=f"{owner.token}/{uuid.uuid4().hex[:12]}")
+        return self.store.acquire(
+            self.id,
+            owner,
+            graph=self.program.name,
+            create=create,
+            take_over=take_over,
+            parent=parent,
+        )
+
+    @contextmanager
+    def _held(self, *, take_over: bool = False) -> Iterator[tuple[Lease, ThreadInfo]]:
+        """Hold the lease; the body releases it or hands it on. On an error all is as before."""
+        before = self.info
+        lease = self._acquire(take_over=take_over)
+        try:
+            yield lease, before
+        except BaseException:
+            status: Status = "stopped" if before.status == "running" else before.status
+            self.store.release(lease, status, error=before.error)
+            raise
+
+    def _before_acquire(self, loaded: Loaded) -> Status:
+        return "waiting" if _work(loaded).questions() else "stopped"
+
+    def _commit_first(
+        self, lease: Lease, checkpoint: Checkpoint, before: ThreadInfo | None
+    ) -> None:
+        try:
+            self.store.commit(lease, checkpoint)
+        except BaseException:
+            self.store.release(lease, "failed", error="its input could not be stored")
+            raise
+
+    def _unfinished(self, status: str) -> ThreadError:
+        return ThreadError(
+            f"thread {self.id!r} is {status}: resume it, or start under another thread id",
+            thread=self.id,
+        )
+
+    def _launch(
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        work: Work,
+        step_limit: int,
+        steps: int | None,
+        resumed: bool = False,
+    ) -> Run:
+        options = RunOptions(step_limit=step_limit, steps=steps, resumed=resumed)
+        return Run(self, lease, checkpoint, work, options).launch()
+
+    def _match(
+        self, answer: Any, answers: Mapping[str, Any] | None, loaded: Loaded
+    ) -> dict[str, Any]:
+        """Question id -> answer, checked."""
+        given = dict(answers or {})
+        if answer is None and not given:
+            return {}
+        questions = {question.id: question for question in _work(loaded).questions()}
+        listed = ", ".join(questions) or "none"
+        if answer is not None:
+            if len(questions) != 1:
+                raise UnknownQuestion(
+                    f"thread {self.id!r} has {len(questions)} open questions, and one answer "
+                    f"was given: use answers={{question id: answer}} (open: {listed})",
+                    thread=self.id,
+                )
+            given[next(iter(questions))] = answer
+        for id, value in given.items():
+            if id not in questions:
+                raise UnknownQuestion(
+                    f"thread {self.id!r} has no open question {id!r} (open: {listed})",
+                    thread=self.id,
+                    question=id,
+                )
+            self.program.schema.check_answer(questions[id].schema, value)
+        return given
+
+    def _answered(self, loaded: Loaded, id: str, answer: Any) -> JournalEntry:
+        entry = next(
+            entry
+            for entry in loaded.journal
+            if is_open_question(entry) and f"{entry.task}:{entry.position}" == id
+        )
+        return replace(entry, status="done", result=freeze(answer))
+
+    def _expired(self, loaded: Loaded, answered: set[str]) -> list[JournalEntry]:
+        """Open questions whose deadline has passed, answered as their expiry policy says. (W13)"""
+        now = self.clock()
+        return [
+            replace(entry, status="done", result=entry.payload["on_expiry"])
+            for entry in loaded.journal
+            if is_open_question(entry)
+            and f"{entry.task}:{entry.position}" not in answered
+            and entry.payload["deadline"] is not None
+            and entry.payload["deadline"] <= now
+            and entry.payload["on_expiry"] is not None
+        ]
+
+    def _check_expected(
+        self,
+        expect: int | Mapping[str, Any] | None,
+        values: Mapping[str, Any],
+        checkpoint: Checkpoint,
+    ) -> None:
+        if expect is None:
+            return
+        if isinstance(expect, Mapping):
+            moved = [
+                name
+                for name, value in expect.items()
+                if not _equal(checkpoint.values.get(name, MISSING), freeze(value))
+            ]
+            seen = checkpoint.id
+        elif expect == checkpoint.id:
+            return
+        else:
+            seen = expect
+            earlier = self.store.load(self.id, expect).checkpoint.values
+            moved = [
+                name
+                for name in dict.fromkeys([*earlier, *checkpoint.values])
+                if not _equal(earlier.get(name, MISSING), checkpoint.values.get(name, MISSING))
+            ]
+        if isinstance(expect, Mapping) and not moved:
+            return
+        raise StaleEdit(
+            f"thread {self.id!r} has moved on from checkpoint {seen} to {checkpoint.id}"
+            f"{'; changed since: ' + ', '.join(moved) if moved else ''}: look again and repeat "
+            "the edit",
+            thread=self.id,
+            expected=seen,
+            actual=checkpoint.id,
+            fields=moved,
+        )
+
+    def _point(self, step: int | None, checkpoint: int | None) -> Checkpoint:
+        if checkpoint is not None:
+            return self.store.load(self.id, checkpoint).checkpoint
+        latest = self.latest().checkpoint
+        if step is None or step == latest.step:
+            return latest
+        by_id = {info.id: info for info in self.store.history(self.id)}
+        at: int | None = latest.id
+        while at is not None and by_id[at].step > step:
+            at = by_id[at].parent
+        if at is None or by_id[at].step != step or step < 0:
+            raise ThreadError(
+                f"thread {self.id!r} has no super-step {step}: it is at {latest.step}",
+                thread=self.id,
+            )
+        return self.store.load(self.id, at).checkpoint
+
+    def _fork_id(self) -> str:
+        taken = {info.id for info in self.store.threads()}
+        number = 1
+        while f"{self.id}-fork-{number}" in taken:
+            number += 1
+        return f"{self.id}-fork-{number}"
+
+
+def edit_checkpoint(
+    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, note: str, actor: str
+) -> Checkpoint:
+    """The checkpoint that an edit makes: the same point of the graph with fields set."""
+    frozen = {name: freeze(value) for name, value in values.items()}
+    changed = {
+        name
+        for name, value in frozen.items()
+        if not _equal(checkpoint.values.get(name, MISSING), value)
+    }
+    return replace(
+        checkpoint,
+        id=id,
+        parent=checkpoint.id,
+        kind="edit",
+        values=frozen_dict({**checkpoint.values, **frozen}),
+        updated=tuple(sorted({*checkpoint.updated, *changed})),
+        ran=(),
+        note=note,
+        actor=actor,
+    )
+
+
+def fork_checkpoint(
+    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, parent: int | None, note: str
+) -> Checkpoint:
+    """The checkpoint that a fork begins with: nothing of its next super-step has run."""
+    edited = edit_checkpoint(checkpoint, values, id=id, note=note, actor=_user())
+    return replace(edited, parent=parent, kind="fork", anchor=id)
+
+
+def node_of(task: str) -> str:
+    """The node that a task id belongs to."""
+    return task.partition(":")[2].partition("#")[0]
+
+
+def _work(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
+    journal: dict[str, dict[int, JournalEntry]] = {}
+    for entry in loaded.journal:
+        if node_of(entry.task) not in rerun:
+            journal.setdefault(entry.task, {})[entry.position] = entry
+    kept = [record for record in loaded.tasks if record.node not in rerun]
+    return Work(
+        done={record.task: record for record in kept if record.status == "done"},
+        failed={record.task: record for record in kept if record.status == "failed"},
+        journal=journal,
+    )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except Exception:
+        return False
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

@@ -1,0 +1,457 @@
+"""
+The construction API: functions become nodes, `>>` wires them, the result is a `Program`. (R46)
+
+    with Graph("research", State) as research:
+        @node
+        def plan(state): ...
+        START >> plan >> [web, papers] >> write
+        write >> branch("verdict", revise=plan, accept=END)
+
+Rule 1: a node stays an ordinary function that can be called and tested alone.
+Rule 2: every wire remembers the user's line, so that an error can point at it.
+Rule 3: nothing is checked before `compile`, so lines may come in any order.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from nbagent.engine import program as compiled
+from nbagent.engine.checkpoint import CheckpointStore, resolve_store
+from nbagent.engine.names import nearest
+from nbagent.engine.program import Program
+from nbagent.engine.run import Run
+from nbagent.engine.thread import Thread
+from nbagent.errors import GraphError, Location
+from nbagent.graph.fingerprint import fingerprint
+from nbagent.graph.schema import StateSchema
+from nbagent.graph.stream import stream
+from nbagent.graph.validate import validate
+
+W = TypeVar("W")
+_building: contextvars.ContextVar[Graph | None] = contextvars.ContextVar("nbagent_graph")
+
+
+class Wirable:
+    """Anything that can stand on either side of `>>`."""
+
+    def __rshift__(self, other: Any) -> Chain:
+        return _wire([self], other)
+
+    def __rrshift__(self, other: Any) -> Chain:
+        return _wire(other, self)
+
+
+class Terminal(Wirable):
+    """START or END."""
+
+    def __init__(self, name: str, label: str) -> None:
+        self.name = name
+        self._label = label
+
+    def __repr__(self) -> str:
+        return self._label
+
+
+START = Terminal(compiled.START, "START")
+END = Terminal(compiled.END, "END")
+
+
+class NodeFunction(Wirable):
+    """A function that `@node` made a node; calling it calls the function."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        on: tuple[str, ...],
+        pause: Literal["before", "after"] | None,
+        defer: bool,
+        location: Location | None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = name or str(getattr(function, "__name__", repr(function)))
+        self.on = on
+        self.pause = pause
+        self.defer = defer
+        self.location = location
+        if _is_async(function):
+            # What asyncio and inspect look for in a callable object.
+            self._is_coroutine_marker = getattr(inspect, "_is_coroutine_mark", None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<node {self.name!r}>"
+
+
+class Branch(Wirable):
+    """The right side of `source >> branch(…)`. Made by `branch`."""
+
+    def __init__(
+        self,
+        choose: str | Callable[[Any], Any],
+        targets: Mapping[str, Any],
+        location: Location | None,
+    ) -> None:
+        self.choose = choose
+        self.targets = targets
+        self.location = location
+
+
+class Each(Wirable):
+    """The right side of `source >> each(…)`. Made by `each`."""
+
+    def __init__(
+        self, items: str | Callable[[Any], Any], target: Any, location: Location | None
+    ) -> None:
+        self.items = items
+        self.target = target
+        self.location = location
+
+
+class Chain(Wirable):
+    """What `a >> b` gives: its loose ends take the next `>>`."""
+
+    def __init__(self, graph: Graph, ends: list[Any], closed: str = "") -> None:
+        self.graph = graph
+        self.ends = ends
+        self.closed = closed
+
+    def __rshift__(self, other: Any) -> Chain:
+        location = here()
+        if self.closed:
+            raise GraphError(self.closed, location=location)
+        return self.graph._connect(self.ends, other, location)
+
+    def __repr__(self) -> str:
+        return f"<wires of graph {self.graph.name!r}>"
+
+
+def node(
+    fn: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    on: str | Sequence[str] = (),
+    pause: Literal["before", "after"] | None = None,
+    defer: bool = False,
+) -> Any:
+    """Make a function a node: it takes the state and returns the fields that it writes.
+
+    name   by default the function's
+    on     state fields whose change makes it run, besides edges
+    pause  a breakpoint: the run pauses "before" or "after" it
+    defer  run it only when nothing else is left to run
+    """
+    location = here()
+    if pause not in (None, "before", "after"):
+        raise GraphError(f"pause={pause!r}: it is 'before' or 'after'", location=location)
+
+    def make(function: Callable[..., Any]) -> NodeFunction:
+        if isinstance(function, NodeFunction):
+            function = function.function
+        if not callable(function):
+            raise GraphError(f"{function!r} cannot be a node: give a function", location=location)
+        made = NodeFunction(
+            function,
+            name=name,
+            on=(on,) if isinstance(on, str) else tuple(on),
+            pause=pause,
+            defer=defer,
+            location=location,
+        )
+        graph = _building.get(None)
+        if graph is not None:
+            graph._add(made, location)
+        return made
+
+    return make if fn is None else make(fn)
+
+
+def branch(choose: str | Callable[[Any], Any], /, **targets: Any) -> Branch:
+    """A conditional edge: `choose` is a state field, or a function of the state.
+
+    Its value is a key of `targets`, or several; a target is a node, END, or a list of nodes. A
+    function may also return a `Send`, and, where no targets are given, nodes or their names.
+    """
+    return Branch(choose, targets, here())
+
+
+def each(items: str | Callable[[Any], Any], target: Any, /) -> Each:
+    """Run `target` once for each item of a list, in parallel; what follows waits for all.
+
+    items  a state field that holds a list, or a function of the state that returns one; each
+           run of `target` gets one item in place of the state
+    """
+    return Each(items, target, here())
+
+
+class Graph(Wirable):
+    """An agent as a graph. `state` is a TypedDict, a dataclass or a pydantic model.
+
+    store  where its threads live: a URL or an open store; by default that of `use_store`, which
+           is `sqlite:///nbagent.db` in the current folder
+    """
+
+    def __init__(
+        self, name: str, state: type, *, store: str | CheckpointStore | None = None
+    ) -> None:
+        self.name = name
+        self.state = state
+        self.location = here()
+        self.schema = StateSchema(state)
+        self.nodes: dict[str, NodeFunction] = {}
+        self.wires: list[Any] = []
+        self._store = store
+        self._program: Program | None = None
+        self._tokens: list[contextvars.Token[Graph | None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Graph {self.name!r}: {', '.join(self.nodes) or 'no nodes yet'}>"
+
+    def __enter__(self) -> Graph:
+        self._tokens.append(_building.set(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        _building.reset(self._tokens.pop())
+        if kind is None:
+            self.compile()
+
+    # --------------------------------------------------------------------------- construction
+
+    def compile(self) -> Program:
+        """The program, checked; the same one until the graph changes. Raises `GraphError`."""
+        if self._program is None:
+            self._program = self._compile()
+        return self._program
+
+    def _compile(self) -> Program:
+        nodes = {
+            name: compiled.Node(
+                name=name,
+                function=found.function,
+                is_async=_is_async(found.function),
+                on=found.on,
+                pause=found.pause,
+                defer=found.defer,
+                fingerprint=fingerprint(found.function),
+                location=found.location,
+            )
+            for name, found in self.nodes.items()
+        }
+        program = Program(
+            name=self.name,
+            nodes=nodes,
+            fields=self.schema.channels,
+            edges=self._wires(compiled.Edge),
+            joins=self._wires(compiled.Join),
+            branches=self._wires(compiled.Branch),
+            eaches=self._wires(compiled.Each),
+            schema=self.schema,
+        )
+        validate(program, self.location)
+        return program
+
+    def _wires(self, kind: type[W]) -> tuple[W, ...]:
+        """The wires of one kind, in the order of writing, each once."""
+        found: list[W] = []
+        for wire in self.wires:
+            if isinstance(wire, kind) and wire not in found:
+                found.append(wire)
+        return tuple(found)
+
+    def _add(self, made: NodeFunction, location: Location | None) -> None:
+        known = self.nodes.get(made.name)
+        if known is made:
+            return
+        if known is not None:
+            raise GraphError(
+                f"graph {self.name!r} has two nodes named {made.name!r}: rename one, or give it "
+                "another name with node(name=…)",
+                location=location,
+            )
+        self._program = None
+        self.nodes[made.name] = made
+
+    def _connect(self, sources: Any, target: Any, location: Location | None) -> Chain:
+        """Record `sources >> target`; the chain that goes on from there."""
+        ends = [self._name(source, location) for source in _listed(sources)]
+        self._program = None
+        if isinstance(target, Branch):
+            for end in ends:
+                self.wires.append(self._branch(end, target))
+            return Chain(self, [], "a branch ends its line: go on from its targets on a new line")
+        if isinstance(target, Each):
+            name = self._name(target.target, location)
+            for end in ends:
+                label = _label(target.items)
+                items = _reader(target.items, self.schema, target.location)
+                self.wires.append(compiled.Each(end, items, name, label, target.location))
+            return Chain(self, [name])
+        if isinstance(target, Chain):
+            raise GraphError("write one line of `>>` from left to right", location=location)
+        names = [self._name(each, location) for each in _listed(target)]
+        for name in names:
+            if name == compiled.START:
+                raise GraphError("nothing can lead to START", location=location)
+            if len(ends) > 1 and name != compiled.END:
+                self.wires.append(compiled.Join(tuple(ends), name))
+                continue
+            for end in ends:
+                self.wires.append(compiled.Edge(end, name))
+        return Chain(self, names)
+
+    def _branch(self, source: str, made: Branch) -> compiled.Branch:
+        targets = {
+            key: tuple(self._name(one, made.location) for one in _listed(value))
+            for key, value in made.targets.items()
+        }
+        if not targets and isinstance(made.choose, str):
+            raise GraphError(
+                f"branch({made.choose!r}) has no targets: say where each value leads, as in "
+                f"branch({made.choose!r}, accept=END)",
+                location=made.location,
+            )
+        choose = _reader(made.choose, self.schema, made.location)
+        label = _label(made.choose)
+        return compiled.Branch(source, choose, targets or None, label, made.location)
+
+    def _name(self, thing: Any, location: Location | None) -> str:
+        """The name of what stands beside `>>`; a plain function becomes a node."""
+        if isinstance(thing, Terminal):
+            return thing.name
+        if isinstance(thing, NodeFunction):
+            self._add(thing, thing.location or location)
+            return thing.name
+        if isinstance(thing, str):
+            return thing
+        if callable(thing) and not isinstance(thing, type):
+            name = str(getattr(thing, "__name__", ""))
+            if name not in self.nodes:
+                made = NodeFunction(
+                    thing, name=None, on=(), pause=None, defer=False, location=location
+                )
+                self._add(made, location)
+            return name
+        raise GraphError(
+            f"{thing!r} cannot be wired: `>>` takes nodes, lists of nodes, START, END, "
+            "branch(…) and each(…)",
+            location=location,
+        )
+
+    # -------------------------------------------------------------------------------- running
+
+    @property
+    def store(self) -> CheckpointStore:
+        """The open store of its threads."""
+        return resolve_store(self._store)
+
+    def thread(self, id: str) -> Thread:
+        """The durable handle of a thread, whether it exists yet or not."""
+        return Thread(id, program=self.compile(), store=self.store)
+
+    def start(
+        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+    ) -> Run:
+        """Start a thread with `input` and return at once; the run displays as the live widget.
+
+        thread      its id; by default `GRAPH-` and six random characters
+        step_limit  super-steps after which `StepLimit` is raised; the thread can be resumed
+        """
+        return self.thread(thread or new_id(self.name)).start(input, step_limit=step_limit)
+
+    def run(
+        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+    ) -> dict[str, Any]:
+        """Start a thread and wait; the state when it is done, paused or waiting."""
+        return self.start(input, thread, step_limit=step_limit).result()
+
+    async def arun(
+        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+    ) -> dict[str, Any]:
+        """`run` in a coroutine."""
+        return await self.start(input, thread, step_limit=step_limit)
+
+    def stream(
+        self,
+        input: Mapping[str, Any],
+        thread: str | None = None,
+        mode: Literal["events", "updates", "values", "emitted"] = "events",
+        *,
+        step_limit: int = 1000,
+    ) -> Any:
+        """Start a thread and iterate with `async for` over what happens in it.
+
+        events   every `Event`
+        updates  `{node: what it wrote}` as each node finishes
+        values   the whole state after each super-step
+        emitted  `(node, value)` for each value given to `emit`
+        """
+        return stream(lambda: self.start(input, thread, step_limit=step_limit), mode)
+
+
+def new_id(name: str) -> str:
+    """A thread id that no other thread has."""
+    return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def here() -> Location | None:
+    """The nearest line that is not nbagent's own."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("nbagent."):
+        frame = frame.f_back  # type: ignore[assignment]
+    return Location(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
+
+
+def _wire(sources: Any, target: Any) -> Chain:
+    location = here()
+    graph = _building.get(None)
+    if graph is None:
+        raise GraphError(
+            "`>>` wires nodes only inside `with Graph(…):` or a %%graph cell", location=location
+        )
+    return graph._connect(sources, target, location)
+
+
+def _listed(thing: Any) -> list[Any]:
+    return list(thing) if isinstance(thing, (list, tuple)) else [thing]
+
+
+def _reader(
+    thing: str | Callable[[Any], Any], schema: StateSchema, location: Location | None
+) -> Callable[[Any], Any]:
+    if not isinstance(thing, str):
+        if not callable(thing):
+            raise GraphError(f"{thing!r} is neither a field nor a function", location=location)
+        return thing
+    if thing not in schema.fields:
+        raise GraphError(
+            f"{thing!r} is not a field of the state{nearest(thing, schema.fields)}",
+            location=location,
+        )
+
+    def read(state: Any) -> Any:
+        return state[thing] if isinstance(state, Mapping) else getattr(state, thing)
+
+    return read
+
+
+def _label(thing: Any) -> str:
+    return thing if isinstance(thing, str) else getattr(thing, "__name__", "…")
+
+
+def _is_async(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004  (of a callable object)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -1,0 +1,188 @@
+"""
+What is wrong with a graph, before anything runs. Every `GraphError` says how to mend it.
+
+A node whose code names `Command`, or a branch function without targets, may lead anywhere: then
+nobody can say that a node is never reached, and that check is left out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterable
+
+from nbagent.engine.channels import Reduced
+from nbagent.engine.names import nearest
+from nbagent.engine.program import END, START, Branch, Program
+from nbagent.errors import GraphError, Location
+
+
+def validate(program: Program, location: Location | None) -> None:
+    """`GraphError` for the first thing that is wrong; `location` is where the graph begins."""
+    if not program.nodes:
+        raise GraphError(
+            f"graph {program.name!r} has no nodes: write a function under @node and wire it, as "
+            "in `START >> plan >> END`",
+            location=location,
+        )
+    _names_exist(program)
+    _reducers_take_two(program)
+    _branches_fit(program)
+    if not _from(program, START) and not any(node.on for node in program.nodes.values()):
+        raise GraphError(
+            f"nothing follows START in graph {program.name!r}: add "
+            f"`START >> {next(iter(program.nodes))}`",
+            location=location,
+        )
+    _all_reached(program)
+    _all_end(program)
+
+
+def _names_exist(program: Program) -> None:
+    where: list[tuple[str, Location | None]] = []
+    for edge in program.edges:
+        where += [(edge.source, None), (edge.target, None)]
+    for join in program.joins:
+        where += [(name, None) for name in (*join.sources, join.target)]
+    for branch in program.branches:
+        where.append((branch.source, branch.location))
+        for targets in (branch.targets or {}).values():
+            where += [(name, branch.location) for name in targets]
+    for each in program.eaches:
+        where += [(each.source, each.location), (each.target, each.location)]
+    for name, location in where:
+        if name not in program.nodes and name not in (START, END):
+            raise GraphError(
+                f"there is no node {name!r}{nearest(name, program.nodes)}: define it with @node",
+                location=location,
+            )
+    for node in program.nodes.values():
+        for name in node.on:
+            if name not in program.fields:
+                raise GraphError(
+                    f"node {node.name!r} subscribes to {name!r}, which is not a field of the "
+                    f"state{nearest(name, program.fields)}",
+                    location=node.location,
+                )
+        if not all(c.isalnum() or c in "_- " for c in node.name) or node.name in (START, END, ""):
+            raise GraphError(
+                f"{node.name!r} cannot be a node's name: use letters, digits, `_` and `-`",
+                location=node.location,
+            )
+
+
+def _reducers_take_two(program: Program) -> None:
+    for name, channel in program.fields.items():
+        if isinstance(channel, Reduced):
+            try:
+                inspect.signature(channel.reducer).bind(None, None)
+            except ValueError:
+                continue  # a built-in that does not say what it takes
+            except TypeError as error:
+                reducer = getattr(channel.reducer, "__name__", repr(channel.reducer))
+                raise GraphError(
+                    f"the reducer of field {name!r}, {reducer}, does not take two values "
+                    f"({error}): it is called with what is there and what a node wrote"
+                ) from error
+
+
+def _branches_fit(program: Program) -> None:
+    """A branch on a Literal field has a target for each of its values, and no others."""
+    hints = {name: f.annotation for name, f in getattr(program.schema, "fields", {}).items()}
+    for branch in program.branches:
+        annotation = hints.get(branch.label)
+        if typing.get_origin(annotation) is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        if branch.targets is None or typing.get_origin(annotation) is not typing.Literal:
+            continue
+        values = [str(value) for value in typing.get_args(annotation)]
+        for key in branch.targets:
+            if key not in values:
+                raise GraphError(
+                    f"the branch on {branch.label!r} has a target for {key!r}, and the field "
+                    f"holds only {_named(values)}{nearest(key, values)}",
+                    location=branch.location,
+                )
+        missing = [value for value in values if value not in branch.targets]
+        if missing:
+            raise GraphError(
+                f"the branch on {branch.label!r} has no target for {_named(missing)}: add "
+                f"`{missing[0]}=` and where it leads",
+                location=branch.location,
+            )
+
+
+def _from(program: Program, source: str) -> list[str]:
+    """Where the graph's wires lead from `source`."""
+    found = list(program.edges_from.get(source, ()))
+    found += [join.target for join in program.joins_from.get(source, ())]
+    for branch in program.branches_from.get(source, ()):
+        found += [name for targets in (branch.targets or {}).values() for name in targets]
+    found += [each.target for each in program.eaches_from.get(source, ())]
+    return found
+
+
+def _leads_anywhere(program: Program, name: str) -> bool:
+    node = program.nodes[name]
+    code = getattr(inspect.unwrap(node.function), "__code__", None)
+    return (code is not None and "Command" in code.co_names) or any(
+        _is_open(branch) for branch in program.branches_from.get(name, ())
+    )
+
+
+def _is_open(branch: Branch) -> bool:
+    if branch.targets is None:
+        return True
+    code = getattr(branch.choose, "__code__", None)
+    return code is not None and "Send" in code.co_names
+
+
+def _all_reached(program: Program) -> None:
+    roots = [START, *(node.name for node in program.nodes.values() if node.on)]
+    reached = _closure(program, roots)
+    if any(_leads_anywhere(program, name) for name in reached if name in program.nodes) or any(
+        _is_open(branch) for branch in program.branches_from.get(START, ())
+    ):
+        return
+    for name, node in program.nodes.items():
+        if name not in reached:
+            raise GraphError(
+                f"node {name!r} is never reached: add an edge to it or remove it",
+                location=node.location,
+            )
+
+
+def _all_end(program: Program) -> None:
+    """Every node can come to END; one that only subscribes to fields ends by itself."""
+    ends = {END}
+    ends |= {n for n in program.nodes if _leads_anywhere(program, n)}
+    ends |= {n.name for n in program.nodes.values() if n.on and not _from(program, n.name)}
+    grown = True
+    while grown:
+        more = {n for n in program.nodes if n not in ends and ends & set(_from(program, n))}
+        grown = bool(more)
+        ends |= more
+    for name, node in program.nodes.items():
+        if name not in ends:
+            follows = _from(program, name)
+            circle = f" (it only leads to {_named(dict.fromkeys(follows))})" if follows else ""
+            raise GraphError(
+                f"node {name!r} has no way to END{circle}: add `{name} >> END`, or a branch "
+                "that leads there",
+                location=node.location,
+            )
+
+
+def _closure(program: Program, roots: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    left = list(roots)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += _from(program, name)
+    return found
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

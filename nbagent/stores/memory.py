@@ -1,0 +1,218 @@
+"""
+Threads in this process's memory: for tests, and for agents that need not survive.
+
+The values are kept as they are (they are frozen); nothing is encoded.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from nbagent.engine.checkpoint import (
+    Checkpoint,
+    CheckpointInfo,
+    JournalEntry,
+    Lease,
+    Loaded,
+    Owner,
+    Status,
+    TaskRecord,
+    ThreadInfo,
+)
+from nbagent.engine.ownership import LEASE, busy, is_alive
+from nbagent.errors import StoreError, ThreadBusy, UnknownThread
+
+
+@dataclass(slots=True)
+class _Stored:
+    info: ThreadInfo
+    epoch: int = 0
+    lease_until: float = 0.0
+    checkpoints: dict[int, tuple[Checkpoint, float]] = field(default_factory=dict)
+    tasks: dict[tuple[int, str], TaskRecord] = field(default_factory=dict)
+    journal: dict[tuple[int, str, int], JournalEntry] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """A `CheckpointStore` that ends with the process."""
+
+    def __init__(
+        self,
+        url: str = "memory://",
+        *,
+        lease: float = LEASE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = url
+        self._lease = lease
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._threads: dict[str, _Stored] = {}
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore {self.url} with {len(self._threads)} threads>"
+
+    def acquire(
+        self,
+        thread: str,
+        owner: Owner,
+        *,
+        graph: str = "",
+        create: bool = False,
+        take_over: bool = False,
+        parent: str | None = None,
+    ) -> Lease:
+        with self._lock:
+            now = self._clock()
+            if thread not in self._threads:
+                if not create:
+                    raise UnknownThread(_unknown(thread), thread=thread)
+                info = ThreadInfo(
+                    id=thread,
+                    graph=graph,
+                    status="running",
+                    checkpoint=0,
+                    step=0,
+                    created=now,
+                    updated=now,
+                    parent=parent,
+                )
+                self._threads[thread] = _Stored(info)
+            stored = self._threads[thread]
+            holder = stored.info.owner
+            is_free = holder is None or take_over or holder.token == owner.token
+            if not is_free and holder and stored.lease_until > now and is_alive(holder):
+                raise busy(thread, holder, stored.info.since)
+            stored.epoch += 1
+            stored.lease_until = now + self._lease
+            stored.info = replace(
+                stored.info,
+                graph=graph or stored.info.graph,
+                status="running",
+                owner=owner,
+                since=now,
+                updated=now,
+                error="",
+            )
+            return Lease(thread, owner, stored.epoch)
+
+    def _held(self, lease: Lease) -> _Stored:
+        stored = self._get(lease.thread)
+        if stored.epoch != lease.epoch:
+            holder = stored.info.owner
+            if holder is None:
+                raise ThreadBusy(
+                    f"thread {lease.thread!r} was taken over and let go again since this run "
+                    "began: resume it",
+                    thread=lease.thread,
+                    owner="",
+                    since=stored.info.updated,
+                )
+            raise busy(lease.thread, holder, stored.info.since)
+        return stored
+
+    def _get(self, thread: str) -> _Stored:
+        stored = self._threads.get(thread)
+        if stored is None:
+            raise UnknownThread(_unknown(thread), thread=thread)
+        return stored
+
+    def renew(self, lease: Lease) -> None:
+        with self._lock:
+            self._held(lease).lease_until = self._clock() + self._lease
+
+    def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
+        with self._lock:
+            stored = self._held(lease)
+            stored.epoch += 1
+            stored.lease_until = 0.0
+            stored.info = replace(
+                stored.info, status=status, error=error, owner=None, updated=self._clock()
+            )
+
+    def commit(
+        self, lease: Lease, checkpoint: Checkpoint, records: Iterable[TaskRecord] = ()
+    ) -> None:
+        with self._lock:
+            stored = self._held(lease)
+            now = self._clock()
+            for record in records:
+                stored.tasks[record.anchor, record.task] = record
+            stored.checkpoints[checkpoint.id] = (checkpoint, now)
+            stored.info = replace(
+                stored.info, checkpoint=checkpoint.id, step=checkpoint.step, updated=now
+            )
+
+    def put_task(self, lease: Lease, record: TaskRecord) -> None:
+        with self._lock:
+            self._held(lease).tasks[record.anchor, record.task] = record
+
+    def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
+        with self._lock:
+            stored = self._held(lease)
+            for entry in entries:
+                stored.journal[entry.anchor, entry.task, entry.position] = entry
+
+    def latest(self, thread: str) -> Loaded | None:
+        with self._lock:
+            stored = self._get(thread)
+            return self._loaded(stored, stored.info.checkpoint) if stored.checkpoints else None
+
+    def load(self, thread: str, checkpoint: int) -> Loaded:
+        with self._lock:
+            stored = self._get(thread)
+            if checkpoint not in stored.checkpoints:
+                raise StoreError(f"thread {thread!r} has no checkpoint {checkpoint}")
+            return self._loaded(stored, checkpoint)
+
+    def _loaded(self, stored: _Stored, id: int) -> Loaded:
+        checkpoint = stored.checkpoints[id][0]
+        anchor = checkpoint.anchor
+        tasks = [record for key, record in stored.tasks.items() if key[0] == anchor]
+        journal = [entry for key, entry in sorted(stored.journal.items()) if key[0] == anchor]
+        return Loaded(checkpoint, tuple(tasks), tuple(journal))
+
+    def thread(self, thread: str) -> ThreadInfo:
+        with self._lock:
+            stored = self._get(thread)
+            info = stored.info
+            if info.status == "running" and (
+                info.owner is None
+                or stored.lease_until <= self._clock()
+                or not is_alive(info.owner)
+            ):
+                return replace(info, status="stopped")
+            return info
+
+    def threads(self) -> list[ThreadInfo]:
+        with self._lock:
+            found = [self.thread(id) for id in self._threads]
+        return sorted(found, key=lambda info: info.updated, reverse=True)
+
+    def history(self, thread: str) -> list[CheckpointInfo]:
+        with self._lock:
+            return [
+                CheckpointInfo(
+                    id=one.id,
+                    parent=one.parent,
+                    step=one.step,
+                    kind=one.kind,
+                    updated=one.updated,
+                    ran=one.ran,
+                    at=at,
+                    size=0,
+                    note=one.note,
+                    actor=one.actor,
+                )
+                for one, at in self._get(thread).checkpoints.values()
+            ]
+
+    def close(self) -> None:
+        """Nothing to free; the threads go with the object."""
+
+
+def _unknown(thread: str) -> str:
+    return f"there is no thread {thread!r} in this store: `nbagent.threads()` lists those there are"
