@@ -134,6 +134,8 @@ def _pandas_table(rows: Any, columns: Any) -> Any:
     for name in ("at", "updated"):
         if name in columns and not made.empty and made[name].dtype == float:
             made[name] = pandas.to_datetime(made[name], unit="s").dt.round("ms")
+    if "parent" in columns:
+        made["parent"] = made["parent"].astype("Int64")  # the first has none
     return made
 
 

@@ -69,6 +69,7 @@ class Edge:
 
     source: str
     target: str
+    location: Location | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Join:
 
     sources: tuple[str, ...]
     target: str
+    location: Location | None = field(default=None, compare=False)
 
     @property
     def channel(self) -> str:

@@ -28,7 +28,7 @@ def read_return(
         return frozen_dict({}), goto
     if not isinstance(returned, Mapping):
         raise StateError(
-            f"node {node.name!r} returned a {type(returned).__name__}: return a dict of the "
+            f"node {node.name!r} returned {_a(type(returned).__name__)}: return a dict of the "
             "fields that it writes, a Command, or None",
             node=node.name,
         )
@@ -36,6 +36,10 @@ def read_return(
         check_field(program, name, node.name)
         program.schema.check_write(name, value, node.name)
     return frozen_dict(returned), goto
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def check_field(program: Program, name: Any, node: str | None) -> None:

@@ -305,10 +305,10 @@ class Graph(Wirable):
             if name == compiled.START:
                 raise GraphError("nothing can lead to START", location=location)
             if len(ends) > 1 and name != compiled.END:
-                self.wires.append(compiled.Join(tuple(ends), name))
+                self.wires.append(compiled.Join(tuple(ends), name, location))
                 continue
             for end in ends:
-                self.wires.append(compiled.Edge(end, name))
+                self.wires.append(compiled.Edge(end, name, location))
         return Chain(self, names)
 
     def _branch(self, source: str, made: Branch) -> compiled.Branch:

@@ -41,9 +41,9 @@ def validate(program: Program, location: Location | None) -> None:
 def _names_exist(program: Program) -> None:
     where: list[tuple[str, Location | None]] = []
     for edge in program.edges:
-        where += [(edge.source, None), (edge.target, None)]
+        where += [(edge.source, edge.location), (edge.target, edge.location)]
     for join in program.joins:
-        where += [(name, None) for name in (*join.sources, join.target)]
+        where += [(name, join.location) for name in (*join.sources, join.target)]
     for branch in program.branches:
         where.append((branch.source, branch.location))
         for targets in (branch.targets or {}).values():

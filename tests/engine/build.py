@@ -1,0 +1,91 @@
+"""
+Programs made by hand, so that the engine is tested without the construction API. (R46)
+
+The schema checks nothing: what the engine does about a refused value is tested with `Strict`.
+"""
+
+from nbagent.engine.channels import LastValue, Reduced
+from nbagent.engine.program import END, START, Branch, Each, Edge, Join, Node, Program
+from nbagent.engine.snapshot import frozen_dict, isolate
+from nbagent.engine.thread import Thread
+from nbagent.errors import StateError
+from nbagent.stores.memory import MemoryStore
+
+__all__ = ["END", "START", "Branch", "Each", "Edge", "Join", "Node", "program", "thread"]
+
+
+class AnySchema:
+    """A schema that takes everything."""
+
+    def check_input(self, values):
+        return values
+
+    def check_write(self, field, value, node):
+        pass
+
+    def check_edit(self, values):
+        return values
+
+    def check_reduced(self, field, value):
+        pass
+
+    def view(self, values):
+        return frozen_dict({name: isolate(value) for name, value in values.items()})
+
+    def json_schema(self):
+        return {}
+
+    def answer_schema(self, schema):
+        return schema
+
+    def check_answer(self, schema, answer):
+        pass
+
+    def read_answer(self, schema, answer):
+        return answer
+
+
+class Strict(AnySchema):
+    """A schema that refuses the value "bad"."""
+
+    def check_write(self, field, value, node):
+        if value == "bad":
+            raise StateError(f"{field} is bad", field=field, node=node)
+
+    def check_edit(self, values):
+        for name, value in values.items():
+            self.check_write(name, value, None)
+        return values
+
+
+def program(*nodes, fields=("x",), reduced=None, wires=(), schema=None):
+    """A Program of `Node`s, last-value `fields`, `reduced` fields and a mixed list of wires."""
+    kinds = {
+        kind: tuple(w for w in wires if type(w) is kind) for kind in (Edge, Join, Branch, Each)
+    }
+    return Program(
+        name="test",
+        nodes={node.name: node for node in nodes},
+        fields={name: LastValue(name) for name in fields}
+        | {name: Reduced(name, reducer) for name, reducer in (reduced or {}).items()},
+        edges=kinds[Edge],
+        joins=kinds[Join],
+        branches=kinds[Branch],
+        eaches=kinds[Each],
+        schema=schema or AnySchema(),
+    )
+
+
+def thread(made, id="t", store=None, **more):
+    """A thread of the program in a store of its own."""
+    return Thread(id, program=made, store=store or MemoryStore(), **more)
+
+
+def sync(name, function, **more):
+    """A `def` node."""
+    return Node(name=name, function=function, **more)
+
+
+def task(name, function, **more):
+    """An `async def` node."""
+    return Node(name=name, function=function, is_async=True, **more)

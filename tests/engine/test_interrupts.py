@@ -1,0 +1,275 @@
+"""A person's part: questions, answers, pauses. (R27 to R32)"""
+
+import operator
+import threading
+import time
+
+import pytest
+
+from nbagent.engine.interrupts import interrupt
+from nbagent.errors import NodeError, ThreadError, UnknownQuestion, UnknownThread
+from tests.engine.build import END, START, Edge, program, sync, thread
+
+
+def asking(calls, *names):
+    """Sibling nodes that each ask one question and log the answer."""
+
+    def node(name):
+        def run(state):
+            calls.append(name)
+            return {"log": [(name, interrupt(f"{name}?"))]}
+
+        return sync(name, run)
+
+    wires = [Edge(START, name) for name in names] + [Edge(name, END) for name in names]
+    return program(*map(node, names), reduced={"log": operator.add}, wires=wires)
+
+
+def test_a_question_ends_the_run_and_nothing_stays_alive():
+    """Status waiting, the question with its id, no run in this process. (R28)"""
+    one = thread(asking([], "a"))
+    run = one.start({"log": []})
+    run.result()
+
+    assert "waiting" == run.status == one.status
+    assert ("1:a:0", "a", "a?") == (
+        one.questions[0].id,
+        one.questions[0].node,
+        one.questions[0].question,
+    )
+    assert one.run is None
+
+
+def test_an_answer_runs_the_node_again_from_its_top():
+    """The interrupt returns the answer; the thread goes on as after a crash. (R30)"""
+    calls = []
+    one = thread(asking(calls, "a"))
+    one.start({"log": []}).result()
+
+    assert [("a", "yes")] == one.resume("yes").result()["log"]
+    assert ["a", "a"] == calls
+
+
+def test_answering_one_of_three_runs_only_that_one_again():
+    """Each question is answered by its id, in any order, in separate calls. (W1)"""
+    calls = []
+    one = thread(asking(calls, "a", "b", "c"))
+    one.start({"log": []}).result()
+    calls.clear()
+
+    one.resume(answers={"1:b:0": 2}).result()
+    assert ["b"] == calls
+    assert ["1:a:0", "1:c:0"] == [question.id for question in one.questions]
+
+    one.resume(answers={"1:c:0": 3, "1:a:0": 1}).result()
+    assert ("done", [("a", 1), ("b", 2), ("c", 3)]) == (one.status, one.state["log"])
+
+
+def test_several_questions_in_one_node_are_asked_in_turn():
+    """What was answered is not asked again."""
+    asked = []
+
+    def run(state):
+        first = interrupt("first?")
+        asked.append(first)
+        return {"x": (first, interrupt("second?"))}
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    one.resume("1").result()
+    assert ["second?"] == [question.question for question in one.questions]
+
+    assert {"x": ("1", "2")} == one.resume("2").result()
+
+
+def test_an_edit_while_a_sibling_waits_keeps_its_result_and_the_question():
+    """The finished sibling does not run again, and the question keeps its id. (R31)"""
+    calls = []
+    made = program(
+        sync("done", lambda s: calls.append("done") or {"y": 1}),
+        sync("asks", lambda s: {"z": (s["x"], interrupt("ok?"))}),
+        fields=("x", "y", "z"),
+        wires=[Edge(START, "done"), Edge(START, "asks"), Edge("done", END), Edge("asks", END)],
+    )
+    one = thread(made)
+    one.start({"x": "old"}).result()
+    before = one.questions[0].id
+
+    one.edit({"x": "new"}, note="typo")
+    assert before == one.questions[0].id
+    assert {"x": "new", "y": 1, "z": ("new", "yes")} == one.resume("yes").result()
+    assert ["done"] == calls
+
+
+def test_wrong_answers_are_refused_before_any_node_runs():
+    """Unknown, repeated and ambiguous answers, and an unknown thread, are typed errors."""
+    calls = []
+    one = thread(asking(calls, "a", "b"))
+    with pytest.raises(UnknownThread):
+        one.resume("x")
+    one.start({"log": []}).result()
+    calls.clear()
+
+    with pytest.raises(UnknownQuestion, match="2 open questions"):
+        one.resume("x")
+    with pytest.raises(UnknownQuestion, match="1:z:0"):
+        one.resume(answers={"1:z:0": 1})
+    one.resume(answers={"1:a:0": 1}).result()
+    with pytest.raises(UnknownQuestion):
+        one.resume(answers={"1:a:0": 1})
+    assert ["a"] == calls
+    assert "waiting" == one.status
+
+
+def test_a_node_cannot_swallow_a_pause():
+    """Neither `except Exception` nor a bare `except` hides that it asked."""
+
+    def polite(state):
+        try:
+            return {"x": interrupt("one?")}
+        except Exception:
+            return {"x": "swallowed"}
+
+    def rude(state):
+        try:
+            return {"y": interrupt("two?")}
+        except BaseException:
+            return {"y": "swallowed"}
+
+    made = program(
+        sync("polite", polite),
+        sync("rude", rude),
+        fields=("x", "y"),
+        wires=[Edge(START, "polite"), Edge(START, "rude"), Edge("polite", END), Edge("rude", END)],
+    )
+    one = thread(made)
+    one.start({}).result()
+
+    assert ["one?", "two?"] == [question.question for question in one.questions]
+    assert {} == one.state
+
+
+def test_a_changed_order_of_questions_is_noticed():
+    """An answer never reaches another question than it was given for."""
+    order = ["first?", "second?"]
+
+    def run(state):
+        for question in order:
+            interrupt(question)
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    one.resume("1").result()
+    order.reverse()
+
+    with pytest.raises(NodeError, match="in another order"):
+        one.resume("2").result()
+
+
+def test_a_deadline_that_passed_is_answered_when_the_thread_is_next_opened():
+    """`on_expiry` is the answer; before the deadline the question stays. (W13)"""
+    now = [100.0]
+
+    def run(state):
+        return {"x": interrupt("ok?", deadline=60, on_expiry="no answer")}
+
+    made = program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)])
+    one = thread(made, clock=lambda: now[0])
+    one.start({}).result()
+    one.resume().result()
+    assert "waiting" == one.status
+
+    now[0] = 161.0
+    assert {"x": "no answer"} == one.resume().result()
+
+
+def test_a_breakpoint_pauses_before_and_after():
+    """`pause=` on a node; a resume passes it."""
+    made = program(
+        sync("a", lambda s: {"x": 1}, pause="after"),
+        sync("b", lambda s: {"x": 2}, pause="before"),
+        sync("c", lambda s: {"x": 3}),
+        wires=[Edge(START, "a"), Edge("a", "b"), Edge("b", "c"), Edge("c", END)],
+    )
+    one = thread(made)
+    assert {"x": 1} == one.start({}).result()
+    assert ("paused", ("b",)) == (one.status, one.next)
+    assert {"x": 3} == one.resume().result()
+
+
+def test_single_stepping():
+    """`steps=1` makes one super-step and pauses."""
+    made = program(
+        sync("a", lambda s: {"x": 1}),
+        sync("b", lambda s: {"x": 2}),
+        wires=[Edge(START, "a"), Edge("a", "b"), Edge("b", END)],
+    )
+    one = thread(made)
+    one.start({"x": 0}, steps=1).result()
+    assert ("paused", {"x": 1}) == (one.status, one.state)
+    one.resume(steps=1).result()
+    assert ("done", {"x": 2}) == (one.status, one.state)
+
+
+def test_a_pause_lands_on_the_next_boundary():
+    """The super-step under way finishes; the next does not begin."""
+    began = threading.Event()
+    made = program(
+        sync("a", lambda s: began.set() or time.sleep(0.1) or {"x": 1}),
+        sync("b", lambda s: {"x": 2}),
+        wires=[Edge(START, "a"), Edge("a", "b"), Edge("b", END)],
+    )
+    one = thread(made)
+    run = one.start({"x": 0})
+    began.wait(5)
+    run.pause()
+
+    assert {"x": 1} == run.result()
+    assert ("paused", ("b",)) == (one.status, one.next)
+
+
+def test_a_pause_within_a_time_abandons_a_blocking_node():
+    """The pause lands on the last checkpoint, and the node runs again at resume. (W9)"""
+    slow = [1.0]
+    made = program(
+        sync("a", lambda s: time.sleep(slow[0]) or {"x": 1}),
+        wires=[Edge(START, "a"), Edge("a", END)],
+    )
+    one = thread(made)
+    run = one.start({"x": 0})
+    time.sleep(0.1)
+    run.pause(within=0.05)
+
+    assert {"x": 0} == run.result(0.8)
+    assert ("paused", ("a",)) == (one.status, one.next)
+    slow[0] = 0
+    assert {"x": 1} == one.resume().result()
+
+
+def test_stop_cancels_and_resume_goes_on():
+    """A stopped thread keeps its last checkpoint."""
+    slow = [5.0]
+    made = program(
+        sync("a", lambda s: {"x": 1}),
+        sync("b", lambda s: time.sleep(slow[0]) or {"x": 2}),
+        wires=[Edge(START, "a"), Edge("a", "b"), Edge("b", END)],
+    )
+    one = thread(made)
+    run = one.start({"x": 0})
+    while one.checkpoint_id < 2:
+        time.sleep(0.01)
+    slow[0] = 0
+    run.stop()
+
+    assert {"x": 1} == run.result(2)
+    assert "stopped" == one.status
+    assert {"x": 2} == one.resume().result()
+
+
+def test_a_thread_that_is_not_done_cannot_be_started_again():
+    """The error says to resume it."""
+    one = thread(asking([], "a"))
+    one.start({"log": []}).result()
+
+    with pytest.raises(ThreadError, match="is waiting: resume it"):
+        one.start({"log": []})
