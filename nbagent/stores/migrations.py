@@ -1,0 +1,85 @@
+"""
+The tables of a checkpoint file, and how an older file becomes a newer one. (R47)
+
+`PRAGMA user_version` is the number of migrations that a file has had; each one and its number are
+written in one transaction. A file of a newer nbagent is refused, never guessed at.
+
+    threads       one row a thread: its status, its owner, its latest checkpoint
+    checkpoints   one row a checkpoint; `versions` says which row of `versions` holds each field
+    versions      a field's value: whole (`base` null) or as a change of the version before it
+    fingerprints  the nodes' fingerprints, once for each graph that wrote
+    tasks         the outcome of each task: what it wrote, or how it failed
+    journal       questions and their answers, effects and their results
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from nbagent.errors import StoreError
+
+_FIRST = """
+CREATE TABLE threads (
+    id TEXT PRIMARY KEY, graph TEXT NOT NULL, status TEXT NOT NULL, step INTEGER NOT NULL,
+    checkpoint INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL,
+    parent TEXT, error TEXT NOT NULL DEFAULT '', owner TEXT, since REAL NOT NULL DEFAULT 0,
+    lease_until REAL NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE checkpoints (
+    thread TEXT NOT NULL REFERENCES threads (id), id INTEGER NOT NULL, parent INTEGER,
+    step INTEGER NOT NULL, kind TEXT NOT NULL, updated TEXT NOT NULL, ran TEXT NOT NULL,
+    anchor INTEGER NOT NULL, note TEXT NOT NULL, actor TEXT NOT NULL, at REAL NOT NULL,
+    size INTEGER NOT NULL, control BLOB NOT NULL, versions TEXT NOT NULL, nodes TEXT NOT NULL,
+    checksum INTEGER NOT NULL, PRIMARY KEY (thread, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE versions (
+    id INTEGER PRIMARY KEY, thread TEXT NOT NULL, field TEXT NOT NULL, base INTEGER,
+    before INTEGER, data BLOB NOT NULL, checksum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX versions_of_base ON versions (base) WHERE base IS NOT NULL;
+CREATE TABLE fingerprints (id TEXT PRIMARY KEY, nodes TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE tasks (
+    thread TEXT NOT NULL, anchor INTEGER NOT NULL, task TEXT NOT NULL, node TEXT NOT NULL,
+    status TEXT NOT NULL, attempt INTEGER NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
+    failure TEXT, data BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (thread, anchor, task)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (
+    thread TEXT NOT NULL, anchor INTEGER NOT NULL, task TEXT NOT NULL, position INTEGER NOT NULL,
+    kind TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, data BLOB NOT NULL,
+    checksum INTEGER NOT NULL, PRIMARY KEY (thread, anchor, task, position)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW unfinished AS
+    SELECT id, graph, status, step, datetime(updated, 'unixepoch') AS updated, error
+    FROM threads WHERE status <> 'done' ORDER BY updated DESC;
+"""
+
+MIGRATIONS = (_FIRST,)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the file up to date; `StoreError` when it is newer than this code."""
+    if _version(connection, path) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection, path)  # another process may have been faster
+        for number in range(version, len(MIGRATIONS)):
+            for statement in MIGRATIONS[number].split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by a newer nbagent (its schema is {version}, this one knows "
+            f"{len(MIGRATIONS)}): update nbagent to open it"
+        )
+    return int(version)

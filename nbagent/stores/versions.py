@@ -1,0 +1,93 @@
+"""
+A field's value through its life: whole versions, and changes since the last whole one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nbagent.engine.snapshot import freeze, frozen_dict
+from nbagent.errors import CorruptError
+from nbagent.stores.codec import decode, encode, encode_checked, is_plain
+from nbagent.stores.delta import apply, diff
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A stored version: its row, the whole version that it builds on (None: it is whole), the
+    bytes of that, and the bytes of the changes since."""
+
+    id: int
+    base: int | None
+    whole: int
+    changes: int
+
+    def numbered(self, id: int) -> Version:
+        """The version once its row is known."""
+        return replace(self, id=id)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A checkpoint's values and versions, kept to compare the next one with."""
+
+    checkpoint: int
+    values: Mapping[str, Any]
+    versions: Mapping[str, Version]
+
+
+def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, bytes]:
+    """How to store `new`, and its bytes: a change of `old` where that is smaller in the end."""
+    if before is not None:
+        change = diff(old, new)
+        if change is not None:
+            data = encode(change) if is_plain(change) else encode_checked(freeze(change))
+            changes = before.changes + len(data)
+            if changes <= before.whole:
+                base = before.id if before.base is None else before.base
+                return Version(0, base, before.whole, changes), data
+    data = encode_checked(new)
+    return Version(0, None, len(data), 0), data
+
+
+def read_versions(
+    db: sqlite3.Connection, wanted: Mapping[str, int]
+) -> tuple[Mapping[str, Any], dict[str, Version]]:
+    """The values of the versions, and what `next_version` must know of them."""
+    values: dict[str, Any] = {}
+    versions: dict[str, Version] = {}
+    for name, id in wanted.items():
+        chain = _chain(db, name, id)
+        value = decode(chain[0][2])
+        for _, _, data in chain[1:]:
+            value = apply(value, decode(data))
+        values[name] = value
+        whole, changes = len(chain[0][2]), sum(len(data) for _, _, data in chain[1:])
+        versions[name] = Version(id, chain[0][0] if len(chain) > 1 else None, whole, changes)
+    return frozen_dict(values), versions
+
+
+def _chain(db: sqlite3.Connection, field: str, id: int) -> list[tuple[int, int | None, bytes]]:
+    """The rows from the whole version to this one: id, the one before, bytes."""
+    columns = "id, before, data, checksum, base"
+    row = db.execute(f"SELECT {columns} FROM versions WHERE id = ?", (id,)).fetchone()
+    rows = {id: row}
+    if row is not None and row[4] is not None:
+        found = db.execute(
+            f"SELECT {columns} FROM versions WHERE id = ? OR (base = ? AND id <= ?)",
+            (row[4], row[4], id),
+        )
+        rows.update((each[0], each) for each in found)
+    chain: list[tuple[int, int | None, bytes]] = []
+    at: int | None = id
+    while at is not None:
+        one = rows.get(at)
+        if one is None or zlib.crc32(one[2]) != one[3]:
+            raise CorruptError(f"field {field!r} is damaged in the file", thread="")
+        chain.append((one[0], one[1], one[2]))
+        at = one[1]
+    return chain[::-1]
