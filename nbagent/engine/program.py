@@ -141,6 +141,10 @@ class Schema(Protocol):
         """The JSON Schema (2020-12) of the state, an object with a property a field."""
         ...
 
+    def to_json(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as JSON types; what JSON cannot say is `{"$opaque": "what it is"}`."""
+        ...
+
     def answer_schema(self, schema: Any) -> Mapping[str, Any] | None:
         """The JSON Schema of an interrupt's `schema=`; `StateError` if it has none."""
         ...

@@ -65,8 +65,8 @@ class LiveRun:
         self.form = StateForm(
             program.schema.json_schema(), {}, questions=[], checkpoint=0, on_submit=self.submit
         )
-        self.live = display(VBox([self.view, self.form]), display_id=True)
-        self.picture = display(self._static(), display_id=True, raw=True)
+        self.live: Any = display(VBox([self.view, self.form]), display_id=True)  # type: ignore[no-untyped-call]
+        self.picture: Any = display(self._static(), display_id=True, raw=True)  # type: ignore[no-untyped-call]
         self.done = False
         self.watch(run)
 
@@ -159,7 +159,7 @@ class LiveRun:
 
         model = self.view.model
         return {
-            "text/html": static_html(model, self.drawing),
+            "text/html": static_html(model, self.drawing, self.view.uid),
             "text/plain": static_text(model),
         }
 
@@ -215,6 +215,7 @@ def edit_form(thread: Thread) -> Any:
         checkpoint=checkpoint.id,
         on_submit=submit,
         editing=True,
+        expanded=True,
     )
     return form
 

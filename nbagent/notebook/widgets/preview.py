@@ -1,0 +1,107 @@
+"""
+Values as a page shows them: plain JSON, bounded in size, whatever the value is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+TEXT = 2_000  # characters of one value's text
+ITEMS = 30  # entries of one list or dict
+DEEP = 4  # levels of a tree
+ROWS, COLUMNS = 6, 8  # of a table
+
+
+def preview(value: Any, depth: int = 0) -> dict[str, Any]:
+    """`{"kind", "type", "text"}` and, for what has parts, `items` or a table's `rows`.
+
+    kind  "text", "atom", "list", "dict", "table" or "other"
+    """
+    name = _type_name(value)
+    if isinstance(value, str):
+        return {"kind": "text", "type": name, "text": cut(value)}
+    if value is None or isinstance(value, (bool, int, float)):
+        return {"kind": "atom", "type": name, "text": cut(repr(value))}
+    parts = _parts(value)
+    if parts is not None:
+        size = len(parts)
+        made: dict[str, Any] = {"kind": "dict", "type": name, "text": f"{size} {_plural(value)}"}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            made["kind"] = "list"
+        if depth < DEEP:
+            made["items"] = [[cut(str(k), 200), preview(v, depth + 1)] for k, v in parts[:ITEMS]]
+            made["more"] = max(0, size - ITEMS)
+        return made
+    if hasattr(value, "iloc") and hasattr(value, "shape"):
+        return _table(value, name)
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<{name} whose repr failed: {type(error).__name__}>"
+    return {"kind": "other", "type": name, "text": cut(text)}
+
+
+def cut(text: str, limit: int = TEXT) -> str:
+    """The text, cut with a mark of how much is missing."""
+    return text if len(text) <= limit else f"{text[:limit]}… (+{len(text) - limit:,} characters)"
+
+
+def short(value: Any, limit: int = 120) -> str:
+    """One line for a value."""
+    made = preview(value, DEEP)
+    if made["kind"] in ("list", "dict"):
+        text = _inline(value)
+        return text if len(text) <= limit else f"{made['type']} of {made['text']}"
+    text = " ".join(str(made["text"]).split()) if made["kind"] == "text" else str(made["text"])
+    return cut(text, limit)
+
+
+def _inline(value: Any) -> str:
+    size = len(_parts(value) or ())
+    return repr(value) if size <= 12 else "x" * 1000
+
+
+def _type_name(value: Any) -> str:
+    name = type(value).__name__
+    return {
+        "FrozenList": "list",
+        "FrozenDict": "dict",
+        "FrozenSet": "set",
+        "NoneType": "None",
+    }.get(name, name)
+
+
+def _plural(value: Any) -> str:
+    word = "item" if isinstance(value, (list, tuple, set, frozenset)) else "field"
+    return word if len(_parts(value) or ()) == 1 else word + "s"
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value))
+    if isinstance(value, (set, frozenset)):
+        return list(enumerate(sorted(value, key=repr)))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
+    if hasattr(value, "model_dump") and hasattr(value, "__dict__"):
+        return list(value.__dict__.items())
+    return None
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    shape = "×".join(map(str, value.shape))
+    made: dict[str, Any] = {"kind": "table", "type": name, "text": shape}
+    try:
+        frame = value.to_frame() if value.ndim == 1 else value
+        head = frame.iloc[:ROWS, :COLUMNS]
+        made["columns"] = [cut(str(column), 60) for column in head.columns]
+        made["rows"] = [[cut(str(cell), 60) for cell in row] for row in head.to_numpy().tolist()]
+        made["more"] = max(0, frame.shape[0] - ROWS)
+        made["more_columns"] = max(0, frame.shape[1] - COLUMNS)
+    except Exception:
+        made["kind"] = "other"
+    return made

@@ -1,0 +1,133 @@
+"""
+The picture that stays in a saved notebook: inline styles, no script, every text escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Any
+
+from nbagent.graph.draw import STATUSES, Drawing, to_svg
+from nbagent.notebook.widgets.preview import cut
+from nbagent.notebook.widgets.run_model import RunModel
+
+_ICONS = {"done": "✓", "waiting": "?", "failed": "✕", "paused": "❚❚", "stopped": "■"}
+_CELL = "padding:3px 12px 3px 0;vertical-align:top;text-align:left;border:0;white-space:pre-wrap"
+_NAME = f"{_CELL};font-weight:600;white-space:nowrap"
+
+
+def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
+    """The run as HTML. The live view hides elements that carry its `uid`."""
+    state = model.state
+    nodes = state["nodes"]
+    statuses = {name: node["status"] for name, node in nodes.items()}
+    counts = {n: f"{v['finished']}/{v['total']}" for n, v in nodes.items() if v["total"] > 1}
+    parts = [
+        f'<div data-nbagent-static="{html.escape(uid)}" style="font-family:system-ui,-apple-system,'
+        'sans-serif;font-size:13px;line-height:1.45;margin:6px 0">',
+        _headline(state),
+        to_svg(drawing, statuses, state["taken"], counts),
+    ]
+    if state["questions"]:
+        asked = "; ".join(question["text"] for question in state["questions"])
+        resume = f"%agent resume {state['thread']} …"
+        parts.append(
+            f'<div style="margin:8px 0"><b>It asks:</b> {html.escape(asked)} '
+            f"<code>{html.escape(resume)}</code></div>"
+        )
+    if state["error"]:
+        parts.append(
+            '<div style="margin:8px 0;padding:6px 10px;border-left:3px solid #cf3a2b">'
+            f"{html.escape(cut(state['error']))}</div>"
+        )
+    if state["changes"]:
+        rows = "".join(_change_row(change) for change in state["changes"])
+        parts.append(_table(f"Changed in super-step {state['changed_in']}", rows))
+    rows = "".join(
+        f'<tr style="background:none"><td style="{_NAME}">{html.escape(name)}</td>'
+        f'<td style="{_CELL}">{_value(value)}</td></tr>'
+        for name, value in state["values"].items()
+    )
+    parts.append(_table("State", rows) if rows else "")
+    return "".join(parts) + "</div>"
+
+
+def _headline(state: dict[str, Any]) -> str:
+    status = state["status"]
+    key = {"paused": "queued", "stopped": "cancelled", "new": "idle"}.get(status, status)
+    _, fill, stroke, ink = STATUSES.get(key, STATUSES["idle"])
+    took = f" · {state['ended'] - state['started']:.1f} s" if state["ended"] else ""
+    icon = _ICONS.get(status, "")
+    return (
+        '<div style="margin-bottom:6px"><b>'
+        f"{html.escape(state['graph'])}</b> · {html.escape(state['thread'])} "
+        f'<span style="background:{fill};color:{ink};border:1px solid {stroke};border-radius:9px;'
+        f'padding:0 8px;margin:0 4px">{icon} {html.escape(status)}</span> '
+        f"super-step {state['step']}{took}</div>"
+    )
+
+
+def _table(title: str, rows: str) -> str:
+    return (
+        f'<div style="margin-top:8px;font-weight:600">{html.escape(title)}</div>'
+        f'<table style="border-collapse:collapse;margin:2px 0">{rows}</table>'
+    )
+
+
+def _change_row(change: dict[str, Any]) -> str:
+    sign = {"added": "+", "grown": "+", "removed": "−"}.get(change["kind"], "~")
+    if change["kind"] == "grown":
+        shown = "<br>".join(f"+ {html.escape(item)}" for item in change["added"])
+        more = change["count"] - len(change["added"])
+        shown += f"<br>… and {more} more" if more else ""
+    elif "before" in change:
+        shown = f"{_value(change['before'], 200)} → {_value(change['after'], 200)}"
+    else:
+        shown = _value(change["after"], 200)
+    return (
+        f'<tr style="background:none"><td style="{_NAME}">{sign} {html.escape(change["field"])}'
+        f'</td><td style="{_CELL}">{shown}</td></tr>'
+    )
+
+
+def _value(value: dict[str, Any], limit: int = 600) -> str:
+    if value["kind"] == "table" and value.get("rows"):
+        head = "".join(f'<th style="{_CELL}">{html.escape(c)}</th>' for c in value["columns"])
+        body = "".join(
+            "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(c)}</td>' for c in row) + "</tr>"
+            for row in value["rows"][:3]
+        )
+        return (
+            f"{html.escape(value['type'])} {html.escape(value['text'])}"
+            f'<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:11px">'
+            f"<tr>{head}</tr>{body}</table></div>"
+        )
+    return html.escape(cut(line(value), limit))
+
+
+def line(value: dict[str, Any]) -> str:
+    """A preview as one text, as much of it as it holds."""
+    if value.get("items") is None:
+        return str(value["text"])
+    inner = [
+        line(item) if value["kind"] == "list" else f"{key}: {line(item)}"
+        for key, item in value["items"]
+    ]
+    inner += [f"… {value['more']} more"] if value["more"] else []
+    opened, closed = ("[", "]") if value["kind"] == "list" else ("{", "}")
+    return f"{opened}{', '.join(inner)}{closed}"
+
+
+def static_text(model: RunModel) -> str:
+    """The run for a terminal or a plain-text reader."""
+    state = model.state
+    took = time.strftime("%H:%M:%S", time.localtime(state["ended"])) if state["ended"] else "now"
+    text = [
+        f"{state['graph']} · {state['thread']}: {state['status']} at super-step "
+        f"{state['step']} ({took})"
+    ]
+    text += [f"  asks: {question['text']}" for question in state["questions"]]
+    text += [f"  {state['error']}"] if state["error"] else []
+    text += [f"  {name} = {cut(line(value), 100)}" for name, value in state["values"].items()]
+    return "\n".join(text)
