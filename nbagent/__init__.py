@@ -19,7 +19,7 @@ from nbagent.engine.interrupts import interrupt
 from nbagent.engine.program import Command, Send
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
-from nbagent.engine.tables import table as _table
+from nbagent.engine.thread import threads
 from nbagent.errors import (
     CodecError,
     ConflictError,
@@ -80,27 +80,6 @@ def __getattr__(name: str) -> Any:
         _show_in_notebooks()
         return globals()[name]
     raise AttributeError(f"module 'nbagent' has no attribute {name!r}")
-
-
-def threads(store: Any = None) -> Any:
-    """All threads of a store (by default the current one), newest first: a pandas DataFrame."""
-    infos = _checkpoint.resolve_store(store).threads()
-    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
-    return _table(
-        [
-            {
-                "thread": info.id,
-                "graph": info.graph,
-                "status": info.status,
-                "step": info.step,
-                "checkpoint": info.checkpoint,
-                "updated": info.updated,
-                "error": info.error,
-            }
-            for info in infos
-        ],
-        columns,
-    )
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -26,6 +26,7 @@ from nbagent.engine.checkpoint import (
     Question,
     Status,
     ThreadInfo,
+    resolve_store,
 )
 from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
 from nbagent.engine.heartbeat import live_runs
@@ -553,3 +554,21 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return ""
+
+
+def threads(store: str | CheckpointStore | None = None) -> Any:
+    """All threads of a store (by default the current one), newest first, one a row."""
+    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
+    rows = [
+        {
+            "thread": info.id,
+            "graph": info.graph,
+            "status": info.status,
+            "step": info.step,
+            "checkpoint": info.checkpoint,
+            "updated": info.updated,
+            "error": info.error,
+        }
+        for info in resolve_store(store).threads()
+    ]
+    return table(rows, columns)

@@ -124,8 +124,8 @@ def _source(names: tuple[str, ...], wires: tuple[Line, ...]) -> graphviz.Digraph
         made.node(
             id, "", width=f"{width:.3f}", fixedsize="true", height="0.3" if terminal else "0.44"
         )
-    for source, target, _, label in wires:
-        made.edge(ids[source], ids[target], label=f" {label} " if label else "")
+    for place, (source, target, _, label) in enumerate(wires):
+        made.edge(ids[source], ids[target], label=f" {label} " if label else "", id=str(place))
     return made
 
 
@@ -158,7 +158,8 @@ def _by_dot(names: tuple[str, ...], wires: tuple[Line, ...]) -> Drawing:
             Box(name, kind, x, height - y, float(found["width"]) * 72, float(found["height"]) * 72)
         )
     made = []
-    for (start, target, kind, label), edge in zip(wires, read["edges"], strict=True):
+    for edge in read["edges"]:  # in an order of Graphviz's own
+        start, target, kind, label = wires[int(edge["id"])]
         tip, path = _spline(edge["pos"], height)
         lx, ly = (float(part) for part in edge.get("lp", "0,0").split(","))
         made.append(Wire(start, target, kind, path, tip, label, lx, height - ly))

@@ -15,22 +15,30 @@ import re
 import typing
 from typing import Any
 
-import nbagent
+from nbagent.engine.channels import Ephemeral, Topic
+from nbagent.engine.context import emit
+from nbagent.engine.interrupts import interrupt
 from nbagent.engine.names import nearest
+from nbagent.engine.program import Command, Send
+from nbagent.engine.snapshot import thaw
 from nbagent.errors import GraphError, Location
-from nbagent.graph.builder import Graph
+from nbagent.graph.builder import END, START, Graph, NodeFunction, branch, each, node
 
-_TYPING = ("Annotated", "Any", "Literal", "NotRequired", "TypedDict")
+# What a cell may use without importing it; a name that the notebook has defined is left alone.
+_WORDS: dict[str, Any] = {
+    **{"END": END, "START": START, "branch": branch, "each": each, "node": node},
+    **{"Command": Command, "Send": Send, "emit": emit, "interrupt": interrupt, "thaw": thaw},
+    **{"Ephemeral": Ephemeral, "Topic": Topic, "operator": operator, "Any": Any},
+    **{"Annotated": typing.Annotated, "Literal": typing.Literal},
+    **{"NotRequired": typing.NotRequired, "TypedDict": typing.TypedDict},
+}
 
 
 def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | None) -> Graph:
     """Run a %%graph cell and give the graph that it defines."""
     namespace: dict[str, Any] = shell.user_ns
-    for word in nbagent.__all__:
-        namespace.setdefault(word, getattr(nbagent, word))
-    for word in _TYPING:
-        namespace.setdefault(word, getattr(typing, word))
-    namespace.setdefault("operator", operator)
+    for word, meaning in _WORDS.items():
+        namespace.setdefault(word, meaning)
 
     # The magic's own line is line 1 of what the user sees.
     source = shell.transform_cell("\n" + cell)
@@ -97,8 +105,6 @@ def _line_of(error: BaseException, filename: str) -> Location | None:
 
 def _undefined(error: NameError, namespace: dict[str, Any]) -> str:
     name = error.name or ""
-    from nbagent.graph.builder import NodeFunction
-
     nodes = [key for key, value in namespace.items() if isinstance(value, NodeFunction)]
     near = nearest(name, nodes) or nearest(name, [k for k in namespace if not k.startswith("_")])
     return f"{name!r} is not defined{near}: define it with @node above this line, or mend the name"

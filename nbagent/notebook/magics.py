@@ -9,9 +9,8 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-import nbagent
 from nbagent.engine.checkpoint import use_store
-from nbagent.engine.thread import Thread
+from nbagent.engine.thread import Thread, threads
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
 from nbagent.notebook.arguments import Helped, Parser, read_fields, read_value, split, unquote
@@ -96,7 +95,7 @@ class AgentMagics(Magics):
         return thread.resume(answer, **more)
 
     def _threads(self, options: Any) -> Any:
-        return nbagent.threads(options.store)
+        return threads(options.store)
 
     def _history(self, options: Any) -> Any:
         return self._thread(options.thread).history()

@@ -51,13 +51,18 @@ export function tree(value, open) {
   if (value.kind === "table" && value.rows) return table(value);
   if (!value.items) {
     const text = String(value.text);
-    const long = text.length > 240 || text.split("\n").length > 4;
+    const long = text.length > 500 || text.split("\n").length > 8;
     if (!long) return el("span", `nba-v nba-${value.kind}`, text);
     const box = el("details", "nba-long");
     box.append(el("summary", "", `${text.slice(0, 160).replace(/\s+/g, " ")}…`), el("pre", "", text));
     return box;
   }
   if (value.items.length === 0) return el("span", "nba-v nba-muted", value.kind === "list" ? "[ ]" : "{ }");
+  const leaves = value.items.every((/** @type {any} */ [, item]) => !item.items && item.kind !== "table");
+  const inline = value.items.map((/** @type {any} */ [, item]) => item.text).join(", ");
+  if (value.kind === "list" && leaves && !value.more && inline.length < 70) {
+    return el("span", "nba-v", `[${inline}]`);
+  }
   const box = /** @type {HTMLDetailsElement} */ (el("details", "nba-tree"));
   box.open = Boolean(open);
   box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`));

@@ -5,11 +5,16 @@ Values as a page shows them: plain JSON, bounded in size, whatever the value is.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import decimal
+import uuid
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 TEXT = 2_000  # characters of one value's text
 ITEMS = 30  # entries of one list or dict
+_AS_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
 
@@ -24,6 +29,8 @@ def preview(value: Any, depth: int = 0) -> dict[str, Any]:
         return {"kind": "text", "type": name, "text": cut(value)}
     if value is None or isinstance(value, (bool, int, float)):
         return {"kind": "atom", "type": name, "text": cut(repr(value))}
+    if isinstance(value, _AS_TEXT):
+        return {"kind": "atom", "type": name, "text": cut(str(value))}
     parts = _parts(value)
     if parts is not None:
         size = len(parts)

@@ -1,0 +1,213 @@
+"""The main job, as a person does it in JupyterLab: run, watch, answer, restart, go on."""
+
+from __future__ import annotations
+
+import ast
+
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import OpenNotebook
+from tests.browser.lab import Notebook
+
+
+def setup(folder: str) -> str:
+    """The first cell; each test has its own folder, and so its own threads."""
+    return f"import os\nos.makedirs('{folder}', exist_ok=True)\nos.chdir('{folder}')\n{TOOLS}"
+
+
+TOOLS = """\
+%load_ext nbagent
+import operator, time, os
+from typing import Annotated, Literal, TypedDict
+from datetime import date
+from nbagent import END, START, branch, interrupt, node
+"""
+GRAPH = """\
+%%graph research
+class State(TypedDict):
+    topic: str
+    pace: float
+    limit: int
+    urgent: bool
+    due: date
+    tags: list[str]
+    queries: list[str]
+    notes: Annotated[list[str], operator.add]
+    draft: str
+    verdict: Literal["revise", "accept"]
+
+def log(name):
+    with open("calls.log", "a") as file:
+        file.write(name + "\\n")
+
+@node
+async def plan(state):
+    log("plan")
+    return {"queries": ["bees", "flowers"], "due": date(2026, 12, 24), "tags": ["a", "b"],
+            "limit": 3, "urgent": False}
+
+@node
+def web(state):
+    log("web")
+    time.sleep(state.get("pace", 0.3))
+    return {"notes": [f"web: {q}" for q in state["queries"]]}
+
+@node
+def papers(state):
+    log("papers")
+    time.sleep(state.get("pace", 0.3) * 2)
+    return {"notes": ["papers: <script>alert(1)</script>"]}
+
+@node
+def write(state):
+    log("write")
+    return {"draft": "Bees and flowers.\\n\\n" + "\\n".join(state["notes"])}
+
+@node
+def critique(state):
+    verdict = interrupt("Accept this draft?", show=["draft"], schema=Literal["revise", "accept"])
+    log("critique")
+    return {"verdict": verdict}
+
+START >> plan >> [web, papers] >> write >> critique
+critique >> branch("verdict", revise=plan, accept=END)
+"""
+CALLS = "print(open('calls.log').read().split())"
+
+
+def view(notebook: Notebook, index: int) -> Locator:
+    """The live view below a cell."""
+    return notebook.output(index).locator(".nba-root")
+
+
+def form(notebook: Notebook, index: int) -> Locator:
+    """The form below a cell."""
+    return notebook.output(index).locator(".nbf-root")
+
+
+def status(notebook: Notebook, index: int, name: str, seconds: float = 15) -> None:
+    """Wait until the view says so."""
+    pill = view(notebook, index).locator(".nba-header .nba-pill")
+    expect(pill).to_contain_text(name, timeout=seconds * 1000)
+
+
+def test_a_run_is_live_while_another_cell_computes(open_notebook: OpenNotebook) -> None:
+    """The view comes at once and moves on during ten seconds of somebody else's work. (C3, W10)"""
+    notebook = open_notebook(
+        [
+            setup("live"),
+            GRAPH,
+            "%agent run research topic=bees pace=1.5 --thread bees-1",
+            "end = time.time() + 10\nwhile time.time() < end: pass\nprint('computed')",
+        ]
+    )
+    notebook.run(0)
+    notebook.run(1)
+    notebook.run(2)
+    status(notebook, 2, "running")
+    notebook.start(3)
+    expect(view(notebook, 2).get_by_label("node web, running")).to_be_visible()
+    notebook.screenshot("running")
+    status(notebook, 2, "waiting", 8)
+    assert "computed" not in notebook.outputs(3)
+    expect(notebook.output(3)).to_contain_text("computed", timeout=15_000)
+    notebook.screenshot("waiting")
+    notebook.theme("dark")
+    notebook.screenshot("waiting-dark")
+    notebook.theme("light")
+
+
+def test_the_form_marks_what_does_not_fit_and_then_resumes(open_notebook: OpenNotebook) -> None:
+    """A refused value is marked at its field and nothing is written; a good one goes on. (R31)"""
+    notebook = open_notebook(
+        [
+            setup("form"),
+            GRAPH,
+            "run = %agent run research topic=bees pace=0.05 --thread bees-1\nrun",
+            "t = research.thread('bees-1'); print(t.status, t.checkpoint_id, t.state['limit'])",
+            CALLS,
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "waiting")
+    notebook.run(3)
+    assert "waiting 4 3" == notebook.outputs(3).strip()
+
+    page = form(notebook, 2)
+    page.get_by_text("Correct other fields").click()
+    page.get_by_label("limit", exact=True).fill("2.5")
+    page.get_by_role("radiogroup", name="answer").get_by_text("accept").click()
+    page.get_by_role("button", name="Answer and resume").click()
+    expect(page.locator("[aria-invalid=true]")).to_have_count(1)
+    expect(page.locator("[data-field=limit] .nbf-problem")).to_contain_text("integer")
+    notebook.screenshot("refused")
+    notebook.theme("dark")
+    notebook.screenshot("refused-dark")
+    notebook.theme("light")
+    notebook.run(3)
+    assert "waiting 4 3" == notebook.outputs(3).strip()
+
+    page = form(notebook, 2)
+    page.get_by_label("limit", exact=True).fill("5")
+    page.get_by_role("button", name="Answer and resume").click()
+    expect(notebook.output(2)).to_contain_text("done", timeout=15_000)
+    notebook.run(3)
+    assert "done 6 5" == notebook.outputs(3).strip()
+    notebook.run(4)
+    assert 5 == len(ast.literal_eval(notebook.outputs(4).strip()))
+    notebook.screenshot("done")
+    saved = notebook.save()
+    assert "<svg" in str(saved.cells[2].outputs)
+    assert "widget-view" not in str(saved.cells[2].outputs)
+    assert "widgets" not in saved.metadata
+
+
+def test_a_restart_while_it_waits_and_one_while_it_runs(open_notebook: OpenNotebook) -> None:
+    """Through the menu and by SIGKILL: no finished node runs again. (C4, R5, R7, R28)"""
+    notebook = open_notebook(
+        [
+            setup("restart"),
+            GRAPH,
+            "%agent run research topic=bees pace=0.05 --thread bees-1",
+            "%agent threads",
+            "%agent resume bees-1 revise",
+            CALLS,
+            "%agent resume bees-1",
+            "%agent resume bees-1 accept",
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "waiting")
+    notebook.restart_kernel()
+    notebook.screenshot("restarted")
+
+    notebook.run(0)
+    notebook.run(3)
+    expect(notebook.output(3)).to_contain_text("waiting")
+    notebook.rewrite(1, GRAPH.replace('state.get("pace", 0.3)', "3.0"))
+    notebook.run(1)
+    notebook.run(4)
+    expect(view(notebook, 4).get_by_label("node web, done")).to_be_visible(timeout=15_000)
+    notebook.kill_kernel()
+
+    notebook.run(0)
+    notebook.run(1)
+    notebook.run(3)
+    expect(notebook.output(3)).to_contain_text("stopped")
+    notebook.run(6)
+    status(notebook, 6, "waiting", 20)
+    notebook.run(7)
+    expect(notebook.output(7)).to_contain_text("done", timeout=15_000)
+    notebook.run(5)
+    calls = ast.literal_eval(notebook.outputs(5).strip())
+    assert ["plan", "write", "critique"] == [calls[0], *calls[3:5]]
+    assert {"web", "papers"} == set(calls[1:3])
+    # The kill came when web had finished and papers had not: only papers began again.
+    assert ["plan", "papers", "write", "critique"] == [calls[5], *calls[8:]]
+    assert {"web", "papers"} == set(calls[6:8])
+    notebook.save()
+    notebook.visit()
+    expect(notebook.output(7).locator("svg").first).to_be_visible()
+    notebook.screenshot("reopened")
