@@ -134,7 +134,7 @@ def is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def _pack(value: Any, path: tuple[Any, ...], depth: int) -> Any:
-    if is_plain(value):
+    if is_plain(value, depth):
         return value
     if depth > DEPTH:
         raise CodecError(f"the value is nested more than {DEPTH} deep", path=path)
@@ -152,7 +152,7 @@ def _take_apart(value: Any, kind: type, path: tuple[Any, ...]) -> tuple[str, Any
     if simple is not None:
         return simple[0], simple[1](value)
     if isinstance(value, pathlib.PurePath):
-        return "path", [kind.__name__.removeprefix("Posix").removeprefix("Windows"), str(value)]
+        return "path", [kind.__name__, str(value)]
     family = _family(kind)
     if family is not None:
         register_type(kind)
@@ -268,7 +268,8 @@ class _Reader:
 
 def _build_path(content: Any) -> Any:
     name, text = content
-    return {"Path": pathlib.Path, "PurePath": pathlib.PurePath}.get(name, pathlib.Path)(text)
+    pure = {"PurePosixPath": pathlib.PurePosixPath, "PureWindowsPath": pathlib.PureWindowsPath}
+    return pure.get(name, pathlib.Path)(text)  # a path of the other system becomes one of this
 
 
 def _build_datetime(content: Any) -> datetime.datetime:

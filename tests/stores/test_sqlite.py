@@ -1,0 +1,211 @@
+"""The file: small, readable, safe against kills, damage and strangers. (R23, W8, W15)"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nbagent.engine.checkpoint import Checkpoint
+from nbagent.engine.ownership import current_owner
+from nbagent.engine.snapshot import frozen_dict, frozen_list
+from nbagent.errors import CodecError, StoreError
+from nbagent.stores.sqlite import SqliteStore, open_url
+
+KILLS = int(os.environ.get("NBAGENT_CHAOS", "5"))
+
+
+def line_of(store, count, first=None, value=lambda n: {"n": n}):
+    """Commit `count` checkpoints in a line."""
+    lease = store.acquire("t", current_owner(), create=True)
+    for number in range(1, count + 1):
+        store.commit(
+            lease,
+            Checkpoint(
+                number, number - 1 or None, number, "step", frozen_dict(value(number)),
+                frozen_dict({}), (), (), number,
+            ),
+        )  # fmt: skip
+    store.release(lease, "paused")
+
+
+def test_the_file_is_its_owners(tmp_path: Path):
+    """Mode 0600: checkpoints hold what people type."""
+    store = SqliteStore(tmp_path / "a.db")
+    assert 0o600 == stat.S_IMODE(os.stat(tmp_path / "a.db").st_mode)
+    store.close()
+    store.close()
+
+
+def test_a_newer_file_is_refused(tmp_path: Path):
+    """With a sentence, and unchanged."""
+    path = tmp_path / "a.db"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    with pytest.raises(StoreError, match="written by a newer nbagent"):
+        SqliteStore(path)
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path):
+    """Also a folder, and a URL with a typo."""
+    (tmp_path / "a.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="not a checkpoint file"):
+        SqliteStore(tmp_path / "a.db")
+    with pytest.raises(StoreError):
+        SqliteStore(tmp_path)
+    with pytest.raises(StoreError, match="durability"):
+        open_url("sqlite:///a.db?durabilty=process")
+
+
+def test_a_flipped_byte_falls_back_to_the_last_good_checkpoint(tmp_path: Path):
+    """The person is told which one is used. (W8)"""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 5, value=lambda n: {"n": f"value number {n}"})
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        (blob,) = db.execute("SELECT data FROM versions WHERE id = 5").fetchone()
+        broken = blob.replace(b"number", b"numbet")
+        db.execute("UPDATE versions SET data = ? WHERE id = 5", (broken,))
+    db.close()
+    loaded = store.latest("t")
+
+    assert 4 == loaded.checkpoint.id
+    assert "checkpoint 5 of thread 't' is damaged" in loaded.notice
+    store.close()
+
+
+def test_a_thousand_messages_cost_what_they_are(tmp_path: Path):
+    """1,000 appended messages of 1 KB: at most about three times their own size. (W15)"""
+    store = SqliteStore(tmp_path / "a.db", durability="process")
+    notes = [frozen_list([])]
+
+    def grow(n):
+        notes[0] = notes[0].grown([os.urandom(512).hex()])
+        return {"notes": notes[0]}
+
+    line_of(store, 1000, value=grow)
+    assert 1000 == len(store.latest("t").checkpoint.values["notes"])
+    store.close()
+    assert 3_600_000 > (tmp_path / "a.db").stat().st_size
+
+
+def test_loading_reads_as_much_after_ten_steps_as_after_a_thousand(tmp_path: Path):
+    """Counted in rows that SQLite steps over, not in time. (R23, R25)"""
+
+    def work(count):
+        store = SqliteStore(tmp_path / f"{count}.db", durability="process")
+        line_of(store, count, value=lambda n: {"n": n, "text": "x" * 1000})
+        steps = [0]
+
+        def count_step():
+            steps[0] += 1
+            return 0
+
+        store._reader.set_progress_handler(count_step, 1)
+        store.latest("t")
+        store._reader.set_progress_handler(None, 0)
+        store.close()
+        return steps[0]
+
+    assert work(10) == work(1000)
+
+
+def test_a_value_that_cannot_be_stored_changes_nothing(tmp_path: Path):
+    """The error names the field; the last checkpoint stays. (W6)"""
+
+    class Odd:
+        pass
+
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 2)
+    lease = store.acquire("t", current_owner())
+    bad = Checkpoint(
+        3, 2, 3, "step", frozen_dict({"n": 1, "odd": Odd()}), frozen_dict({}), (), (), 3
+    )
+    with pytest.raises(CodecError, match="field 'odd'"):
+        store.commit(lease, bad)
+    assert 2 == store.latest("t").checkpoint.id
+    store.close()
+
+
+def test_a_locked_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another program's lock is a StoreError with a sentence, and nothing is lost."""
+    monkeypatch.setattr("nbagent.stores.sqlite._BUSY", 0.05)
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 1)
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="locked"):
+        store.acquire("t", current_owner())
+    other.execute("ROLLBACK")
+    other.close()
+    assert 1 == store.latest("t").checkpoint.id
+    store.close()
+
+
+def test_a_full_disk_is_said(tmp_path: Path):
+    """The last acknowledged checkpoint survives."""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 1)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    lease = store.acquire("t", current_owner())
+    big = frozen_dict({"n": "x" * 100_000})
+    with pytest.raises(StoreError, match="disk is full"):
+        store.commit(lease, Checkpoint(2, 1, 2, "step", big, frozen_dict({}), (), (), 2))
+    assert 1 == store.latest("t").checkpoint.id
+    store.close()
+
+
+CHILD = """
+import sys
+from nbagent.engine.checkpoint import Checkpoint
+from nbagent.engine.ownership import current_owner
+from nbagent.engine.snapshot import frozen_dict, frozen_list
+from nbagent.stores.sqlite import SqliteStore
+store = SqliteStore(sys.argv[1], durability="process")
+lease = store.acquire("t", current_owner(), create=True)
+loaded = store.latest("t")
+at = loaded.checkpoint if loaded else None
+notes = at.values["notes"] if at else frozen_list([])
+number = at.id if at else 0
+while True:
+    number += 1
+    notes = notes.grown([number])
+    values = frozen_dict({"notes": notes})
+    store.commit(lease, Checkpoint(number, number - 1 or None, number, "step", values,
+                                   frozen_dict({}), (), (), number))
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.chaos
+def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path):
+    """SIGKILL at random moments; the last number that was printed is in the file. (W1)"""
+    path = tmp_path / "a.db"
+    for _ in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(random.uniform(0.0, 0.05))
+        child.send_signal(signal.SIGKILL)
+        printed = child.stdout.read().split("\n")[:-1]  # the last line may be half a number
+        child.wait()
+        child.stdout.close()
+        store = SqliteStore(path)
+        checkpoint = store.latest("t").checkpoint
+        store.close()
+        assert checkpoint.id >= max(map(int, printed), default=0)
+        assert list(range(1, checkpoint.id + 1)) == list(checkpoint.values["notes"])
