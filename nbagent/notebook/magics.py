@@ -67,7 +67,7 @@ class AgentMagics(Magics):
     def agent(self, line: str) -> Any:
         """Run and steer agents: `%agent run GRAPH field=value …`. `%agent --help` shows more."""
         try:
-            options = _agent_parser().parse_args(split(line))
+            options = _parse(line)
         except Helped:
             return None
         return getattr(self, f"_{options.command}")(options)
@@ -148,6 +148,18 @@ class AgentMagics(Magics):
             return read_fields(words, schema, self.shell.ev)
         except NbagentError as error:
             raise UsageError(str(error)) from error
+
+
+def _parse(line: str) -> Any:
+    """The options of %agent; words such as `field=value` may stand on either side of them."""
+    parser = _agent_parser()
+    options, rest = parser.parse_known_args(split(line))
+    many = next((name for name in ("fields", "answer") if hasattr(options, name)), None)
+    if rest and (many is None or any(word.startswith("--") for word in rest)):
+        parser.error(f"it does not know {' '.join(rest)}")
+    if many is not None:
+        setattr(options, many, [*getattr(options, many), *rest])
+    return options
 
 
 def _graph_parser() -> Parser:

@@ -1,0 +1,167 @@
+"""What the views show, without a browser: the model, the picture, the form's messages."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+from typing import Annotated, Any, TypedDict
+
+import pandas
+import pytest
+
+from nbagent import END, START, Graph, interrupt, node
+from nbagent.errors import NodeError
+from nbagent.graph import draw
+from nbagent.notebook.widgets.preview import preview
+from nbagent.notebook.widgets.run_model import RunModel
+from nbagent.notebook.widgets.run_view import RunView
+from nbagent.notebook.widgets.state_form import StateForm
+from nbagent.notebook.widgets.static_view import static_html, static_text
+from nbagent.stores.memory import MemoryStore
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)> javascript:alert(1) \x1b[31m"
+
+
+class State(TypedDict):
+    x: Any
+    notes: Annotated[list[str], operator.add]
+
+
+def graph(first, second=lambda state: None):
+    """Two nodes in a line."""
+    with Graph("g", State, store=MemoryStore()) as made:
+        one, two = node(first, name="one"), node(second, name="two")
+        START >> one >> two >> END
+    return made
+
+
+def model_of(made, given, thread="t"):
+    """The model after a run."""
+    drawing = draw.layout(made.compile())
+    model = RunModel(thread, "g", drawing)
+    run = made.start(given, thread)
+    with contextlib.suppress(NodeError):
+        run.result()
+    run.watch(model.apply)
+    return model, drawing
+
+
+def test_the_model_follows_a_run_to_its_question():
+    """Statuses, what the last super-step changed, what it waits for. (C3)"""
+    made = graph(lambda s: {"x": 2, "notes": ["n"]}, lambda s: {"x": interrupt("ok?")})
+    model, _ = model_of(made, {"x": 1})
+    state = model.state
+
+    assert ("waiting", 1) == (state["status"], state["changed_in"])
+    assert ("done", "waiting") == (state["nodes"]["one"]["status"], state["nodes"]["two"]["status"])
+    assert [("x", "changed"), ("notes", "grown")] == [
+        (change["field"], change["kind"]) for change in state["changes"]
+    ]
+    assert "ok?" == state["questions"][0]["text"]
+    assert [["one", "two"]] == state["taken"]
+
+    made.thread("t").resume("yes").watch(model.apply)
+    run = made.thread("t").run
+    if run is not None:
+        run.result()
+    assert model.state["status"] in ("running", "done")
+
+
+def test_a_patch_holds_only_what_changed_and_is_json():
+    """Two calls in a row: the second has nothing to say."""
+    made = graph(lambda s: {"x": pandas.DataFrame({"a": [1, 2]})})
+    model, _ = model_of(made, {"x": object()})
+
+    patch = model.take_patch()
+    assert "done" == json.loads(json.dumps(patch))["status"]
+    assert model.take_patch() is None
+    assert {"a"} == set(model.state["values"]["x"]["columns"])
+
+
+def test_a_failure_shows_the_users_own_frames():
+    """Type, message and traceback are on the node; the run says which node."""
+
+    def breaks(state):
+        raise ValueError("no luck")
+
+    model, drawing = model_of(graph(breaks), {"x": 1})
+    failure = model.state["nodes"]["one"]["failure"]
+
+    assert ("failed", "ValueError", "no luck") == (
+        model.state["status"],
+        failure["type"],
+        failure["message"],
+    )
+    assert "in breaks" in failure["traceback"]
+    assert "nbagent/engine" not in failure["traceback"]
+    assert "no luck" in static_html(model, drawing)
+
+
+def test_hostile_values_are_inert_in_the_picture():
+    """Scripts, handlers and links are text; nothing of them is markup. (R34)"""
+    made = graph(lambda s: {"x": {HOSTILE: [HOSTILE]}, "notes": [HOSTILE]})
+    model, drawing = model_of(made, {"x": HOSTILE})
+    html = static_html(model, drawing, HOSTILE)
+
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "HOSTILE" not in static_text(model)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, list(range(10**5)), {str(n): n for n in range(10**4)}]
+)
+def test_a_preview_is_bounded(value):
+    """Whatever the size of the value."""
+    assert 40_000 > len(json.dumps(preview(value)))
+
+
+def test_a_value_whose_repr_fails_does_not_reach_the_run():
+    """It is shown as what it is."""
+
+    class Rude:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    assert "whose repr failed" in preview(Rude())["text"]
+
+
+def test_the_form_answers_with_what_its_owner_says(monkeypatch):
+    """Errors come back to the page; what the owner raises is a message, not a dead form. (W12)"""
+    sent = []
+    replies = [{"ok": False, "message": "m", "errors": [{"path": ["x"], "message": "bad"}]}]
+
+    def submit(payload):
+        assert {"x": 2} == payload["edits"]
+        if not replies:
+            raise RuntimeError("gone")
+        return replies.pop()
+
+    form = StateForm({"properties": {}}, {"x": 1}, on_submit=submit, editing=True)
+    monkeypatch.setattr(form, "send", sent.append)
+    for _ in range(2):
+        form._receive(form, {"type": "submit", "edits": {"x": 2}}, [])
+
+    assert [["x"], False] == [sent[0]["errors"][0]["path"], sent[0]["ok"]]
+    assert "RuntimeError: gone" == sent[1]["message"]
+    form.finish("Answered: yes")
+    assert form.form["open"] and "Answered: yes" == form.form["finished"]
+    form.update(questions=[], editing=False)
+    assert not form.form["open"]
+
+
+def test_a_command_that_fails_is_shown_in_the_view(monkeypatch):
+    """A button never fails silently."""
+
+    def refuse(name, payload):
+        raise RuntimeError(f"cannot {name}")
+
+    made = graph(lambda s: None)
+    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=refuse)
+    sent = []
+    monkeypatch.setattr(view, "send", sent.append)
+    view._receive(view, {"type": "command", "name": "pause"}, [])
+    view._receive(view, {"type": "command", "name": "rm -rf"}, [])
+
+    assert [{"type": "error", "text": "cannot pause"}] == sent
