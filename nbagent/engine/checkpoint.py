@@ -10,6 +10,7 @@ Rule 3: whoever writes holds a lease. A write under a lease that somebody else h
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -325,6 +326,7 @@ def resolve_store(store: str | CheckpointStore | None) -> CheckpointStore:
     key = f"{os.getpid()} {os.getcwd()} {store}"
     if key not in _shared:
         _shared[key] = open_store(store)
+        atexit.register(_shared[key].close)
     return _shared[key]
 
 

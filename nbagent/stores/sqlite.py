@@ -186,6 +186,10 @@ class SqliteStore:
                 "epoch = epoch + 1",
                 (status, error, self._clock()),
             )
+        with self._lock, self._said():
+            # Nothing is under way: fold the log into the file, so that the file alone, copied or
+            # opened elsewhere, has it all. Passive: it never waits for a reader.
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _touch(
         self, db: sqlite3.Connection, lease: Lease, assign: str, values: tuple[Any, ...]

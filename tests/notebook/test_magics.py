@@ -122,7 +122,7 @@ def test_values_from_the_notebook(shell):
 def test_edit_fork_and_steps(shell):
     """What `Thread` can do, the magic can."""
     shell.run_cell("%%graph research\n" + CELL)
-    shell.run_cell("r = %agent run research topic=a count=1 --thread t --steps 1").result
+    shell.run_cell("r = %agent run research topic=a count=1 --thread t --steps 1")
     shell.user_ns["r"].result(5)
     shell.run_cell("%agent edit t topic=b count=5 --note 'counted again'")
     thread = shell.run_cell("research.thread('t')").result

@@ -7,6 +7,7 @@
 
 /** @typedef {{node: HTMLElement, read: () => any, fail: (path: any[], message: string) => void}} Control */
 
+const SHOWN = 8; // changes of one field that are listed
 let ids = 0;
 
 /** @param {string} tag @param {string} [className] @param {string} [text] @returns {HTMLElement} */
@@ -62,6 +63,26 @@ export function equal(a, b) {
 export function brief(value) {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text === undefined ? "nothing" : text.length > 90 ? `${text.slice(0, 87)}…` : text || "(empty)";
+}
+
+/**
+ * What differs, leaf by leaf: `[path, before, after]`, with undefined for what is not there.
+ * @param {any} a @param {any} b @param {string} path @returns {Array<[string, any, any]>}
+ */
+export function differences(a, b, path) {
+  if (equal(a, b)) return [];
+  const both = a && b && typeof a === "object" && typeof b === "object" && Array.isArray(a) === Array.isArray(b);
+  if (!both) return [[path, a, b]];
+  if (Array.isArray(a) && a.length !== b.length) {
+    const gone = a.filter((one) => !b.some((/** @type {any} */ other) => equal(one, other)));
+    const come = b.filter((/** @type {any} */ one) => !a.some((other) => equal(one, other)));
+    return [
+      ...gone.map((one) => /** @type {[string, any, any]} */ ([path, one, undefined])),
+      ...come.map((/** @type {any} */ one) => /** @type {[string, any, any]} */ ([path, undefined, one])),
+    ];
+  }
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
+  return keys.flatMap((key) => differences(a[key], b[key], Array.isArray(a) ? `${path}[${key}]` : `${path}.${key}`));
 }
 
 /** Where JSON.parse stumbled, in words. @param {string} text @returns {string} "" when it parses */
@@ -512,9 +533,16 @@ function render({ model, el: root }) {
       changes.hidden = note.hidden = !names.length;
       if (names.length) changes.append(el("div", "nbf-muted", "You are about to change"));
       for (const name of names) {
-        const row = el("div", "nbf-diff");
-        row.append(el("b", "", name), el("del", "", brief(values[name])), el("span", "", "→"), el("ins", "", brief(now[name])));
-        changes.append(row);
+        const found = differences(values[name], now[name], name);
+        for (const [path, before, after] of found.slice(0, SHOWN)) {
+          const row = el("div", "nbf-diff");
+          row.append(el("b", "", path));
+          if (before !== undefined) row.append(el("del", "", brief(before)));
+          row.append(el("span", "", after === undefined ? "removed" : before === undefined ? "added" : "→"));
+          if (after !== undefined) row.append(el("ins", "", brief(after)));
+          changes.append(row);
+        }
+        if (found.length > SHOWN) changes.append(el("div", "nbf-muted", `… and ${found.length - SHOWN} more in ${name}`));
       }
       for (const row of root.querySelectorAll("[data-field]")) {
         const name = /** @type {HTMLElement} */ (row).dataset.field || "";
