@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import threading
 import time
@@ -42,7 +43,7 @@ from nbagent.engine.superstep import (
     plan,
     reconcile,
 )
-from nbagent.errors import NbagentError, NodeError, StepLimit, ThreadBusy
+from nbagent.errors import CodecError, NbagentError, NodeError, StepLimit, ThreadBusy
 
 if TYPE_CHECKING:
     from nbagent.engine.thread import Thread
@@ -85,6 +86,7 @@ class Run:
         self._observers: list[Observer] = []
         self._watching = threading.RLock()
         self._pause = False
+        self._begun = False
         self._ends_as: Status = "stopped"
         self._loop = engine_loop()
         self._task: asyncio.Task[None] | None = None
@@ -122,9 +124,14 @@ class Run:
         self._loop.call_soon_threadsafe(self._cancel_as, "stopped")
 
     def _cancel_as(self, status: Status) -> None:
-        if self._task is not None and not self._task.done():
-            self._ends_as = status
-            self._task.cancel()
+        if self._task is None or self._task.done():
+            return
+        if not self._begun:
+            # A task that is cancelled before its first step never runs, not even to let go.
+            self._loop.call_soon(self._cancel_as, status)
+            return
+        self._ends_as = status
+        self._task.cancel()
 
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
@@ -190,6 +197,8 @@ class Run:
 
     def _tell(self, event: Event) -> None:
         with self._watching:
+            if self.status != "running" and not isinstance(event, RunEnded):
+                return  # an abandoned `def` node that goes on talking after the run has ended
             self._numbers += 1
             # The engine made the event a moment ago and nobody else has seen it.
             object.__setattr__(event, "number", self._numbers)
@@ -211,6 +220,7 @@ class Run:
     async def _drive(self) -> None:
         """The run from lease to release."""
         status: Status = "failed"
+        self._begun = True
         self._tell(
             RunStarted(
                 thread=self.thread.id,
@@ -297,7 +307,8 @@ class Run:
                 raise
             except NbagentError:
                 for record in executed.unstored:
-                    self.thread.store.put_task(self._lease, record)
+                    with contextlib.suppress(CodecError):  # it may be the reason for the error
+                        self.thread.store.put_task(self._lease, record)
                 raise
             self.checkpoint, self._work = step.checkpoint, Work()
             made += 1

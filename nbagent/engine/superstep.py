@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbagent.engine import context
@@ -52,7 +52,7 @@ from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.routes import Onward
 from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
-from nbagent.errors import GraphChanged, GraphError
+from nbagent.errors import CodecError, GraphChanged, GraphError
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +220,18 @@ async def execute(
             record, cause = ended
             failures.append(record)
             causes[task.id] = cause
+        elif left or questions or failures:
+            try:
+                bench.store.put_task(bench.lease, ended)
+                records[task.id] = ended
+            except CodecError as error:  # what it wrote cannot be kept, so it has not finished
+                failures.append(_fail(checkpoint, ended, error, bench))
+                causes[task.id] = error
         else:
             records[task.id] = ended
-            if left or questions or failures:
-                bench.store.put_task(bench.lease, ended)
-            else:
-                unstored.append(ended)
+            unstored.append(ended)
+        if _is_cancelled():  # also when the node swallowed it
+            raise asyncio.CancelledError
 
     if len(ready) == 1:
         await one(ready[0])
@@ -287,11 +293,11 @@ async def _attempt(
         cause: BaseException | None = None
     except Interrupted:
         pass
-    except asyncio.CancelledError:
-        bench.tell(NodeCancelled(thread=thread, step=step, node=node.name, task=task.id))
-        raise
-    except (KeyboardInterrupt, SystemExit) as error:
-        cause = error
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            bench.tell(NodeCancelled(thread=thread, step=step, node=node.name, task=task.id))
+            raise
+        cause = error  # the node's own, not ours
     except BaseException as error:
         cause = error
     finally:
@@ -307,31 +313,17 @@ async def _attempt(
             )
         )
         return inside.asked
+    record = TaskRecord(
+        anchor=checkpoint.anchor,
+        task=task.id,
+        node=node.name,
+        status="done",
+        attempt=attempt,
+        started=started,
+        ended=ended,
+    )
     if cause is not None:
-        failure = to_failure(cause)
-        record = TaskRecord(
-            anchor=checkpoint.anchor,
-            task=task.id,
-            node=node.name,
-            status="failed",
-            attempt=attempt,
-            failure=failure,
-            started=started,
-            ended=ended,
-        )
-        bench.store.put_task(bench.lease, record)
-        bench.tell(
-            NodeFailed(
-                thread=thread,
-                step=step,
-                node=node.name,
-                task=task.id,
-                failure=failure,
-                duration=ended - started,
-                attempt=attempt,
-            )
-        )
-        return record, cause
+        return _fail(checkpoint, record, cause, bench), cause
     bench.tell(
         NodeFinished(
             thread=thread,
@@ -343,17 +335,34 @@ async def _attempt(
             attempt=attempt,
         )
     )
-    return TaskRecord(
-        anchor=checkpoint.anchor,
-        task=task.id,
-        node=node.name,
-        status="done",
-        update=update,
-        goto=goto,
-        attempt=attempt,
-        started=started,
-        ended=ended,
+    return replace(record, update=update, goto=goto)
+
+
+def _fail(
+    checkpoint: Checkpoint, record: TaskRecord, cause: BaseException, bench: Bench
+) -> TaskRecord:
+    """Store and tell that a task failed; the record of it."""
+    failure = to_failure(cause)
+    failed = replace(record, status="failed", update={}, goto=(), failure=failure)
+    bench.store.put_task(bench.lease, failed)
+    bench.tell(
+        NodeFailed(
+            thread=bench.lease.thread,
+            step=checkpoint.step + 1,
+            node=record.node,
+            task=record.task,
+            failure=failure,
+            duration=record.ended - record.started,
+            attempt=record.attempt,
+        )
     )
+    return failed
+
+
+def _is_cancelled() -> bool:
+    """True when somebody asked the task that runs this to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def is_open_question(entry: JournalEntry) -> bool:
