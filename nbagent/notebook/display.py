@@ -62,6 +62,8 @@ class LiveRun:
         self.view = RunView(
             self.drawing, thread=run.thread.id, graph=program.name, on_command=self.command
         )
+        history = run.thread.store.history(run.thread.id)
+        self.view.model.remember(task for info in history for task in info.ran)
         self.form = StateForm(
             program.schema.json_schema(), {}, questions=[], checkpoint=0, on_submit=self.submit
         )

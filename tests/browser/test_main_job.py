@@ -209,5 +209,97 @@ def test_a_restart_while_it_waits_and_one_while_it_runs(open_notebook: OpenNoteb
     assert {"web", "papers"} == set(calls[6:8])
     notebook.save()
     notebook.visit()
+    notebook.cell(7).scroll_into_view_if_needed()
     expect(notebook.output(7).locator("svg").first).to_be_visible()
+    picture = notebook.output(7).locator("svg").first
+    expect(picture).to_contain_text("✓ papers")  # it ran in a kernel that is gone
+    picture.scroll_into_view_if_needed()
     notebook.screenshot("reopened")
+    notebook.theme("dark")
+    notebook.output(7).locator("svg").first.scroll_into_view_if_needed()
+    notebook.screenshot("reopened-dark")
+    notebook.theme("light")
+
+
+def test_pause_step_resume_and_stop(open_notebook: OpenNotebook) -> None:
+    """Each button does what it says, and the view goes on with the run that it starts. (C3, C4)"""
+    notebook = open_notebook(
+        [
+            setup("buttons"),
+            GRAPH,
+            "run = %agent run research topic=bees pace=0.7 --thread bees-1\nrun",
+            "run.thread.status, run.thread.next",
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "running")
+    live = view(notebook, 2)
+    live.get_by_role("button", name="Pause").click()
+    status(notebook, 2, "paused")
+    notebook.screenshot("paused")
+    notebook.run(3)
+    assert "('paused', ('write',))" == notebook.outputs(3).strip()
+
+    live.get_by_role("button", name="Step").click()
+    expect(live.get_by_label("node write, done")).to_be_visible(timeout=10_000)
+    status(notebook, 2, "paused")
+    live.get_by_role("button", name="Resume").click()
+    status(notebook, 2, "waiting")
+    form(notebook, 2).get_by_role("radiogroup", name="answer").get_by_text("revise").click()
+    form(notebook, 2).get_by_role("button", name="Answer and resume").click()
+    expect(live.get_by_label("node web, running")).to_be_visible(timeout=10_000)
+    live.get_by_role("button", name="Stop").click()
+    status(notebook, 2, "stopped")
+    notebook.screenshot("stopped")
+    live.get_by_role("button", name="Resume").click()
+    status(notebook, 2, "waiting")
+
+
+def test_a_failure_is_shown_where_it_happened(open_notebook: OpenNotebook) -> None:
+    """The node, the message and the user's own traceback; mended and resumed in place. (R5)"""
+    broken = GRAPH.replace('log("write")', 'log("write"); 1 / 0')
+    notebook = open_notebook(
+        [
+            setup("failure"),
+            broken,
+            "%agent run research topic=bees pace=0.05 --thread bees-1",
+            GRAPH,
+            "%agent resume bees-1",
+            CALLS,
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "failed")
+    live = view(notebook, 2)
+    expect(live.get_by_label("node write, failed")).to_be_visible()
+    expect(live.locator(".nba-card")).to_contain_text("ZeroDivisionError: division by zero")
+    live.get_by_text("Traceback", exact=True).click()
+    expect(live.locator(".nba-card pre")).to_contain_text("1 / 0")
+    assert "nbagent/engine" not in live.inner_text()
+    notebook.screenshot("failed")
+    notebook.theme("dark")
+    notebook.screenshot("failed-dark")
+    notebook.theme("light")
+
+    notebook.run(3)
+    notebook.run(4)
+    status(notebook, 4, "waiting")
+    notebook.run(5)
+    assert ["write", "write"] == ast.literal_eval(notebook.outputs(5).strip())[3:]
+
+
+def test_a_mistake_in_the_cell_points_at_its_line(open_notebook: OpenNotebook) -> None:
+    """One readable line with the mend."""
+    notebook = open_notebook(
+        [setup("mistake"), GRAPH.replace("accept=END", "acept=END"), "%%graph --help"]
+    )
+    for index in range(3):
+        notebook.run(index)
+
+    assert "did you mean 'accept'" in notebook.outputs(1)
+    assert "acept=END" in notebook.outputs(1)
+    assert "Traceback" not in notebook.outputs(1)
+    assert "usage: %%graph" in notebook.outputs(2)
+    notebook.screenshot("mistake")

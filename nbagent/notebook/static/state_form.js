@@ -550,6 +550,7 @@ function render({ model, el: root }) {
       }
       save.disabled = !names.length;
       save.hidden = reset.hidden = !names.length && !touchedAnswers.size;
+      send.hidden = !questions.length && !names.length;
       send.disabled = questions.length > 0 && !touchedAnswers.size;
     };
     redraw();

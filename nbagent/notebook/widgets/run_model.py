@@ -8,7 +8,7 @@ Rule 2: everything in it is bounded: previews, not values.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbagent.engine import events as ev
@@ -16,6 +16,7 @@ from nbagent.engine.checkpoint import Failure, Loaded, Question
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.snapshot import MISSING, FrozenList
 from nbagent.engine.superstep import is_open_question
+from nbagent.engine.thread import node_of
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.preview import preview, short
 
@@ -47,6 +48,13 @@ class RunModel:
         self._tasks: dict[str, str] = {}
         self._changed: set[str] = set(self.state)
 
+    def remember(self, ran: Iterable[str]) -> None:
+        """Mark the nodes of tasks that ran before this view began."""
+        for task in ran:
+            node = self._node(node_of(task))
+            node["status"] = "done"
+            node["runs"] += 1
+
     @classmethod
     def of_thread(cls, thread: Any, loaded: Loaded, drawing: Drawing) -> RunModel:
         """The model of a thread that nothing runs."""
@@ -57,8 +65,7 @@ class RunModel:
         model.state["started"], model.state["ended"] = info.created, info.updated
         model.state["notice"] = loaded.notice
         model._show_values(loaded.checkpoint.values)
-        for task in loaded.checkpoint.ran:
-            model._node(task.partition(":")[2].partition("#")[0])["status"] = "done"
+        model.remember(task for info in thread.store.history(thread.id) for task in info.ran)
         for record in loaded.tasks:
             model._node(record.node)["status"] = record.status
         open_entries = [entry for entry in loaded.journal if is_open_question(entry)]
