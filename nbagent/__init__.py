@@ -15,7 +15,9 @@ from nbagent.engine import checkpoint as _checkpoint
 from nbagent.engine.channels import Ephemeral, Topic
 from nbagent.engine.checkpoint import open_store, use_store
 from nbagent.engine.context import emit
+from nbagent.engine.effects import aeffect, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
+from nbagent.engine.policies import Retry
 from nbagent.engine.program import Command, Send
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
@@ -48,6 +50,7 @@ __all__ = [
     "GraphError",
     "NbagentError",
     "NodeError",
+    "Retry",
     "Send",
     "StaleEdit",
     "StateError",
@@ -55,10 +58,13 @@ __all__ = [
     "StoreError",
     "ThreadBusy",
     "Topic",
+    "aeffect",
     "branch",
     "each",
+    "effect",
     "emit",
     "errors",
+    "idempotency_key",
     "interrupt",
     "node",
     "open_store",

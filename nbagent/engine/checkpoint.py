@@ -132,7 +132,8 @@ class JournalEntry:
     kind      "interrupt", "effect", "cached" …
     key       what identifies the call: the question's text, the effect's key; compared when
               the node runs again, so that a changed order is noticed
-    status    "open" (asked, or begun with unknown outcome) or "done"
+    status    "open" (asked, or begun with unknown outcome), "done", or "void" (it is known that
+              nothing happened)
     payload   the question, or the effect's intention
     result    the answer, or the effect's result; only when done
     """
@@ -142,7 +143,7 @@ class JournalEntry:
     position: int
     kind: str
     key: str
-    status: Literal["open", "done"]
+    status: Literal["open", "done", "void"]
     payload: Any = None
     result: Any = None
 

@@ -35,6 +35,7 @@ class TaskContext:
         schema: Schema,
         edited: bool,
         emit: Callable[[Any], None],
+        keep: Callable[[JournalEntry], None],
         clock: Callable[[], float],
     ) -> None:
         self.thread = thread
@@ -47,18 +48,29 @@ class TaskContext:
         self.schema = schema
         self.edited = edited
         self.emit = emit
+        self._keep = keep
         self.clock = clock
         self.asked: Question | None = None
         self.asked_entry: JournalEntry | None = None
         self._positions = 0
         self._lock = threading.Lock()
 
-    def next_position(self) -> int:
-        """The position of the call that is being made."""
+    def begin_again(self) -> None:
+        """Another attempt: calls take their positions from 0, and find what is journalled."""
+        self.attempt += 1
+        self._positions = 0
+
+    def next_position(self, count: int = 1) -> int:
+        """The position of the call that is being made; it takes `count` of them."""
         with self._lock:
             position = self._positions
-            self._positions += 1
+            self._positions += count
             return position
+
+    def record(self, entry: JournalEntry) -> None:
+        """Write to the journal; it is durable when this returns."""
+        self._keep(entry)
+        self.journal[entry.position] = entry
 
     def recall(self, position: int, kind: str, key: str) -> JournalEntry | None:
         """The journal's entry for this call; `StateError` when another call stood here before."""

@@ -79,6 +79,17 @@ class NodeFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRetried(Event):
+    """Attempt `attempt` failed; the next begins in `wait` seconds. (R4)"""
+
+    node: str
+    task: str
+    failure: Failure
+    wait: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeWaiting(Event):
     """The node asked a question and ended; nothing of it stays alive. (R28)"""
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
-
-from nbagent.engine.program import Node
 
 THREADS = 64  # `def` nodes that run at once; they mostly wait for a network
 
@@ -20,8 +19,8 @@ THREADS = 64  # `def` nodes that run at once; they mostly wait for a network
 class NodeExecutor(Protocol):
     """Calls a node's function somewhere and returns, or raises, what it did."""
 
-    async def call(self, node: Node, argument: Any) -> Any:
-        """The node's return value for `argument`. The current contextvars hold inside it."""
+    async def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Any:
+        """The function's return value for `argument`. The current contextvars hold inside it."""
         ...
 
 
@@ -32,14 +31,14 @@ class AsyncioExecutor:
         self._pool: ThreadPoolExecutor | None = None
         self._threads = threads
 
-    async def call(self, node: Node, argument: Any) -> Any:
-        """The node's return value; a `def` node that returns an awaitable has it awaited."""
-        if node.is_async:
-            return await node.function(argument)
+    async def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Any:
+        """The return value; an awaitable that a `def` function returns is awaited."""
+        if is_async:
+            return await function(argument)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbagent-node")
         context = contextvars.copy_context()
         returned = await asyncio.get_running_loop().run_in_executor(
-            self._pool, context.run, node.function, argument
+            self._pool, context.run, function, argument
         )
         return await returned if inspect.isawaitable(returned) else returned

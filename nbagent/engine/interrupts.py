@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from nbagent.engine.checkpoint import JournalEntry, Question
 from nbagent.engine.context import TaskContext, current
@@ -65,8 +65,13 @@ def interrupt(
         deadline=_unix(deadline, context.clock()),
         on_expiry=freeze(on_expiry),
     )
+    ask(context, asked, position, name)
+
+
+def ask(context: TaskContext, asked: Question, position: int, key: str) -> NoReturn:
+    """End the node with a question."""
     context.asked = asked
-    context.asked_entry = to_entry(context, asked, position, name)
+    context.asked_entry = to_entry(context, asked, position, key)
     raise Interrupted(asked)
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from nbagent.engine.channels import Channel
+from nbagent.engine.policies import Retry
 from nbagent.errors import Location
 
 START = "__start__"
@@ -49,7 +50,7 @@ class Node:
     pause       a breakpoint "before" or "after" it
     defer       it runs only when nothing else is left to run
     fingerprint of its code, compared at resume
-    label       what a picture of the graph calls it
+    retry, timeout (seconds an attempt), fallback   what happens when it fails: see `policies`
     """
 
     name: str
@@ -60,7 +61,10 @@ class Node:
     defer: bool = False
     fingerprint: str = ""
     location: Location | None = None
-    policies: Mapping[str, Any] = field(default_factory=dict)
+    retry: Retry | None = None
+    timeout: float | None = None
+    fallback: Callable[[Any], Any] | None = None
+    fallback_is_async: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nbagent.engine import context
+from nbagent.engine import context, policies
 from nbagent.engine.channels import Barrier, Write
 from nbagent.engine.checkpoint import (
     Checkpoint,
@@ -42,6 +42,7 @@ from nbagent.engine.events import (
     NodeEmitted,
     NodeFailed,
     NodeFinished,
+    NodeRetried,
     NodeStarted,
     NodeWaiting,
 )
@@ -261,7 +262,10 @@ async def _attempt(
     node = program.nodes[task.node]
     thread, step = bench.lease.thread, checkpoint.step + 1
     before = work.failed.get(task.id)
-    attempt = before.attempt + 1 if before else 1
+    tried = before.attempt if before else 0
+    attempt, allowed = tried + 1, node.retry.attempts if node.retry else 1
+    # A restart goes on counting; when all attempts were used, a person's resume gives new ones.
+    limit = allowed if tried < allowed else tried + allowed
 
     def emit(value: Any) -> None:
         bench.tell(
@@ -279,8 +283,37 @@ async def _attempt(
         schema=program.schema,
         edited=checkpoint.id != checkpoint.anchor,
         emit=emit,
+        keep=lambda entry: bench.store.put_journal(bench.lease, [entry]),
         clock=bench.clock,
     )
+
+    def retried(error: BaseException, wait: float) -> None:
+        failure = to_failure(error)
+        bench.store.put_task(
+            bench.lease,
+            TaskRecord(
+                anchor=checkpoint.anchor,
+                task=task.id,
+                node=node.name,
+                status="failed",
+                attempt=inside.attempt,
+                failure=failure,
+                started=started,
+                ended=bench.clock(),
+            ),
+        )
+        bench.tell(
+            NodeRetried(
+                thread=thread,
+                step=step,
+                node=node.name,
+                task=task.id,
+                failure=failure,
+                wait=wait,
+                attempt=inside.attempt,
+            )
+        )
+
     started = bench.clock()
     bench.tell(NodeStarted(thread=thread, step=step, node=node.name, task=task.id, attempt=attempt))
     token = context.enter(inside)
@@ -288,7 +321,9 @@ async def _attempt(
         argument = (
             program.schema.view(checkpoint.values) if task.input is MISSING else isolate(task.input)
         )
-        returned = await bench.executor.call(node, argument)
+        returned = await policies.call(
+            node, argument, inside, bench.executor, limit=limit, retried=retried
+        )
         update, goto = read_return(program, node, returned)
         cause: BaseException | None = None
     except Interrupted:
@@ -318,7 +353,7 @@ async def _attempt(
         task=task.id,
         node=node.name,
         status="done",
-        attempt=attempt,
+        attempt=inside.attempt,
         started=started,
         ended=ended,
     )
@@ -332,7 +367,7 @@ async def _attempt(
             task=task.id,
             update=update,
             duration=ended - started,
-            attempt=attempt,
+            attempt=inside.attempt,
         )
     )
     return replace(record, update=update, goto=goto)

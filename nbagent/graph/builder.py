@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar
 from nbagent.engine import program as compiled
 from nbagent.engine.checkpoint import CheckpointStore, resolve_store
 from nbagent.engine.names import nearest
+from nbagent.engine.policies import Retry
 from nbagent.engine.program import Program
 from nbagent.engine.run import Run
 from nbagent.engine.thread import Thread
@@ -75,6 +76,9 @@ class NodeFunction(Wirable):
         pause: Literal["before", "after"] | None,
         defer: bool,
         location: Location | None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        fallback: Callable[..., Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -82,6 +86,9 @@ class NodeFunction(Wirable):
         self.on = on
         self.pause = pause
         self.defer = defer
+        self.retry = retry
+        self.timeout = timeout
+        self.fallback = getattr(fallback, "function", fallback)
         self.location = location
         if _is_async(function):
             # What asyncio and inspect look for in a callable object.
@@ -142,17 +149,28 @@ def node(
     *,
     name: str | None = None,
     on: str | Sequence[str] = (),
+    retry: Retry | int | None = None,
+    timeout: float | None = None,
+    fallback: Callable[..., Any] | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
 ) -> Any:
     """Make a function a node: it takes the state and returns the fields that it writes.
 
-    name   by default the function's
-    on     state fields whose change makes it run, besides edges
-    pause  a breakpoint: the run pauses "before" or "after" it
-    defer  run it only when nothing else is left to run
+    name      by default the function's
+    on        state fields whose change makes it run, besides edges
+    retry     a `Retry`, or a number of attempts: what to do when it fails
+    timeout   seconds that one attempt may take; a `def` node's thread is then abandoned
+    fallback  a function or node to call instead when the last attempt has failed
+    pause     a breakpoint: the run pauses "before" or "after" it
+    defer     run it only when nothing else is left to run
     """
     location = here()
+    policy = Retry(attempts=retry) if isinstance(retry, int) else retry
+    if timeout is not None and not timeout > 0:
+        raise GraphError(f"timeout={timeout!r}: give seconds, more than 0", location=location)
+    if fallback is not None and not callable(fallback):
+        raise GraphError(f"fallback={fallback!r}: give a function or a node", location=location)
     if pause not in (None, "before", "after"):
         raise GraphError(f"pause={pause!r}: it is 'before' or 'after'", location=location)
 
@@ -168,6 +186,9 @@ def node(
             pause=pause,
             defer=defer,
             location=location,
+            retry=policy,
+            timeout=timeout,
+            fallback=fallback,
         )
         graph = _building.get(None)
         if graph is not None:
@@ -246,6 +267,10 @@ class Graph(Wirable):
                 defer=found.defer,
                 fingerprint=fingerprint(found.function),
                 location=found.location,
+                retry=found.retry,
+                timeout=found.timeout,
+                fallback=found.fallback,
+                fallback_is_async=_is_async(found.fallback),
             )
             for name, found in self.nodes.items()
         }

@@ -24,6 +24,7 @@ STATUSES = {  # status -> (icon, fill, stroke, text), readable on a light card
     "idle": ("", "#ffffff", "#b8bfc8", "#3c4450"),
     "queued": ("…", "#f3f5f8", "#8a94a3", "#3c4450"),
     "running": ("▶", "#e3effd", "#1a6fd4", "#0b3f7d"),
+    "retrying": ("↻", "#fdf3d8", "#b87900", "#6b4700"),
     "done": ("✓", "#e6f5ea", "#2e8b4a", "#14532a"),
     "waiting": ("?", "#fdf3d8", "#b87900", "#6b4700"),
     "failed": ("✕", "#fdE6e4", "#cf3a2b", "#7d1a10"),

@@ -17,8 +17,10 @@ from typing import Any
 
 from nbagent.engine.channels import Ephemeral, Topic
 from nbagent.engine.context import emit
+from nbagent.engine.effects import aeffect, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
 from nbagent.engine.names import nearest
+from nbagent.engine.policies import Retry
 from nbagent.engine.program import Command, Send
 from nbagent.engine.snapshot import thaw
 from nbagent.errors import GraphError, Location
@@ -27,10 +29,18 @@ from nbagent.graph.builder import END, START, Graph, NodeFunction, branch, each,
 # What a cell may use without importing it; a name that the notebook has defined is left alone.
 _WORDS: dict[str, Any] = {
     **{"END": END, "START": START, "branch": branch, "each": each, "node": node},
-    **{"Command": Command, "Send": Send, "emit": emit, "interrupt": interrupt, "thaw": thaw},
+    **{
+        "Command": Command,
+        "Retry": Retry,
+        "Send": Send,
+        "emit": emit,
+        "interrupt": interrupt,
+        "thaw": thaw,
+    },
     **{"Ephemeral": Ephemeral, "Topic": Topic, "operator": operator, "Any": Any},
     **{"Annotated": typing.Annotated, "Literal": typing.Literal},
     **{"NotRequired": typing.NotRequired, "TypedDict": typing.TypedDict},
+    **{"aeffect": aeffect, "effect": effect, "idempotency_key": idempotency_key},
 }
 
 

@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** Icons beside colours, so that a status does not depend on colour alone. @type {Record<string, string>} */
 export const ICONS = {
-  idle: "", queued: "…", running: "▶", done: "✓", waiting: "?", failed: "✕", cancelled: "■",
+  idle: "", queued: "…", running: "▶", retrying: "↻", done: "✓", waiting: "?", failed: "✕", cancelled: "■",
   paused: "❚❚", stopped: "■", new: "",
 };
 
@@ -178,6 +178,8 @@ export function card(name, node) {
   head.append(el("b", "", name), el("span", `nba-pill nba-s-${node.status}`, `${ICONS[node.status]} ${node.status}`));
   const facts = [];
   if (node.total > 1) facts.push(`${node.finished} of ${node.total} tasks`);
+  const left = node.status === "retrying" ? node.retry_at - Date.now() / 1000 : 0;
+  if (left > 0) facts.push(`again in ${clock(left)}`);
   if (node.attempt > 1) facts.push(`attempt ${node.attempt}`);
   if (node.duration !== null) facts.push(clock(node.duration));
   head.append(el("span", "nba-muted", facts.join(" · ")));
@@ -356,7 +358,11 @@ function render({ model, el: root }) {
   });
   whole();
   tell({ type: "hello" });
-  const timer = setInterval(() => state.status === "running" && !gone && tick(), 200);
+  const timer = setInterval(() => {
+    if (state.status !== "running" || gone) return;
+    tick();
+    if (Object.values(state.nodes).some((node) => node.status === "retrying")) show(new Set(["nodes"]));
+  }, 250);
   return () => {
     clearInterval(timer);
     hide.remove();

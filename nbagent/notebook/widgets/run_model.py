@@ -94,7 +94,14 @@ class RunModel:
                 started=self.state["started"] or event.at, ended=0.0,
             )  # fmt: skip
             for node in self.state["nodes"].values():
-                if node["status"] in ("running", "queued", "waiting", "failed", "cancelled"):
+                if node["status"] in (
+                    "running",
+                    "retrying",
+                    "queued",
+                    "waiting",
+                    "failed",
+                    "cancelled",
+                ):
                     node.update(_idle())
             self._show_values(event.checkpoint.values)
         elif isinstance(event, ev.StepPlanned):
@@ -144,15 +151,20 @@ class RunModel:
             node["runs"] += 1
             node["duration"] = round(event.duration, 3)
             node["writes"] = [[name, preview(value)] for name, value in event.update.items()]
-            if node["finished"] >= node["total"] and node["status"] == "running":
-                node["status"] = "done"
+            if node["finished"] >= node["total"] and node["status"] in ("running", "retrying"):
+                node["status"], node["failure"] = "done", None
+        elif isinstance(event, ev.NodeRetried):
+            node["status"] = "retrying"
+            node["attempt"] = event.attempt + 1
+            node["retry_at"] = event.at + event.wait
+            node["failure"] = _failure(event.failure)
         elif isinstance(event, ev.NodeFailed):
             node["status"] = "failed"
             node["duration"] = round(event.duration, 3)
             node["failure"] = _failure(event.failure)
         elif isinstance(event, ev.NodeWaiting):
             node["status"] = "waiting"
-        elif isinstance(event, ev.NodeCancelled) and node["status"] == "running":
+        elif isinstance(event, ev.NodeCancelled) and node["status"] in ("running", "retrying"):
             node["status"] = "cancelled"
         self._changed.add("nodes")
 
@@ -177,6 +189,7 @@ def _idle() -> dict[str, Any]:
         "runs": 0,
         "attempt": 0,
         "since": 0.0,
+        "retry_at": 0.0,
         "duration": None,
         "writes": [],
         "emitted": [],
