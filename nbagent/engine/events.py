@@ -28,10 +28,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """A run took the thread; `checkpoint` is where it starts or goes on."""
+    """A run took the thread; `checkpoint` is where it starts or goes on.
+
+    `notice` is what a person should know before: a damaged checkpoint that was passed over (W8),
+    nodes whose code has changed (W11).
+    """
 
     graph: str
     checkpoint: Checkpoint
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

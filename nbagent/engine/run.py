@@ -57,11 +57,13 @@ class RunOptions:
     """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
 
     resumed   breakpoints before the first super-step have been passed already
+    notice    what a person should know as it begins
     """
 
     step_limit: int = 1000
     steps: int | None = None
     resumed: bool = False
+    notice: str = ""
 
 
 class Run:
@@ -184,9 +186,10 @@ class Run:
     def watch(self, observer: Observer) -> Callable[[], None]:
         """Call `observer` with every event, those already past first. Returns how to stop that."""
         with self._watching:
-            for event in tuple(self._events):
-                self._show(observer, event)
             self._observers.append(observer)
+            for event in tuple(self._events):
+                if observer in self._observers:
+                    self._show(observer, event)
 
         def stop() -> None:
             with self._watching:
@@ -227,6 +230,7 @@ class Run:
                 step=self.checkpoint.step + 1,
                 graph=self.thread.program.name,
                 checkpoint=self.checkpoint,
+                notice=self._options.notice,
             )
         )
         try:

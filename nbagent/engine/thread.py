@@ -9,13 +9,12 @@ Rule 3: input that is refused is refused before anything is written and before a
 
 from __future__ import annotations
 
-import getpass
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from nbagent.engine.checkpoint import (
     Checkpoint,
@@ -28,6 +27,15 @@ from nbagent.engine.checkpoint import (
     ThreadInfo,
     resolve_store,
 )
+from nbagent.engine.edits import (
+    changed_nodes,
+    changed_notice,
+    edit_checkpoint,
+    equal,
+    fork_checkpoint,
+    node_of,
+    user,
+)
 from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
 from nbagent.engine.heartbeat import live_runs
 from nbagent.engine.names import nearest
@@ -35,10 +43,17 @@ from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import Run, RunOptions
-from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, thaw
+from nbagent.engine.snapshot import MISSING, freeze, thaw
 from nbagent.engine.superstep import Work, begin, is_open_question, plan
 from nbagent.engine.tables import table
-from nbagent.errors import StaleEdit, StateError, ThreadError, UnknownQuestion, UnknownThread
+from nbagent.errors import (
+    GraphChanged,
+    StaleEdit,
+    StateError,
+    ThreadError,
+    UnknownQuestion,
+    UnknownThread,
+)
 
 _executor = AsyncioExecutor()
 
@@ -151,7 +166,7 @@ class Thread:
         rows = [
             {"field": name, "before": thaw(earlier.get(name)), "after": thaw(later.get(name))}
             for name in dict.fromkeys([*earlier, *later])
-            if not _equal(earlier.get(name, MISSING), later.get(name, MISSING))
+            if not equal(earlier.get(name, MISSING), later.get(name, MISSING))
         ]
         return table(rows, ["field", "before", "after"])
 
@@ -202,6 +217,7 @@ class Thread:
         *,
         answers: Mapping[str, Any] | None = None,
         rerun: Sequence[str] = (),
+        on_change: Literal["ask", "go-on", "rerun"] = "ask",
         take_over: bool = False,
         step_limit: int = 1000,
         steps: int | None = None,
@@ -211,11 +227,16 @@ class Thread:
         answer     the answer to the one open question
         answers    question id -> answer; those not answered stay open
         rerun      nodes of the super-step under way to run again though they finished
+        on_change  what to do when a node of the super-step under way has finished and its code has
+                   changed since: "ask" raises `GraphChanged`, "go-on" keeps what it wrote,
+                   "rerun" runs it again (W11)
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
         """
         with self._held(take_over=take_over) as (lease, _):
             loaded = self.latest()
+            changed = changed_nodes(loaded.checkpoint, self.program)
+            rerun = [*rerun, *self._invalidated(loaded, changed, rerun, on_change)]
             given = self._match(answer, answers, loaded)
             entries = [self._answered(loaded, id, value) for id, value in given.items()]
             entries += self._expired(loaded, set(given))
@@ -230,8 +251,27 @@ class Thread:
                     f"{nearest(unknown[0], self.program.nodes)}",
                     thread=self.id,
                 )
-            run = self._launch(lease, loaded.checkpoint, work, step_limit, steps, resumed=True)
-        return run
+            notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
+            options = RunOptions(step_limit, steps, resumed=True, notice=notice)
+            return Run(self, lease, loaded.checkpoint, work, options).launch()
+
+    def _invalidated(
+        self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str
+    ) -> list[str]:
+        """Nodes to run again because their code changed; `GraphChanged` where that is a choice."""
+        finished = {record.node for record in loaded.tasks if record.status == "done"}
+        old = [name for name in changed if name in finished and name not in rerun]
+        if not old or on_change == "go-on":
+            return []
+        if on_change == "rerun":
+            return old
+        named = ", ".join(map(repr, old))
+        raise GraphChanged(
+            f"node {named} finished in the super-step under way, and its code has changed since: "
+            'resume with on_change="go-on" to keep what it wrote, with on_change="rerun" to run '
+            "it again, or fork the thread from an earlier step",
+            nodes=old,
+        )
 
     def edit(
         self,
@@ -260,7 +300,7 @@ class Thread:
             self._check_expected(expect, values, checkpoint)
             checked = self.program.schema.check_edit(values)
             edited = edit_checkpoint(
-                checkpoint, checked, id=self._next_id(), note=note, actor=actor or _user()
+                checkpoint, checked, id=self._next_id(), note=note, actor=actor or user()
             )
             self.store.commit(lease, edited)
             self.store.release(lease, info.status, error=info.error)
@@ -376,9 +416,8 @@ class Thread:
         work: Work,
         step_limit: int,
         steps: int | None,
-        resumed: bool = False,
     ) -> Run:
-        options = RunOptions(step_limit=step_limit, steps=steps, resumed=resumed)
+        options = RunOptions(step_limit=step_limit, steps=steps)
         return Run(self, lease, checkpoint, work, options).launch()
 
     def _match(
@@ -441,7 +480,7 @@ class Thread:
             moved = [
                 name
                 for name, value in expect.items()
-                if not _equal(checkpoint.values.get(name, MISSING), freeze(value))
+                if not equal(checkpoint.values.get(name, MISSING), freeze(value))
             ]
             seen = checkpoint.id
         elif expect == checkpoint.id:
@@ -452,7 +491,7 @@ class Thread:
             moved = [
                 name
                 for name in dict.fromkeys([*earlier, *checkpoint.values])
-                if not _equal(earlier.get(name, MISSING), checkpoint.values.get(name, MISSING))
+                if not equal(earlier.get(name, MISSING), checkpoint.values.get(name, MISSING))
             ]
         if isinstance(expect, Mapping) and not moved:
             return
@@ -491,42 +530,6 @@ class Thread:
         return f"{self.id}-fork-{number}"
 
 
-def edit_checkpoint(
-    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, note: str, actor: str
-) -> Checkpoint:
-    """The checkpoint that an edit makes: the same point of the graph with fields set."""
-    frozen = {name: freeze(value) for name, value in values.items()}
-    changed = {
-        name
-        for name, value in frozen.items()
-        if not _equal(checkpoint.values.get(name, MISSING), value)
-    }
-    return replace(
-        checkpoint,
-        id=id,
-        parent=checkpoint.id,
-        kind="edit",
-        values=frozen_dict({**checkpoint.values, **frozen}),
-        updated=tuple(sorted({*checkpoint.updated, *changed})),
-        ran=(),
-        note=note,
-        actor=actor,
-    )
-
-
-def fork_checkpoint(
-    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, parent: int | None, note: str
-) -> Checkpoint:
-    """The checkpoint that a fork begins with: nothing of its next super-step has run."""
-    edited = edit_checkpoint(checkpoint, values, id=id, note=note, actor=_user())
-    return replace(edited, parent=parent, kind="fork", anchor=id)
-
-
-def node_of(task: str) -> str:
-    """The node that a task id belongs to."""
-    return task.partition(":")[2].partition("#")[0]
-
-
 def _work(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
     journal: dict[str, dict[int, JournalEntry]] = {}
     for entry in loaded.journal:
@@ -538,22 +541,6 @@ def _work(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
         failed={record.task: record for record in kept if record.status == "failed"},
         journal=journal,
     )
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if a is b:
-        return True
-    try:
-        return type(a) is type(b) and bool(a == b)
-    except Exception:
-        return False
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""
 
 
 def threads(store: str | CheckpointStore | None = None) -> Any:

@@ -63,4 +63,11 @@ def _add_code(digest: Any, code: types.CodeType) -> None:
         if isinstance(constant, types.CodeType):
             _add_code(digest, constant)
         else:
-            digest.update(repr(constant).encode())
+            digest.update(_text(constant).encode())
+
+
+def _text(constant: Any) -> str:
+    """A constant as text that is the same in every process: a set has no order of its own."""
+    if isinstance(constant, frozenset):
+        return f"frozenset({sorted(map(repr, constant))})"
+    return repr(constant)

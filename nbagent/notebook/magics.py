@@ -83,6 +83,7 @@ class AgentMagics(Magics):
     def _resume(self, options: Any) -> Any:
         thread = self._thread(options.thread)
         more = {"take_over": options.take_over, "steps": options.steps, "rerun": options.rerun}
+        more["on_change"] = options.on_change
         if not options.answer:
             return thread.resume(**more)
         text = " ".join(options.answer)
@@ -201,6 +202,12 @@ def _agent_parser() -> Parser:
     resume.add_argument("--question", help="which question, where several are open")
     resume.add_argument("--take-over", action="store_true", help="take it from a living owner")
     resume.add_argument("--steps", type=int, help="pause after so many super-steps")
+    resume.add_argument(
+        "--on-change",
+        choices=["ask", "go-on", "rerun"],
+        default="ask",
+        help="when a finished node of the super-step under way has changed",
+    )
     resume.add_argument("--rerun", action="append", default=[], help="a finished node to run again")
 
     threads = command("threads", "list the threads of the store")

@@ -13,10 +13,10 @@ from typing import Any
 
 from nbagent.engine import events as ev
 from nbagent.engine.checkpoint import Failure, Loaded, Question
+from nbagent.engine.edits import node_of
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.snapshot import MISSING, FrozenList
 from nbagent.engine.superstep import is_open_question
-from nbagent.engine.thread import node_of
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.preview import preview, short
 
@@ -91,7 +91,7 @@ class RunModel:
         if isinstance(event, ev.RunStarted):
             self._set(
                 status="running", step=event.step, error="", questions=[], next=[],
-                started=self.state["started"] or event.at, ended=0.0,
+                started=self.state["started"] or event.at, ended=0.0, notice=event.notice,
             )  # fmt: skip
             for node in self.state["nodes"].values():
                 if node["status"] in (

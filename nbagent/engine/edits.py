@@ -1,0 +1,86 @@
+"""
+Checkpoints that people make, and how one checkpoint differs from another. (R31, W11, W12)
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nbagent.engine.checkpoint import Checkpoint
+from nbagent.engine.program import Program
+from nbagent.engine.snapshot import MISSING, freeze, frozen_dict
+
+
+def edit_checkpoint(
+    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, note: str, actor: str
+) -> Checkpoint:
+    """The checkpoint that an edit makes: the same point of the graph with fields set."""
+    frozen = {name: freeze(value) for name, value in values.items()}
+    changed = {
+        name
+        for name, value in frozen.items()
+        if not equal(checkpoint.values.get(name, MISSING), value)
+    }
+    return replace(
+        checkpoint,
+        id=id,
+        parent=checkpoint.id,
+        kind="edit",
+        values=frozen_dict({**checkpoint.values, **frozen}),
+        updated=tuple(sorted({*checkpoint.updated, *changed})),
+        ran=(),
+        note=note,
+        actor=actor,
+    )
+
+
+def fork_checkpoint(
+    checkpoint: Checkpoint, values: Mapping[str, Any], *, id: int, parent: int | None, note: str
+) -> Checkpoint:
+    """The checkpoint that a fork begins with: nothing of its next super-step has run."""
+    edited = edit_checkpoint(checkpoint, values, id=id, note=note, actor=user())
+    return replace(edited, parent=parent, kind="fork", anchor=id)
+
+
+def changed_nodes(checkpoint: Checkpoint, program: Program) -> list[str]:
+    """Nodes whose code is not what it was when the checkpoint was written. (W11)"""
+    return [
+        name
+        for name, node in program.nodes.items()
+        if name in checkpoint.nodes and checkpoint.nodes[name] != node.fingerprint
+    ]
+
+
+def changed_notice(changed: Sequence[str]) -> str:
+    if not changed:
+        return ""
+    return (
+        f"Changed since the last super-step: {', '.join(changed)}. What they wrote before is kept; "
+        "from here on the new code runs."
+    )
+
+
+def node_of(task: str) -> str:
+    """The node that a task id belongs to."""
+    return task.partition(":")[2].partition("#")[0]
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Equal and of the same type; False where the values cannot say."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except Exception:
+        return False
+
+
+def user() -> str:
+    """Who uses this machine; "" where it does not say."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
