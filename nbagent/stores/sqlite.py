@@ -89,11 +89,15 @@ class SqliteStore:
                 # Made with its rights from the start: checkpoints hold what users type.
                 os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._db = self._connect()
-            self._db.execute("PRAGMA journal_mode = WAL")
-            full = "FULL" if durability == "power" else "NORMAL"
-            self._db.execute(f"PRAGMA synchronous = {full}")
-            migrate(self._db, str(self.path))
-            self._reader = self._connect()
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                full = "FULL" if durability == "power" else "NORMAL"
+                self._db.execute(f"PRAGMA synchronous = {full}")
+                migrate(self._db, str(self.path))
+                self._reader = self._connect()
+            except BaseException:
+                self._db.close()
+                raise
             self._reader.execute("PRAGMA query_only = ON")
         self._closed = False
 
