@@ -163,8 +163,12 @@ class Run:
         return self._wait().__await__()
 
     async def _wait(self) -> dict[str, Any]:
+        ended = asyncio.wrap_future(self._ended)
         try:
-            await asyncio.shield(asyncio.wrap_future(self._ended))
+            # A kernel's stop button cancels the cell's task without waking its loop, which may
+            # sleep until the next event: so there is one now and then.
+            while not (await asyncio.wait([ended], timeout=0.25))[0]:
+                pass
         except asyncio.CancelledError:
             self.pause(within=2.0)
             raise

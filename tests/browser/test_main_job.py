@@ -303,3 +303,22 @@ def test_a_mistake_in_the_cell_points_at_its_line(open_notebook: OpenNotebook) -
     assert "Traceback" not in notebook.outputs(1)
     assert "usage: %%graph" in notebook.outputs(2)
     notebook.screenshot("mistake")
+
+
+def test_a_reloaded_page_gets_its_live_view_back(open_notebook: OpenNotebook) -> None:
+    """The kernel lives: after a reload the view and the form are there and answer. (C3)"""
+    notebook = open_notebook(
+        [setup("reload"), GRAPH, "run = %agent run research topic=bees pace=0.05 --thread r-1\nrun"]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "waiting")
+    notebook.save()
+    notebook.page.reload()
+    notebook.wait_until_ready()
+    notebook.cell(2).scroll_into_view_if_needed()
+    status(notebook, 2, "waiting")
+    form(notebook, 2).get_by_role("radiogroup", name="answer").get_by_text("accept").click()
+    form(notebook, 2).get_by_role("button", name="Answer and resume").click()
+    expect(notebook.output(2)).to_contain_text("done", timeout=15_000)
+    notebook.screenshot("reloaded")

@@ -1,0 +1,98 @@
+"""In a real kernel: the stop button, prints, and a kernel that dies. (W9, W10)"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+SETUP = """
+import time, asyncio
+from typing import TypedDict
+from nbagent import END, START, Graph, node
+class State(TypedDict):
+    x: int
+with Graph("g", State) as g:
+    @node
+    def quick(state): return {"x": 1}
+    @node
+    def slow(state):
+        time.sleep(state.get("pace", 8))
+        return {"x": 2}
+    START >> quick >> slow >> END
+"""
+
+
+class Kernel:
+    """A kernel in a folder, driven by its protocol."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manager: KernelManager
+        self.manager, self.client = start_new_kernel(cwd=str(folder))
+
+    def run(self, code: str, *, interrupt_after: float | None = None) -> str:
+        """What the cell printed or raised; the stop button is pressed after so many seconds."""
+        asked = self.client.execute(code)
+        said = []
+        deadline = time.monotonic() + 30
+        pressed = interrupt_after is None
+        started = time.monotonic()
+        while time.monotonic() < deadline:
+            if not pressed and time.monotonic() - started > (interrupt_after or 0):
+                self.manager.interrupt_kernel()
+                pressed = True
+            try:
+                message = self.client.get_iopub_msg(timeout=0.1)
+            except Exception:
+                continue
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                said.append(content["text"])
+            elif message["msg_type"] == "error":
+                said.append(content["ename"])
+            elif message["msg_type"] == "status" and content["execution_state"] == "idle":
+                return "".join(said)
+        raise TimeoutError("".join(said))
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path):
+    """A kernel that has run the setup."""
+    made = Kernel(tmp_path)
+    made.run(SETUP)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize(
+    "waiting", ["run = g.start({}, 't'); await run", "g.run({}, 't')", "await g.arun({}, 't')"]
+)
+def test_the_stop_button_ends_in_a_committed_pause(kernel: Kernel, waiting: str) -> None:
+    """Also under a `def` node that blocks for eight seconds; the thread can be resumed. (W9)"""
+    started = time.monotonic()
+    kernel.run(waiting, interrupt_after=1.0)
+    look = "t = g.thread('t')\nfor _ in range(60):\n    if t.status != 'running': break\n    "
+    said = kernel.run(look + "time.sleep(0.1)\nprint(t.status, t.state, t.next)")
+
+    assert "paused {'x': 1} ('slow',)" == said.strip()
+    assert 7 > time.monotonic() - started
+
+
+def test_a_run_goes_on_while_a_cell_computes(kernel: Kernel) -> None:
+    """Its loop is its own. (W10)"""
+    kernel.run("run = g.start({}, 't')\nrun.thread")
+    kernel.run("g.thread('t').run.stop()")
+    kernel.run(SETUP.replace("8))", "0.3))"))
+    said = kernel.run(
+        "run = g.thread('t').resume()\nend = time.time() + 1.5\n"
+        "while time.time() < end: pass\nprint(run.status)"
+    )
+    assert "done" == said.strip()
