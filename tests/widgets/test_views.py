@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
+import time
 from typing import Annotated, Any, TypedDict
 
 import pandas
@@ -13,7 +14,7 @@ import pytest
 from nbagent import END, START, Graph, interrupt, node
 from nbagent.errors import NodeError
 from nbagent.graph import draw
-from nbagent.notebook.widgets.preview import preview
+from nbagent.notebook.widgets.preview import preview, short
 from nbagent.notebook.widgets.run_model import RunModel
 from nbagent.notebook.widgets.run_view import RunView
 from nbagent.notebook.widgets.state_form import StateForm
@@ -106,7 +107,8 @@ def test_hostile_values_are_inert_in_the_picture():
 
     assert "<script" not in html
     assert "<img" not in html
-    assert "HOSTILE" not in static_text(model)
+    assert "\x1b" not in html
+    assert "\x1b" not in static_text(model)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,34 @@ def test_a_preview_is_bounded(value):
     assert 40_000 > len(json.dumps(preview(value)))
 
 
+def test_a_nested_preview_is_bounded_as_a_whole():
+    """Not only each of its parts."""
+    value = [["x" * 3000 for _ in range(30)] for _ in range(30)]
+
+    assert 120_000 > len(json.dumps(preview(value)))
+
+
+def test_the_end_of_a_run_is_the_last_patch(monkeypatch):
+    """A flusher that holds an older patch cannot overtake it."""
+    made = graph(lambda s: {"x": 1})
+    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=print)
+    sent = []
+
+    def slow(content):
+        time.sleep(0.01 if content["patch"].get("status") != "done" else 0)
+        sent.append(content["patch"].get("status"))
+
+    monkeypatch.setattr(view, "send", slow)
+    monkeypatch.setattr(RunView, "comm", object())
+    run = made.start({"x": 0}, "t")
+    run.watch(view)
+    run.result(5)
+    time.sleep(0.2)
+    statuses = [status for status in sent if status]
+
+    assert "done" == statuses[-1]
+
+
 def test_a_value_whose_repr_fails_does_not_reach_the_run():
     """It is shown as what it is."""
 
@@ -124,7 +154,9 @@ def test_a_value_whose_repr_fails_does_not_reach_the_run():
         def __repr__(self):
             raise RuntimeError("no")
 
-    assert "whose repr failed" in preview(Rude())["text"]
+    for value in (Rude(), [Rude()], {Rude()}, {"a": (Rude(),)}, {Rude(): 1}):
+        assert "whose repr failed" in json.dumps(preview(value))
+        assert short(value)
 
 
 def test_the_form_answers_with_what_its_owner_says(monkeypatch):

@@ -314,7 +314,10 @@ function render({ model, el: root }) {
       group.setAttribute("aria-label", `node ${name}, ${node.status}`);
     }
     const shown = picked ?? Object.keys(state.nodes).find((name) => state.nodes[name].failure);
+    const unfolded = holder.querySelector("details[open] > pre") !== null;
     holder.replaceChildren(...(shown ? [card(shown, state.nodes[shown])] : []));
+    const trace = holder.querySelector("details:has(> pre)");
+    if (unfolded && trace instanceof HTMLDetailsElement) trace.open = true;
     if (changed.has("changes")) {
       changes.replaceChildren(el("h4", "", state.changed_in ? `Changed in super-step ${state.changed_in}` : "Changes"));
       for (const change of state.changes) changes.append(changeRow(change));
@@ -353,9 +356,8 @@ function render({ model, el: root }) {
   };
   model.on("msg:custom", receive);
   model.on("change:snapshot", whole);
-  model.on("comm_live_update", () => {
-    if (!model.comm_live) lost();
-  });
+  const alive = () => model.comm_live === false && lost();
+  model.on("comm_live_update", alive);
   whole();
   tell({ type: "hello" });
   const timer = setInterval(() => {
@@ -368,6 +370,7 @@ function render({ model, el: root }) {
     hide.remove();
     model.off("msg:custom", receive);
     model.off("change:snapshot", whole);
+    model.off("comm_live_update", alive);
   };
 }
 

@@ -13,24 +13,43 @@ from pathlib import PurePath
 from typing import Any
 
 TEXT = 2_000  # characters of one value's text
+BUDGET = 20_000  # characters of one value with all of its parts
 ITEMS = 30  # entries of one list or dict
 _AS_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
+# Terminal escapes and other controls as the pictures that Unicode has for them; not \t and \n.
+CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
+CONTROLS |= dict.fromkeys([*range(127, 160)], 0xFFFD)
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
 
 
-def preview(value: Any, depth: int = 0) -> dict[str, Any]:
+class _Budget:
+    """How many characters one preview may still have, over all of its parts."""
+
+    def __init__(self) -> None:
+        self.left = BUDGET
+
+    def cut(self, text: str) -> str:
+        shown = cut(text, max(0, min(TEXT, self.left)))
+        self.left -= len(shown)
+        return shown
+
+
+def preview(value: Any, depth: int = 0, budget: _Budget | None = None) -> dict[str, Any]:
     """`{"kind", "type", "text"}` and, for what has parts, `items` or a table's `rows`.
 
     kind  "text", "atom", "list", "dict", "table" or "other"
     """
     name = _type_name(value)
+    budget = budget or _Budget()
+    if budget.left <= 0:
+        return {"kind": "other", "type": name, "text": "…"}
     if isinstance(value, str):
-        return {"kind": "text", "type": name, "text": cut(value)}
+        return {"kind": "text", "type": name, "text": budget.cut(value)}
     if value is None or isinstance(value, (bool, int, float)):
-        return {"kind": "atom", "type": name, "text": cut(repr(value))}
+        return {"kind": "atom", "type": name, "text": budget.cut(repr(value))}
     if isinstance(value, _AS_TEXT):
-        return {"kind": "atom", "type": name, "text": cut(str(value))}
+        return {"kind": "atom", "type": name, "text": budget.cut(str(value))}
     parts = _parts(value)
     if parts is not None:
         size = len(parts)
@@ -38,21 +57,35 @@ def preview(value: Any, depth: int = 0) -> dict[str, Any]:
         if isinstance(value, (list, tuple, set, frozenset)):
             made["kind"] = "list"
         if depth < DEEP:
-            made["items"] = [[cut(str(k), 200), preview(v, depth + 1)] for k, v in parts[:ITEMS]]
+            made["items"] = [
+                [
+                    cut(safe_repr(k) if not isinstance(k, str) else k, 200),
+                    preview(v, depth + 1, budget),
+                ]
+                for k, v in parts[:ITEMS]
+            ]
             made["more"] = max(0, size - ITEMS)
         return made
     if hasattr(value, "iloc") and hasattr(value, "shape"):
         return _table(value, name)
+    return {"kind": "other", "type": name, "text": budget.cut(safe_repr(value))}
+
+
+def safe_repr(value: Any) -> str:
+    """`repr`, or a word about why there is none: a user's object must not stop a view."""
     try:
-        text = repr(value)
+        return repr(value)
     except Exception as error:
-        text = f"<{name} whose repr failed: {type(error).__name__}>"
-    return {"kind": "other", "type": name, "text": cut(text)}
+        return f"<{type(value).__name__} whose repr failed: {type(error).__name__}>"
 
 
 def cut(text: str, limit: int = TEXT) -> str:
-    """The text, cut with a mark of how much is missing."""
-    return text if len(text) <= limit else f"{text[:limit]}… (+{len(text) - limit:,} characters)"
+    """The text without control characters, cut with a mark of how much is missing."""
+    missing = len(text) - limit
+    text = text[: limit + 1].translate(CONTROLS)
+    if missing > 0:
+        return f"{text[:limit]}… (+{missing:,} characters)"
+    return text
 
 
 def short(value: Any, limit: int = 120) -> str:
@@ -67,7 +100,7 @@ def short(value: Any, limit: int = 120) -> str:
 
 def _inline(value: Any) -> str:
     size = len(_parts(value) or ())
-    return repr(value) if size <= 12 else "x" * 1000
+    return safe_repr(value) if size <= 12 else "x" * 1000
 
 
 def _type_name(value: Any) -> str:
@@ -91,7 +124,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]] | None:
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
     if isinstance(value, (set, frozenset)):
-        return list(enumerate(sorted(value, key=repr)))
+        return list(enumerate(sorted(value, key=safe_repr)))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
     if hasattr(value, "model_dump") and hasattr(value, "__dict__"):

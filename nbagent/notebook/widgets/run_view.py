@@ -8,6 +8,7 @@ Rule 2: a command from the page may come on any thread; what it raises is shown 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -22,6 +23,7 @@ from nbagent.engine.events import Event, RunEnded
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.run_model import RunModel
 
+log = logging.getLogger("nbagent")
 _STATIC = Path(__file__).parent.parent / "static"
 INTERVAL = 0.05  # seconds between two messages to the page
 COMMANDS = ("pause", "resume", "step", "stop")
@@ -46,6 +48,7 @@ class RunView(anywidget.AnyWidget):
     ) -> None:
         self.model = RunModel(thread, graph, drawing)
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._on_command = on_command
         super().__init__(
             drawing=drawing.to_json(), snapshot=self.model.snapshot(), uid=uuid.uuid4().hex
@@ -64,16 +67,17 @@ class RunView(anywidget.AnyWidget):
 
     def flush(self) -> None:
         """Send what changed; with the end of a run, all of it."""
-        with self._lock:
-            patch = self.model.take_patch()
-            ended = self.model.state["status"] not in ("running", "new")
-        if patch is None or self.comm is None:
-            return
-        self.send({"type": "patch", "patch": patch})
-        if ended:
+        # Taken and sent as one, or an older patch could arrive behind the end of the run.
+        with self._sending:
             with self._lock:
-                snapshot = self.model.snapshot()
-            self.snapshot = snapshot
+                patch = self.model.take_patch()
+                ended = self.model.state["status"] not in ("running", "new")
+                snapshot = self.model.snapshot() if ended else {}
+            if patch is None or self.comm is None:
+                return
+            self.send({"type": "patch", "patch": patch})
+            if ended:
+                self.snapshot = snapshot
 
     def show_error(self, text: str) -> None:
         """A sentence above the graph, until the next command."""
@@ -118,7 +122,10 @@ class _Flusher:
             with self._lock:
                 views, self._marked = self._marked, set()
             for view in views:
-                view.flush()
+                try:
+                    view.flush()
+                except Exception:
+                    log.exception("the view of thread %r was not sent", view.model.state["thread"])
             time.sleep(INTERVAL)
 
 

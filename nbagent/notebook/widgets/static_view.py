@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from nbagent.graph.draw import STATUSES, Drawing, to_svg
-from nbagent.notebook.widgets.preview import cut
+from nbagent.notebook.widgets.preview import CONTROLS, cut
 from nbagent.notebook.widgets.run_model import RunModel
 
 _ICONS = {"done": "✓", "waiting": "?", "failed": "✕", "paused": "❚❚", "stopped": "■"}
@@ -50,7 +50,8 @@ def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
         for name, value in state["values"].items()
     )
     parts.append(_table("State", rows) if rows else "")
-    return "".join(parts) + "</div>"
+    # Names that a user chose are in it, too: nothing may reach a terminal as an escape.
+    return "".join([*parts, "</div>"]).translate(CONTROLS)
 
 
 def _headline(state: dict[str, Any]) -> str:
@@ -130,4 +131,4 @@ def static_text(model: RunModel) -> str:
     text += [f"  asks: {question['text']}" for question in state["questions"]]
     text += [f"  {state['error']}"] if state["error"] else []
     text += [f"  {name} = {cut(line(value), 100)}" for name, value in state["values"].items()]
-    return "\n".join(text)
+    return "\n".join(text).translate(CONTROLS)
