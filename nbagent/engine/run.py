@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
@@ -302,7 +302,7 @@ class Run:
                 )
             )
             executed = await execute(program, self.checkpoint, tasks, self._work, bench)
-            self._work = replace(self._work, done=executed.records)
+            self._work = Work(executed.records, self._work.failed, self._work.journal)
             self.questions = executed.questions
             if executed.failures:
                 raise _node_error(executed, executed.failures[0])

@@ -314,6 +314,9 @@ async def _attempt(
             )
         )
 
+    update: Mapping[str, Any] = {}
+    goto: tuple[Any, ...] = ()
+    cause: BaseException | None = None
     started = bench.clock()
     bench.tell(NodeStarted(thread=thread, step=step, node=node.name, task=task.id, attempt=attempt))
     token = context.enter(inside)
@@ -325,7 +328,6 @@ async def _attempt(
             node, argument, inside, bench.executor, limit=limit, retried=retried
         )
         update, goto = read_return(program, node, returned)
-        cause: BaseException | None = None
     except Interrupted:
         pass
     except asyncio.CancelledError as error:
@@ -353,6 +355,8 @@ async def _attempt(
         task=task.id,
         node=node.name,
         status="done",
+        update=update,
+        goto=goto,
         attempt=inside.attempt,
         started=started,
         ended=ended,
@@ -370,7 +374,7 @@ async def _attempt(
             attempt=inside.attempt,
         )
     )
-    return replace(record, update=update, goto=goto)
+    return record
 
 
 def _fail(
