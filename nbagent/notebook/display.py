@@ -3,8 +3,8 @@ How runs, graphs and threads show themselves in a notebook. (C3, W10)
 
 Rule 1: the live view is a widget; a static picture stands behind it as a second output, for the
         saved notebook, and is hidden while the widget lives.
-Rule 2: when a thread is done there is nothing left to press: the live view gives way to the
-        picture, and the saved file carries no widget.
+Rule 2: when a thread is done, or is shown live further down, there is nothing left to press: the
+        live view gives way to the picture, and the saved file carries no widget.
 Rule 3: the picture is refreshed when a run ends and again after each cell, because a notebook
         that runs headless listens only to the cell that is running.
 """
@@ -25,6 +25,7 @@ from nbagent.notebook.failures import install
 
 _lock = threading.Lock()
 _stale: dict[int, LiveRun] = {}
+_shown: dict[tuple[str, str], LiveRun] = {}
 
 
 def register_formatters(shell: Any) -> None:
@@ -70,6 +71,14 @@ class LiveRun:
         self.live: Any = display(VBox([self.view, self.form]), display_id=True)  # type: ignore[no-untyped-call]
         self.picture: Any = display(self._static(), display_id=True, raw=True)  # type: ignore[no-untyped-call]
         self.done = False
+        key = (run.thread.store.url, run.thread.id)
+        with _lock:
+            earlier = _shown.get(key)
+            _shown[key] = self
+        if earlier is not None and not earlier.done:
+            # A thread has one live view: the form of an older one would answer what is answered.
+            earlier.done = True
+            earlier.refresh()
         self.watch(run)
 
     def watch(self, run: Run) -> None:
@@ -99,7 +108,7 @@ class LiveRun:
                 checkpoint=self.run.checkpoint.id,
                 editing=True,
             )
-        self.done = event.status == "done"
+        self.done = self.done or event.status == "done"
         with _lock:
             _stale[id(self)] = self
         refresh(keep=True)

@@ -121,3 +121,12 @@ def test_the_executed_quickstart_can_be_opened_anywhere(quickstart: Executed) ->
 
     assert "widgets" not in document.metadata
     assert "<svg" in shown(document, "run")
+
+
+def test_the_executed_quickstart_has_only_pictures(quickstart: Executed) -> None:
+    """Every live view gave way to its picture: nothing to load, nothing that says it is missing."""
+    for cell_id in ("run", "resume", "finish"):
+        text = shown(quickstart.document, cell_id)
+        assert "<svg" in text
+        assert "RunView" not in text
+    assert "widget-view" not in str(quickstart.document.cells)
