@@ -11,7 +11,7 @@ from typing import Any
 
 from nbagent.engine.checkpoint import Checkpoint
 from nbagent.engine.program import Program
-from nbagent.engine.snapshot import MISSING, freeze, frozen_dict
+from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict
 
 
 def edit_checkpoint(
@@ -66,16 +66,6 @@ def changed_notice(changed: Sequence[str]) -> str:
 def node_of(task: str) -> str:
     """The node that a task id belongs to."""
     return task.partition(":")[2].partition("#")[0]
-
-
-def equal(a: Any, b: Any) -> bool:
-    """Equal and of the same type; False where the values cannot say."""
-    if a is b:
-        return True
-    try:
-        return type(a) is type(b) and bool(a == b)
-    except Exception:
-        return False
 
 
 def user() -> str:

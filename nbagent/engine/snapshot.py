@@ -266,3 +266,14 @@ def copy_opaque(value: Any) -> Any:
 
 def _same(a: Any, b: Any) -> bool:
     return a is b
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Equal and of the same type. False for values, such as tables, that compare to no single
+    truth: a new object of such a kind is a change."""
+    if a is b:
+        return True
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except Exception:
+        return False

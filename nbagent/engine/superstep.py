@@ -52,7 +52,7 @@ from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.routes import Onward
-from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
+from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict, isolate
 from nbagent.errors import CodecError, GraphChanged, GraphError
 
 
@@ -507,23 +507,12 @@ def merge(
             new = freeze(channel.merge(old, writes[name]))
             if new is not writes[name][-1].value:  # what a node wrote has been checked already
                 program.schema.check_reduced(name, new)
-            if not _equal(old, new):
+            if not equal(old, new):
                 changes[name] = (old, new)
             values[name] = new
         elif channel.transient and old is not MISSING:
             del values[name]
     return frozen_dict(values), changes
-
-
-def _equal(old: Any, new: Any) -> bool:
-    if old is new:
-        return True
-    if type(old) is not type(new):
-        return False
-    try:
-        return bool(old == new)
-    except Exception:
-        return False  # arrays and tables compare to no single truth; a new object is a change
 
 
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:

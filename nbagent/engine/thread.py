@@ -31,7 +31,6 @@ from nbagent.engine.edits import (
     changed_nodes,
     changed_notice,
     edit_checkpoint,
-    equal,
     fork_checkpoint,
     node_of,
     user,
@@ -43,7 +42,7 @@ from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import Run, RunOptions
-from nbagent.engine.snapshot import MISSING, freeze, thaw
+from nbagent.engine.snapshot import MISSING, equal, freeze, thaw
 from nbagent.engine.superstep import Work, begin, is_open_question, plan
 from nbagent.engine.tables import table
 from nbagent.errors import (

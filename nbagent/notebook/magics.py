@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from nbagent.engine.checkpoint import use_store
+from nbagent.engine.run import Run
 from nbagent.engine.thread import Thread, threads
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
@@ -118,16 +119,12 @@ class AgentMagics(Magics):
         return graph_named(options.graph, self.shell.user_ns)
 
     def _pause(self, options: Any) -> Any:
-        run = self._thread(options.thread).run
-        if run is None:
-            raise UsageError(f"%agent pause: thread {options.thread!r} does not run here")
+        run = self._running(options)
         run.pause()
         return run
 
     def _stop(self, options: Any) -> Any:
-        run = self._thread(options.thread).run
-        if run is None:
-            raise UsageError(f"%agent stop: thread {options.thread!r} does not run here")
+        run = self._running(options)
         run.stop()
         return run
 
@@ -140,6 +137,14 @@ class AgentMagics(Magics):
         return use_store(options.url)
 
     # --------------------------------------------------------------------------------- inside
+
+    def _running(self, options: Any) -> Run:
+        run = self._thread(options.thread).run
+        if run is None:
+            raise UsageError(
+                f"%agent {options.command}: thread {options.thread!r} does not run in this kernel"
+            )
+        return run
 
     def _thread(self, id: str) -> Thread:
         return thread_named(unquote(id), self.shell.user_ns)
