@@ -197,3 +197,25 @@ def test_a_command_that_fails_is_shown_in_the_view(monkeypatch):
     view._receive(view, {"type": "command", "name": "rm -rf"}, [])
 
     assert [{"type": "error", "text": "cannot pause"}] == sent
+
+
+def test_an_answer_to_a_page_cannot_arrive_behind_the_end(monkeypatch):
+    """A page that asks how it stands, while the run ends, is told the end last."""
+    made = graph(lambda s: time.sleep(0.05) or {"x": 1})
+    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=print)
+    sent = []
+
+    def slow(content):
+        time.sleep(0.002)
+        sent.append(content["patch"].get("status"))
+
+    monkeypatch.setattr(view, "send", slow)
+    monkeypatch.setattr(RunView, "comm", object())
+    run = made.start({"x": 0}, "t")
+    run.watch(view)
+    while run.status == "running":
+        view._receive(view, {"type": "hello"}, [])
+    run.result(5)
+    time.sleep(0.2)
+
+    assert "done" == [status for status in sent if status][-1]

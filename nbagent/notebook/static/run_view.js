@@ -4,6 +4,7 @@
 // Rule 2: the graph is drawn once; a change of status only changes classes and labels.
 // @ts-check
 
+const QUIET = 3000; // milliseconds without a word from a run that is running
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Icons beside colours, so that a status does not depend on colour alone. @type {Record<string, string>} */
@@ -209,6 +210,7 @@ function render({ model, el: root }) {
   /** @type {string | null} */
   let picked = null;
   let gone = false;
+  let heard = Date.now();
   root.classList.add("nba-root");
   root.setAttribute("data-lm-suppress-shortcuts", "true");
 
@@ -341,6 +343,7 @@ function render({ model, el: root }) {
 
   /** @param {any} content */
   function receive(content) {
+    heard = Date.now();
     if (content.type === "patch") {
       state = { ...state, ...content.patch };
       show(new Set(Object.keys(content.patch)));
@@ -363,6 +366,10 @@ function render({ model, el: root }) {
   const timer = setInterval(() => {
     if (state.status !== "running" || gone) return;
     tick();
+    if (Date.now() - heard > QUIET) {
+      heard = Date.now(); // a message may be lost on a busy page: ask how it stands
+      tell({ type: "hello" });
+    }
     if (Object.values(state.nodes).some((node) => node.status === "retrying")) show(new Set(["nodes"]));
   }, 250);
   return () => {

@@ -85,10 +85,11 @@ class RunView(anywidget.AnyWidget):
 
     def _receive(self, _: Any, content: Any, __: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
-        if kind == "hello":  # a page that came late, or a second one
-            with self._lock:
-                snapshot = self.model.snapshot()
-            self.send({"type": "patch", "patch": snapshot})
+        if kind == "hello":  # a page that came late, a second one, or one that heard nothing
+            with self._sending:
+                with self._lock:
+                    snapshot = self.model.snapshot()
+                self.send({"type": "patch", "patch": snapshot})
         elif kind == "command" and content.get("name") in COMMANDS:
             try:
                 self._on_command(content["name"], content)
