@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
+import threading
 import time
 from typing import Annotated, Any, TypedDict
 
@@ -201,20 +202,20 @@ def test_a_command_that_fails_is_shown_in_the_view(monkeypatch):
 
 def test_an_answer_to_a_page_cannot_arrive_behind_the_end(monkeypatch):
     """A page that asks how it stands, while the run ends, is told the end last."""
-    made = graph(lambda s: time.sleep(0.05) or {"x": 1})
+    made = graph(lambda s: time.sleep(0.2) or {"x": 1})
     view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=print)
     sent = []
 
     def slow(content):
-        time.sleep(0.002)
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(0.4)  # the answer is on its way while the run ends
         sent.append(content["patch"].get("status"))
 
     monkeypatch.setattr(view, "send", slow)
     monkeypatch.setattr(RunView, "comm", object())
     run = made.start({"x": 0}, "t")
     run.watch(view)
-    while run.status == "running":
-        view._receive(view, {"type": "hello"}, [])
+    view._receive(view, {"type": "hello"}, [])
     run.result(5)
     time.sleep(0.2)
 
