@@ -91,6 +91,7 @@ class Question:
     schema    JSON Schema of the answer; None takes anything
     deadline  Unix seconds, or None
     on_expiry what an unanswered question becomes after its deadline (see `interrupt`)
+    thread    the subgraph's thread that asks, whose state `show` names; "" for this one
     """
 
     id: str
@@ -101,6 +102,7 @@ class Question:
     schema: Mapping[str, Any] | None = None
     deadline: float | None = None
     on_expiry: Any = None
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,24 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nbagent.engine.checkpoint import JournalEntry, Question
-from nbagent.engine.program import Schema
+from nbagent.engine.program import Program, Schema
 from nbagent.errors import NbagentError, StateError
+
+Values = Mapping[str, Any]
+Nest = Callable[["TaskContext", Program, Values], Awaitable[tuple[Values, Values]]]
 
 
 class TaskContext:
-    """One attempt of one task. `edited`: a person changed the state since the task was planned."""
+    """One attempt of one task.
+
+    edited  a person changed the state since the task was planned
+    sent    the task was sent an input in place of the state
+    nest    runs a subgraph inside the task
+    """
 
     def __init__(
         self,
@@ -37,6 +45,8 @@ class TaskContext:
         emit: Callable[[Any], None],
         keep: Callable[[JournalEntry], None],
         clock: Callable[[], float],
+        sent: bool = False,
+        nest: Nest | None = None,
     ) -> None:
         self.thread = thread
         self.step = step
@@ -50,6 +60,8 @@ class TaskContext:
         self.emit = emit
         self._keep = keep
         self.clock = clock
+        self.sent = sent
+        self.nest = nest
         self.asked: Question | None = None
         self.asked_entry: JournalEntry | None = None
         self._positions = 0

@@ -136,6 +136,15 @@ class RunEnded(Event):
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubgraphEvent(Event):
+    """`event` happened in the graph that this node runs, in a thread of its own."""
+
+    node: str
+    task: str
+    event: Event
+
+
 class Observer(Protocol):
     """Anything that can be called with an event."""
 

@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nbagent.errors import NodeError
+
 if TYPE_CHECKING:
     from nbagent.engine.context import TaskContext
     from nbagent.engine.executor import NodeExecutor
@@ -52,15 +54,23 @@ class Retry:
 
     def applies(self, error: BaseException) -> bool:
         """True when this error is worth another attempt."""
+        error = origin(error)
         return is_transient(error) if self.on is None else isinstance(error, self.on)
 
     def delay(self, attempt: int, error: BaseException) -> float:
         """Seconds to wait after `attempt` (from 1) failed with `error`."""
-        asked = retry_after(error)
+        asked = retry_after(origin(error))
         if asked is not None:
             return asked
         wait = min(self.longest, self.wait * 2.0 ** (attempt - 1))
         return wait * random.uniform(0.5, 1.0) if self.jitter else wait
+
+
+def origin(error: BaseException) -> BaseException:
+    """The user's own exception, also when it came out of a node of a subgraph."""
+    while isinstance(error, NodeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def is_transient(error: BaseException) -> bool:

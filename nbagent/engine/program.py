@@ -51,6 +51,7 @@ class Node:
     defer       it runs only when nothing else is left to run
     fingerprint of its code, compared at resume
     retry, timeout (seconds an attempt), fallback   what happens when it fails: see `policies`
+    program     the graph that it runs, where it is a subgraph
     """
 
     name: str
@@ -65,6 +66,7 @@ class Node:
     timeout: float | None = None
     fallback: Callable[[Any], Any] | None = None
     fallback_is_async: bool = False
+    program: Program | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,10 @@ class Schema(Protocol):
 
 @dataclass(frozen=True)
 class Program:
-    """The compiled graph. See `nbagent.graph.builder.Graph.compile`."""
+    """The compiled graph. See `nbagent.graph.builder.Graph.compile`.
+
+    on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
+    """
 
     name: str
     nodes: Mapping[str, Node]
@@ -174,6 +179,7 @@ class Program:
     branches: tuple[Branch, ...]
     eaches: tuple[Each, ...]
     schema: Schema
+    on_error: Literal["finish", "cancel"] = "finish"
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:
@@ -212,6 +218,10 @@ class Program:
     def order(self) -> Mapping[str, int]:
         """Node -> its place in the order of definition."""
         return {name: index for index, name in enumerate(self.nodes)}
+
+    @cached_property
+    def has_subgraphs(self) -> bool:
+        return any(node.program for node in self.nodes.values())
 
     @cached_property
     def fingerprints(self) -> Mapping[str, str]:

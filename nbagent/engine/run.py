@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
 from nbagent.engine.events import (
@@ -34,6 +35,7 @@ from nbagent.engine.events import (
 from nbagent.engine.heartbeat import beat, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.snapshot import thaw
+from nbagent.engine.subgraphs import drive
 from nbagent.engine.superstep import (
     Bench,
     Executed,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from nbagent.engine.thread import Thread
 
 log = logging.getLogger("nbagent")
+OnChange = Literal["ask", "go-on", "rerun"]
 EVENTS_KEPT = 10_000  # for observers that come late; a run's oldest events go first
 
 
@@ -58,12 +61,14 @@ class RunOptions:
 
     resumed   breakpoints before the first super-step have been passed already
     notice    what a person should know as it begins
+    on_change what `Thread.resume` does about changed nodes, for subgraphs
     """
 
     step_limit: int = 1000
     steps: int | None = None
     resumed: bool = False
     notice: str = ""
+    on_change: OnChange = "ask"
 
 
 class Run:
@@ -74,7 +79,13 @@ class Run:
     """
 
     def __init__(
-        self, thread: Thread, lease: Lease, checkpoint: Checkpoint, work: Work, options: RunOptions
+        self,
+        thread: Thread,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        work: Work,
+        options: RunOptions,
+        parent: Run | None = None,
     ) -> None:
         self.thread = thread
         self.checkpoint = checkpoint
@@ -82,7 +93,8 @@ class Run:
         self.questions: tuple[Question, ...] = ()
         self._lease = lease
         self._work = work
-        self._options = options
+        self.options = options
+        self._parent = parent
         self._numbers = 0
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._observers: list[Observer] = []
@@ -109,6 +121,18 @@ class Run:
     def _spawn(self) -> None:
         self._task = self._loop.create_task(self._drive(), name=f"nbagent {self.thread.id}")
 
+    async def drive(self) -> None:
+        """Run to the end inside the caller's own task: how a subgraph's run goes."""
+        beat(self)
+        self._spawn()
+        assert self._task is not None
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            self._cancel_as("stopped")
+            await asyncio.wait([self._task])
+            raise
+
     def pause(self, *, within: float | None = None) -> None:
         """Pause on the next super-step boundary.
 
@@ -134,6 +158,10 @@ class Run:
             return
         self._ends_as = status
         self._task.cancel()
+
+    def is_pausing(self) -> bool:
+        """True when somebody asked for a pause, of this run or of the one that it is part of."""
+        return self._pause or (self._parent is not None and self._parent.is_pausing())
 
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
@@ -202,7 +230,8 @@ class Run:
 
         return stop
 
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Number an event and show it to whoever watches. Only the engine calls it."""
         with self._watching:
             if self.status != "running" and not isinstance(event, RunEnded):
                 return  # an abandoned `def` node that goes on talking after the run has ended
@@ -228,13 +257,13 @@ class Run:
         """The run from lease to release."""
         status: Status = "failed"
         self._begun = True
-        self._tell(
+        self.tell(
             RunStarted(
                 thread=self.thread.id,
                 step=self.checkpoint.step + 1,
                 graph=self.thread.program.name,
                 checkpoint=self.checkpoint,
-                notice=self._options.notice,
+                notice=self.options.notice,
             )
         )
         try:
@@ -257,7 +286,7 @@ class Run:
         except NbagentError as error:
             self._error = self._error or error
         self.status = status
-        self._tell(
+        self.tell(
             RunEnded(
                 thread=self.thread.id,
                 step=self.checkpoint.step,
@@ -271,9 +300,14 @@ class Run:
 
     async def _steps(self) -> Status:
         """Super-steps until one of the reasons to stop; the status to stop with."""
-        program, options = self.thread.program, self._options
+        program, options = self.thread.program, self.options
         bench = Bench(
-            self.thread.executor, self.thread.store, self._lease, self._tell, self.thread.clock
+            self.thread.executor,
+            self.thread.store,
+            self._lease,
+            self.tell,
+            self.thread.clock,
+            functools.partial(drive, self),
         )
         made = 0
         while True:
@@ -281,7 +315,7 @@ class Run:
             if not tasks:
                 check_ended(program, self.checkpoint)
                 return "done"
-            if self._pause or (options.steps is not None and made >= options.steps):
+            if self.is_pausing() or (options.steps is not None and made >= options.steps):
                 return "paused"
             if made >= options.step_limit:
                 raise StepLimit(
@@ -293,7 +327,7 @@ class Run:
             if not passed and any(program.nodes[task.node].pause == "before" for task in tasks):
                 return "paused"
 
-            self._tell(
+            self.tell(
                 StepPlanned(
                     thread=self.thread.id,
                     step=self.checkpoint.step + 1,
@@ -308,6 +342,8 @@ class Run:
                 raise _node_error(executed, executed.failures[0])
             if executed.questions:
                 return "waiting"
+            if executed.is_paused:
+                return "paused"
             try:
                 step = reconcile(program, self.checkpoint, tasks, executed.records)
                 self.thread.store.commit(self._lease, step.checkpoint, executed.unstored)
@@ -321,8 +357,8 @@ class Run:
             self.checkpoint, self._work = step.checkpoint, Work()
             made += 1
             number = step.checkpoint.step
-            self._tell(StepReconciled(thread=self.thread.id, step=number, changes=step.changes))
-            self._tell(
+            self.tell(StepReconciled(thread=self.thread.id, step=number, changes=step.changes))
+            self.tell(
                 Checkpointed(
                     thread=self.thread.id, step=number, checkpoint=step.checkpoint, took=step.took
                 )

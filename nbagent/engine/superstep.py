@@ -53,6 +53,7 @@ from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.routes import Onward
 from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict, isolate
+from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import CodecError, GraphChanged, GraphError
 
 
@@ -81,11 +82,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """How the tasks ended. `unstored` is the last record, which the checkpoint's commit stores."""
+    """How the tasks ended. `unstored` is the last record, which the checkpoint's commit stores;
+    `is_paused` that a subgraph has paused."""
 
     records: Mapping[str, TaskRecord]
     unstored: tuple[TaskRecord, ...] = ()
     questions: tuple[Question, ...] = ()
+    is_paused: bool = False
     failures: tuple[TaskRecord, ...] = ()
     causes: Mapping[str, BaseException] = field(default_factory=dict)
 
@@ -108,6 +111,7 @@ class Bench:
     lease: Lease
     tell: Callable[[Event], None]
     clock: Callable[[], float]
+    nest: context.Nest | None = None
 
 
 # ---------------------------------------------------------------------------------------- plan
@@ -194,7 +198,7 @@ async def execute(
     """Run the tasks that have not finished, all at once, each on its own snapshot. (R13, R14)
 
     A task whose question is still open does not run again. A failed task does not stop its
-    siblings. Cancelling cancels them all.
+    siblings, unless the graph says on_error="cancel". Cancelling cancels them all.
     """
     records = dict(work.done)
     questions: list[Question] = []
@@ -210,18 +214,25 @@ async def execute(
         if not asked:
             ready.append(task)
     left = len(ready)
+    paused = False
+    running: list[asyncio.Task[None]] = []
 
     async def one(task: Task) -> None:
-        nonlocal left
+        nonlocal left, paused
         ended = await _attempt(program, checkpoint, task, work, bench)
         left -= 1
-        if isinstance(ended, Question):
-            questions.append(ended)
+        if isinstance(ended, Suspended):
+            questions.extend(ended.questions)
+            paused = paused or not ended.questions
         elif isinstance(ended, tuple):
             record, cause = ended
             failures.append(record)
             causes[task.id] = cause
-        elif left or questions or failures:
+            if program.on_error == "cancel":
+                for sibling in running:
+                    if sibling is not asyncio.current_task():
+                        sibling.cancel()
+        elif left or questions or failures or paused:
             try:
                 bench.store.put_task(bench.lease, ended)
                 records[task.id] = ended
@@ -237,9 +248,12 @@ async def execute(
     if len(ready) == 1:
         await one(ready[0])
     elif ready:
-        running = [asyncio.create_task(one(task), name=task.id) for task in ready]
+        running += [asyncio.create_task(one(task), name=task.id) for task in ready]
         try:
-            await asyncio.gather(*running)
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            for sibling in ended:
+                if not sibling.cancelled():  # by a failed one, where the graph says so
+                    sibling.result()
         except BaseException:
             for sibling in running:
                 sibling.cancel()
@@ -250,6 +264,7 @@ async def execute(
         records=records,
         unstored=tuple(unstored),
         questions=tuple(sorted(questions, key=lambda question: order[question.task])),
+        is_paused=paused,
         failures=tuple(sorted(failures, key=lambda record: order[record.task])),
         causes=causes,
     )
@@ -257,8 +272,8 @@ async def execute(
 
 async def _attempt(
     program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
-) -> TaskRecord | Question | tuple[TaskRecord, BaseException]:
-    """One task: its record, or the question it asked, or its failure with the exception."""
+) -> TaskRecord | Suspended | tuple[TaskRecord, BaseException]:
+    """One task: its record, or what it waits for, or its failure with the exception."""
     node = program.nodes[task.node]
     thread, step = bench.lease.thread, checkpoint.step + 1
     before = work.failed.get(task.id)
@@ -285,6 +300,8 @@ async def _attempt(
         emit=emit,
         keep=lambda entry: bench.store.put_journal(bench.lease, [entry]),
         clock=bench.clock,
+        sent=task.input is not MISSING,
+        nest=bench.nest,
     )
 
     def retried(error: BaseException, wait: float) -> None:
@@ -330,6 +347,9 @@ async def _attempt(
         update, goto = read_return(program, node, returned)
     except Interrupted:
         pass
+    except Suspended as suspended:
+        _tell_suspended(suspended, task, bench, step)
+        return suspended
     except asyncio.CancelledError as error:
         if _is_cancelled():
             bench.tell(NodeCancelled(thread=thread, step=step, node=node.name, task=task.id))
@@ -349,7 +369,7 @@ async def _attempt(
                 thread=thread, step=step, node=node.name, task=task.id, question=inside.asked
             )
         )
-        return inside.asked
+        return Suspended([inside.asked])
     record = TaskRecord(
         anchor=checkpoint.anchor,
         task=task.id,
@@ -396,6 +416,17 @@ def _fail(
         )
     )
     return failed
+
+
+def _tell_suspended(suspended: Suspended, task: Task, bench: Bench, step: int) -> None:
+    """Tell that a subgraph waits or has paused."""
+    thread, node = bench.lease.thread, task.node
+    for question in suspended.questions:
+        bench.tell(
+            NodeWaiting(thread=thread, step=step, node=node, task=task.id, question=question)
+        )
+    if not suspended.questions:
+        bench.tell(NodeCancelled(thread=thread, step=step, node=node, task=task.id))
 
 
 def _is_cancelled() -> bool:

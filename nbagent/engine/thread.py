@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from nbagent.engine.answers import THE_ONE, answered, expired, match, split, work_of
 from nbagent.engine.checkpoint import (
     Checkpoint,
     CheckpointStore,
-    JournalEntry,
     Lease,
     Loaded,
     Question,
@@ -41,16 +41,16 @@ from nbagent.engine.names import nearest
 from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
 from nbagent.engine.returns import check_field
-from nbagent.engine.run import Run, RunOptions
+from nbagent.engine.run import OnChange, Run, RunOptions
 from nbagent.engine.snapshot import MISSING, equal, freeze, thaw
-from nbagent.engine.superstep import Work, begin, is_open_question, plan
+from nbagent.engine.subgraphs import under
+from nbagent.engine.superstep import Task, Work, begin, plan
 from nbagent.engine.tables import table
 from nbagent.errors import (
     GraphChanged,
     StaleEdit,
     StateError,
     ThreadError,
-    UnknownQuestion,
     UnknownThread,
 )
 
@@ -105,14 +105,39 @@ class Thread:
     def next(self) -> tuple[str, ...]:
         """The nodes that a resume would run or ask, in order; empty when it is done."""
         loaded = self.latest()
-        done = _work(loaded).done
+        done = work_of(loaded).done
         tasks = plan(self.program, loaded.checkpoint)
         return tuple(dict.fromkeys(task.node for task in tasks if task.id not in done))
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """The questions that wait for an answer."""
-        return _work(self.latest()).questions()
+        """The questions that wait for an answer, those of subgraphs included."""
+        return self._questions(self.latest())
+
+    def _questions(self, loaded: Loaded) -> tuple[Question, ...]:
+        found = list(work_of(loaded).questions())
+        for task, thread in self._subgraphs(loaded):
+            found += [under(q, task.id, task.node, thread.id) for q in thread.questions]
+        return tuple(found)
+
+    def _subgraphs(
+        self, loaded: Loaded, rerun: Sequence[str] = ()
+    ) -> Iterator[tuple[Task, Thread]]:
+        """The unfinished tasks that run a subgraph, and its thread, where that has begun."""
+        if not self.program.has_subgraphs:
+            return
+        done = work_of(loaded, rerun).done
+        for task in plan(self.program, loaded.checkpoint):
+            program = self.program.nodes[task.node].program
+            if program is not None and task.id not in done:
+                thread = self.nested(task.id, program)
+                info = thread._info_or_none()
+                if info is not None and info.checkpoint:
+                    yield task, thread
+
+    def nested(self, task: str, program: Program) -> Thread:
+        """The thread of the subgraph that a task runs."""
+        return self._sibling(f"{self.id}/{task}", program)
 
     @property
     def run(self) -> Run | None:
@@ -175,6 +200,11 @@ class Thread:
         self, given: Mapping[str, Any], *, step_limit: int = 1000, steps: int | None = None
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one."""
+        return self._begin(given, RunOptions(step_limit, steps)).launch()
+
+    def _begin(
+        self, given: Mapping[str, Any], options: RunOptions, parent: Run | None = None
+    ) -> Run:
         if not isinstance(given, Mapping):
             raise StateError(
                 f"the input of graph {self.program.name!r} is a {type(given).__name__}: "
@@ -185,11 +215,11 @@ class Thread:
         before = self._info_or_none()
         if before is None or before.checkpoint == 0:
             first = begin(self.program, given, None)  # refuse a bad input before making a thread
-            lease = self._acquire(create=True)
+            lease = self._acquire(create=True, parent=parent.thread.id if parent else None)
             previous = self.store.latest(self.id)
             if previous is None:
                 self._commit_first(lease, first.checkpoint, before)
-                return self._launch(lease, first.checkpoint, Work(), step_limit, steps)
+                return Run(self, lease, first.checkpoint, Work(), options, parent)
             self.store.release(lease, self._before_acquire(previous))
             raise self._unfinished("done")
         if before.status != "done":
@@ -208,7 +238,17 @@ class Thread:
         except BaseException:
             self.store.release(lease, "done")
             raise
-        return self._launch(lease, again.checkpoint, Work(), step_limit, steps)
+        return Run(self, lease, again.checkpoint, Work(), options, parent)
+
+    def enter(self, given: Mapping[str, Any], parent: Run) -> Run | None:
+        """As a subgraph of `parent`: begin, or go on; None when it is done already."""
+        info = self._info_or_none()
+        options = replace(parent.options, steps=None, notice="")
+        if info is None or info.checkpoint == 0:
+            return self._begin(given, replace(options, resumed=False), parent)
+        if info.status == "done":
+            return None
+        return self._go_on({}, replace(options, resumed=True), parent=parent)
 
     def resume(
         self,
@@ -216,7 +256,7 @@ class Thread:
         *,
         answers: Mapping[str, Any] | None = None,
         rerun: Sequence[str] = (),
-        on_change: Literal["ask", "go-on", "rerun"] = "ask",
+        on_change: OnChange = "ask",
         take_over: bool = False,
         step_limit: int = 1000,
         steps: int | None = None,
@@ -232,27 +272,57 @@ class Thread:
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
         """
+        unknown = [name for name in rerun if name not in self.program.nodes]
+        if unknown:
+            raise ThreadError(
+                f"graph {self.program.name!r} has no node {unknown[0]!r} to run again"
+                f"{nearest(unknown[0], self.program.nodes)}",
+                thread=self.id,
+            )
+        given = dict(answers or {})
+        if answer is not None:
+            given[THE_ONE] = answer
+        options = RunOptions(step_limit, steps, resumed=True, on_change=on_change)
+        return self._go_on(given, options, rerun=rerun, take_over=take_over).launch()
+
+    def _go_on(
+        self,
+        given: Mapping[str, Any],
+        options: RunOptions,
+        *,
+        rerun: Sequence[str] = (),
+        take_over: bool = False,
+        parent: Run | None = None,
+    ) -> Run:
+        """A run from the last checkpoint, with answers by question id."""
         with self._held(take_over=take_over) as (lease, _):
             loaded = self.latest()
+            if given:
+                given = match(self.id, self.program.schema, self._questions(loaded), given)
             changed = changed_nodes(loaded.checkpoint, self.program)
-            rerun = [*rerun, *self._invalidated(loaded, changed, rerun, on_change)]
-            given = self._match(answer, answers, loaded)
-            entries = [self._answered(loaded, id, value) for id, value in given.items()]
-            entries += self._expired(loaded, set(given))
-            if entries:
-                self.store.put_journal(lease, entries)
-                loaded = self.latest()
-            work = _work(loaded, rerun=rerun)
-            unknown = [name for name in rerun if name not in self.program.nodes]
-            if unknown:
-                raise ThreadError(
-                    f"graph {self.program.name!r} has no node {unknown[0]!r} to run again"
-                    f"{nearest(unknown[0], self.program.nodes)}",
-                    thread=self.id,
-                )
+            rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
+            self._settle(lease, loaded, given)
+            loaded = self.latest()
+            for task, thread in self._subgraphs(loaded, rerun):
+                if task.node in rerun:  # from its start, not from where it stood
+                    thread.fork(checkpoint=1, in_place=True)
             notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
-            options = RunOptions(step_limit, steps, resumed=True, notice=notice)
-            return Run(self, lease, loaded.checkpoint, work, options).launch()
+            work = work_of(loaded, rerun=rerun)
+            return Run(
+                self, lease, loaded.checkpoint, work, replace(options, notice=notice), parent
+            )
+
+    def _settle(self, lease: Lease, loaded: Loaded, given: Mapping[str, Any]) -> None:
+        """Write the answers given, and those of questions that have expired, to the journal."""
+        own, nested = split(given)
+        for task, thread in self._subgraphs(loaded) if nested else ():
+            if task.id in nested:
+                with thread._held() as (inner, info):
+                    thread._settle(inner, thread.latest(), nested[task.id])
+                    thread.store.release(inner, info.status)
+        entries = answered(loaded, own) + expired(loaded, own, self.clock())
+        if entries:
+            self.store.put_journal(lease, entries)
 
     def _invalidated(
         self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str
@@ -347,9 +417,13 @@ class Thread:
 
     # --------------------------------------------------------------------------------- inside
 
-    def _sibling(self, id: str) -> Thread:
+    def _sibling(self, id: str, program: Program | None = None) -> Thread:
         return Thread(
-            id, program=self.program, store=self.store, executor=self.executor, clock=self.clock
+            id,
+            program=program or self.program,
+            store=self.store,
+            executor=self.executor,
+            clock=self.clock,
         )
 
     def _info_or_none(self) -> ThreadInfo | None:
@@ -391,7 +465,7 @@ class Thread:
             raise
 
     def _before_acquire(self, loaded: Loaded) -> Status:
-        return "waiting" if _work(loaded).questions() else "stopped"
+        return "waiting" if work_of(loaded).questions() else "stopped"
 
     def _commit_first(
         self, lease: Lease, checkpoint: Checkpoint, before: ThreadInfo | None
@@ -407,65 +481,6 @@ class Thread:
             f"thread {self.id!r} is {status}: resume it, or start under another thread id",
             thread=self.id,
         )
-
-    def _launch(
-        self,
-        lease: Lease,
-        checkpoint: Checkpoint,
-        work: Work,
-        step_limit: int,
-        steps: int | None,
-    ) -> Run:
-        options = RunOptions(step_limit=step_limit, steps=steps)
-        return Run(self, lease, checkpoint, work, options).launch()
-
-    def _match(
-        self, answer: Any, answers: Mapping[str, Any] | None, loaded: Loaded
-    ) -> dict[str, Any]:
-        """Question id -> answer, checked."""
-        given = dict(answers or {})
-        if answer is None and not given:
-            return {}
-        questions = {question.id: question for question in _work(loaded).questions()}
-        listed = ", ".join(questions) or "none"
-        if answer is not None:
-            if len(questions) != 1:
-                raise UnknownQuestion(
-                    f"thread {self.id!r} has {len(questions)} open questions, and one answer "
-                    f"was given: use answers={{question id: answer}} (open: {listed})",
-                    thread=self.id,
-                )
-            given[next(iter(questions))] = answer
-        for id, value in given.items():
-            if id not in questions:
-                raise UnknownQuestion(
-                    f"thread {self.id!r} has no open question {id!r} (open: {listed})",
-                    thread=self.id,
-                    question=id,
-                )
-            self.program.schema.check_answer(questions[id].schema, value)
-        return given
-
-    def _answered(self, loaded: Loaded, id: str, answer: Any) -> JournalEntry:
-        entry = next(
-            entry
-            for entry in loaded.journal
-            if is_open_question(entry) and f"{entry.task}:{entry.position}" == id
-        )
-        return replace(entry, status="done", result=freeze(answer))
-
-    def _expired(self, loaded: Loaded, answered: set[str]) -> list[JournalEntry]:
-        """Open questions whose deadline has passed, answered as their expiry policy says. (W13)"""
-        now = self.clock()
-        return [
-            replace(entry, status="done", result=entry.payload["on_expiry"])
-            for entry in loaded.journal
-            if is_open_question(entry)
-            and f"{entry.task}:{entry.position}" not in answered
-            and entry.payload["deadline"] is not None
-            and entry.payload["deadline"] <= now
-            and entry.payload["on_expiry"] is not None
-        ]
 
     def _check_expected(
         self,
@@ -529,21 +544,11 @@ class Thread:
         return f"{self.id}-fork-{number}"
 
 
-def _work(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
-    journal: dict[str, dict[int, JournalEntry]] = {}
-    for entry in loaded.journal:
-        if node_of(entry.task) not in rerun:
-            journal.setdefault(entry.task, {})[entry.position] = entry
-    kept = [record for record in loaded.tasks if record.node not in rerun]
-    return Work(
-        done={record.task: record for record in kept if record.status == "done"},
-        failed={record.task: record for record in kept if record.status == "failed"},
-        journal=journal,
-    )
+def threads(store: str | CheckpointStore | None = None, *, nested: bool = False) -> Any:
+    """All threads of a store (by default the current one), newest first, one a row.
 
-
-def threads(store: str | CheckpointStore | None = None) -> Any:
-    """All threads of a store (by default the current one), newest first, one a row."""
+    nested  those of subgraphs, too
+    """
     columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
     rows = [
         {
@@ -556,5 +561,6 @@ def threads(store: str | CheckpointStore | None = None) -> Any:
             "error": info.error,
         }
         for info in resolve_store(store).threads()
+        if nested or not (info.parent and info.id.startswith(f"{info.parent}/"))
     ]
     return table(rows, columns)

@@ -28,9 +28,10 @@ from nbagent.engine.names import nearest
 from nbagent.engine.policies import Retry
 from nbagent.engine.program import Program
 from nbagent.engine.run import Run
+from nbagent.engine.subgraphs import Subgraph
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError, Location
-from nbagent.graph.fingerprint import fingerprint
+from nbagent.graph.fingerprint import fingerprint, fingerprint_of
 from nbagent.graph.schema import StateSchema
 from nbagent.graph.stream import stream
 from nbagent.graph.validate import validate
@@ -69,7 +70,7 @@ class NodeFunction(Wirable):
 
     def __init__(
         self,
-        function: Callable[..., Any],
+        function: Any,
         *,
         name: str | None,
         on: tuple[str, ...],
@@ -79,10 +80,15 @@ class NodeFunction(Wirable):
         retry: Retry | None = None,
         timeout: float | None = None,
         fallback: Callable[..., Any] | None = None,
+        inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
+        outputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
-        self.function = function
-        self.name: str = name or str(getattr(function, "__name__", repr(function)))
+        self.function: Any = function
+        self.inputs = inputs
+        self.outputs = outputs
+        own = function.name if isinstance(function, Graph) else None
+        self.name: str = name or own or str(getattr(function, "__name__", repr(function)))
         self.on = on
         self.pause = pause
         self.defer = defer
@@ -145,7 +151,7 @@ class Chain(Wirable):
 
 
 def node(
-    fn: Callable[..., Any] | None = None,
+    fn: Callable[..., Any] | Graph | None = None,
     *,
     name: str | None = None,
     on: str | Sequence[str] = (),
@@ -154,8 +160,13 @@ def node(
     fallback: Callable[..., Any] | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
+    inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
+    outputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
 ) -> Any:
     """Make a function a node: it takes the state and returns the fields that it writes.
+
+    A `Graph` can be a node as well. It begins with the fields that both states have, and what it
+    changed of these is written; `inputs` and `outputs` say otherwise.
 
     name      by default the function's
     on        state fields whose change makes it run, besides edges
@@ -164,6 +175,10 @@ def node(
     fallback  a function or node to call instead when the last attempt has failed
     pause     a breakpoint: the run pauses "before" or "after" it
     defer     run it only when nothing else is left to run
+    inputs    of a graph: its field -> the field of this state that it begins with, or a function
+              of what the node reads that returns the graph's input
+    outputs   of a graph: the field of this state that is written -> the graph's field, or a
+              function of the graph's last state that returns the writes
     """
     location = here()
     policy = Retry(attempts=retry) if isinstance(retry, int) else retry
@@ -174,11 +189,15 @@ def node(
     if pause not in (None, "before", "after"):
         raise GraphError(f"pause={pause!r}: it is 'before' or 'after'", location=location)
 
-    def make(function: Callable[..., Any]) -> NodeFunction:
+    def make(function: Any) -> NodeFunction:
         if isinstance(function, NodeFunction):
             function = function.function
-        if not callable(function):
-            raise GraphError(f"{function!r} cannot be a node: give a function", location=location)
+        if not callable(function) and not isinstance(function, Graph):
+            raise GraphError(
+                f"{function!r} cannot be a node: give a function or a Graph", location=location
+            )
+        if (inputs or outputs) and not isinstance(function, Graph):
+            raise GraphError("inputs= and outputs= are for a Graph as a node", location=location)
         made = NodeFunction(
             function,
             name=name,
@@ -189,6 +208,8 @@ def node(
             retry=policy,
             timeout=timeout,
             fallback=fallback,
+            inputs=inputs,
+            outputs=outputs,
         )
         graph = _building.get(None)
         if graph is not None:
@@ -219,19 +240,29 @@ def each(items: str | Callable[[Any], Any], target: Any, /) -> Each:
 class Graph(Wirable):
     """An agent as a graph. `state` is a TypedDict, a dataclass or a pydantic model.
 
-    store  where its threads live: a URL or an open store; by default that of `use_store`, which
-           is `sqlite:///nbagent.db` in the current folder
+    store     where its threads live: a URL or an open store; by default that of `use_store`, which
+              is `sqlite:///nbagent.db` in the current folder
+    on_error  what a failed node does to those that run beside it: they "finish" and their results
+              are kept, or it "cancel"s them
     """
 
     def __init__(
-        self, name: str, state: type, *, store: str | CheckpointStore | None = None
+        self,
+        name: str,
+        state: type,
+        *,
+        store: str | CheckpointStore | None = None,
+        on_error: Literal["finish", "cancel"] = "finish",
     ) -> None:
+        if on_error not in ("finish", "cancel"):
+            raise GraphError(f"on_error={on_error!r}: it is 'finish' or 'cancel'", location=here())
         self.name = name
         self.state = state
         self.location = here()
         self.schema = StateSchema(state)
         self.nodes: dict[str, NodeFunction] = {}
         self.wires: list[Any] = []
+        self.on_error = on_error
         self._store = store
         self._program: Program | None = None
         self._tokens: list[contextvars.Token[Graph | None]] = []
@@ -257,23 +288,7 @@ class Graph(Wirable):
         return self._program
 
     def _compile(self) -> Program:
-        nodes = {
-            name: compiled.Node(
-                name=name,
-                function=found.function,
-                is_async=_is_async(found.function),
-                on=found.on,
-                pause=found.pause,
-                defer=found.defer,
-                fingerprint=fingerprint(found.function),
-                location=found.location,
-                retry=found.retry,
-                timeout=found.timeout,
-                fallback=found.fallback,
-                fallback_is_async=_is_async(found.fallback),
-            )
-            for name, found in self.nodes.items()
-        }
+        nodes = {name: self._node(found) for name, found in self.nodes.items()}
         program = Program(
             name=self.name,
             nodes=nodes,
@@ -283,9 +298,33 @@ class Graph(Wirable):
             branches=self._wires(compiled.Branch),
             eaches=self._wires(compiled.Each),
             schema=self.schema,
+            on_error=self.on_error,
         )
         validate(program, self.location)
         return program
+
+    def _node(self, found: NodeFunction) -> compiled.Node:
+        function, program = found.function, None
+        code = fingerprint(function)
+        if isinstance(function, Graph):
+            program = function.compile()
+            code = fingerprint_of(program, found.inputs, found.outputs)
+            function = Subgraph(program, found.inputs, found.outputs, self.schema.channels)
+        return compiled.Node(
+            name=found.name,
+            function=function,
+            is_async=_is_async(function),
+            on=found.on,
+            pause=found.pause,
+            defer=found.defer,
+            fingerprint=code,
+            location=found.location,
+            retry=found.retry,
+            timeout=found.timeout,
+            fallback=found.fallback,
+            fallback_is_async=_is_async(found.fallback),
+            program=program,
+        )
 
     def _wires(self, kind: type[W]) -> tuple[W, ...]:
         """The wires of one kind, in the order of writing, each once."""
@@ -360,16 +399,23 @@ class Graph(Wirable):
             return thing.name
         if isinstance(thing, str):
             return thing
+        if isinstance(thing, Graph):
+            if thing is self:
+                raise GraphError(
+                    f"graph {self.name!r} cannot be a node of itself: use a cycle of edges",
+                    location=location,
+                )
+            known = self.nodes.get(thing.name)
+            if known is None or known.function is not thing:
+                self._add(_plain(thing, location), location)
+            return thing.name
         if callable(thing) and not isinstance(thing, type):
             name = str(getattr(thing, "__name__", ""))
             if name not in self.nodes:
-                made = NodeFunction(
-                    thing, name=None, on=(), pause=None, defer=False, location=location
-                )
-                self._add(made, location)
+                self._add(_plain(thing, location), location)
             return name
         raise GraphError(
-            f"{thing!r} cannot be wired: `>>` takes nodes, lists of nodes, START, END, "
+            f"{thing!r} cannot be wired: `>>` takes nodes, graphs, lists of these, START, END, "
             "branch(…) and each(…)",
             location=location,
         )
@@ -446,6 +492,11 @@ def _wire(sources: Any, target: Any) -> Chain:
             "`>>` wires nodes only inside `with Graph(…):` or a %%graph cell", location=location
         )
     return graph._connect(sources, target, location)
+
+
+def _plain(thing: Any, location: Location | None) -> NodeFunction:
+    """A function or graph that was wired without `node`."""
+    return NodeFunction(thing, name=None, on=(), pause=None, defer=False, location=location)
 
 
 def _listed(thing: Any) -> list[Any]:

@@ -8,6 +8,8 @@ import hashlib
 import types
 from typing import Any
 
+from nbagent.engine.program import Program
+
 _DEPTH = 4  # how far helper functions of helper functions are followed
 
 
@@ -19,6 +21,14 @@ def fingerprint(function: Any) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     _add(digest, function, _DEPTH, set())
+    return digest.hexdigest()
+
+
+def fingerprint_of(program: Program, *joints: Any) -> str:
+    """The fingerprint of a graph as a node: of its nodes' and of what joins it to its parent."""
+    parts = [fingerprint(joint) if callable(joint) else repr(joint) for joint in joints]
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(" ".join([*parts, *map(" ".join, program.fingerprints.items())]).encode())
     return digest.hexdigest()
 
 

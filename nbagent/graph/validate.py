@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nbagent.engine.channels import Reduced
 from nbagent.engine.names import nearest
 from nbagent.engine.program import END, START, Branch, Program
+from nbagent.engine.subgraphs import Subgraph
 from nbagent.errors import GraphError, Location
 
 
@@ -28,6 +29,7 @@ def validate(program: Program, location: Location | None) -> None:
     _names_exist(program)
     _reducers_take_two(program)
     _branches_fit(program)
+    _subgraphs_fit(program)
     if not _from(program, START) and not any(node.on for node in program.nodes.values()):
         raise GraphError(
             f"nothing follows START in graph {program.name!r}: add "
@@ -109,6 +111,34 @@ def _branches_fit(program: Program) -> None:
                 f"the branch on {branch.label!r} has no target for {_named(missing)}: add "
                 f"`{missing[0]}=` and where it leads",
                 location=branch.location,
+            )
+
+
+def _subgraphs_fit(program: Program) -> None:
+    """A graph as a node shares a field with its parent, or says what goes in and out."""
+    for node in program.nodes.values():
+        graph = node.function
+        if not isinstance(graph, Subgraph):
+            continue
+        inner, outer = graph.program.fields, program.fields
+        for name, own, other in (("inputs", inner, outer), ("outputs", outer, inner)):
+            pairs = getattr(graph, name)
+            if not isinstance(pairs, Mapping):
+                continue
+            for left, right in pairs.items():
+                for field, fields in ((left, own), (right, other)):
+                    if field not in fields:
+                        raise GraphError(
+                            f"node {node.name!r} has {name}={{{left!r}: {right!r}}}, and "
+                            f"{field!r} is not a field of that state{nearest(field, fields)}",
+                            location=node.location,
+                        )
+        if graph.outputs is None and not graph.shared():
+            raise GraphError(
+                f"graph {graph.program.name!r} as node {node.name!r} has no field in common with "
+                "this state, so nothing would come out of it: name one alike, or say what is "
+                "written with node(graph, outputs={field of this state: field of the graph})",
+                location=node.location,
             )
 
 
