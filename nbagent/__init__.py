@@ -17,11 +17,11 @@ from nbagent.engine.checkpoint import open_store, use_store
 from nbagent.engine.context import emit
 from nbagent.engine.effects import aeffect, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
+from nbagent.engine.listing import threads
 from nbagent.engine.policies import Retry
 from nbagent.engine.program import Command, Send
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
-from nbagent.engine.thread import threads
 from nbagent.errors import (
     CodecError,
     ConflictError,

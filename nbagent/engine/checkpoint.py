@@ -39,6 +39,7 @@ class Checkpoint:
     anchor    the checkpoint whose planned tasks are under way; an edit keeps its parent's, so
               finished siblings and open questions survive it
     nodes     node -> fingerprint of the code that the graph had when this was written
+    schema    fingerprint of the state class that it had then; "" is unknown
     note      a person's reason for an edit
     actor     who made an edit
     """
@@ -53,6 +54,7 @@ class Checkpoint:
     ran: tuple[str, ...]
     anchor: int
     nodes: Mapping[str, str] = field(default_factory=dict)
+    schema: str = ""
     note: str = ""
     actor: str = ""
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine.checkpoint import Checkpoint
+from nbagent.engine.checkpoint import Checkpoint, CheckpointStore
 from nbagent.engine.program import Program
 from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict
+from nbagent.errors import StaleEdit
 
 
 def edit_checkpoint(
@@ -43,6 +44,45 @@ def fork_checkpoint(
     """The checkpoint that a fork begins with: nothing of its next super-step has run."""
     edited = edit_checkpoint(checkpoint, values, id=id, note=note, actor=user())
     return replace(edited, parent=parent, kind="fork", anchor=id)
+
+
+def check_expected(
+    store: CheckpointStore,
+    thread: str,
+    expect: int | Mapping[str, Any] | None,
+    checkpoint: Checkpoint,
+) -> None:
+    """`StaleEdit` when the thread is not where its editor saw it. (W12)"""
+    if expect is None:
+        return
+    if isinstance(expect, Mapping):
+        moved = [
+            name
+            for name, value in expect.items()
+            if not equal(checkpoint.values.get(name, MISSING), freeze(value))
+        ]
+        seen = checkpoint.id
+    elif expect == checkpoint.id:
+        return
+    else:
+        seen = expect
+        earlier = store.load(thread, expect).checkpoint.values
+        moved = [
+            name
+            for name in dict.fromkeys([*earlier, *checkpoint.values])
+            if not equal(earlier.get(name, MISSING), checkpoint.values.get(name, MISSING))
+        ]
+    if isinstance(expect, Mapping) and not moved:
+        return
+    raise StaleEdit(
+        f"thread {thread!r} has moved on from checkpoint {seen} to {checkpoint.id}"
+        f"{'; changed since: ' + ', '.join(moved) if moved else ''}: look again and repeat "
+        "the edit",
+        thread=thread,
+        expected=seen,
+        actual=checkpoint.id,
+        fields=moved,
+    )
 
 
 def changed_nodes(checkpoint: Checkpoint, program: Program) -> list[str]:

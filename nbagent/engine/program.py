@@ -121,7 +121,20 @@ class Each:
 
 
 class Schema(Protocol):
-    """What the engine asks of the state's schema. Values are checked, never converted."""
+    """What the engine asks of the state's schema. Values are checked, never converted.
+
+    fingerprint   changes with the state class; kept in each checkpoint
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def adopt(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        """Values of an earlier state class as ones of this class, and what was done, if anything.
+
+        `StateError` with all that does not fit. (R47)
+        """
+        ...
 
     def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """The initial values with defaults added. `StateError` names what does not fit."""

@@ -140,7 +140,7 @@ def _candidates(before: Any, after: Any) -> Iterator[Any]:
     yield after
 
 
-def under(question: Question, task: str, node: str, thread: str) -> Question:
+def as_parents(question: Question, task: str, node: str, thread: str) -> Question:
     """A subgraph's question as its parent asks it."""
     return replace(
         question,
@@ -177,7 +177,7 @@ async def drive(
     )
     await run.drive()
     if run.status in ("waiting", "paused"):
-        raise Suspended([under(q, inside.task, inside.node, thread.id) for q in run.questions])
+        raise Suspended([as_parents(q, inside.task, inside.node, thread.id) for q in run.questions])
     if run.error is not None:
         raise run.error
     if run.status != "done":

@@ -25,30 +25,29 @@ from nbagent.engine.checkpoint import (
     Question,
     Status,
     ThreadInfo,
-    resolve_store,
 )
 from nbagent.engine.edits import (
     changed_nodes,
     changed_notice,
+    check_expected,
     edit_checkpoint,
     fork_checkpoint,
-    node_of,
     user,
 )
+from nbagent.engine.escalation import Escalation, Pick, escalate
 from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
 from nbagent.engine.heartbeat import live_runs
+from nbagent.engine.listing import diff_table, history_table
 from nbagent.engine.names import nearest
 from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
-from nbagent.engine.snapshot import MISSING, equal, freeze, thaw
-from nbagent.engine.subgraphs import under
+from nbagent.engine.snapshot import freeze, thaw
+from nbagent.engine.subgraphs import as_parents
 from nbagent.engine.superstep import Task, Work, begin, plan
-from nbagent.engine.tables import table
 from nbagent.errors import (
     GraphChanged,
-    StaleEdit,
     StateError,
     ThreadError,
     UnknownThread,
@@ -117,7 +116,7 @@ class Thread:
     def _questions(self, loaded: Loaded) -> tuple[Question, ...]:
         found = list(work_of(loaded).questions())
         for task, thread in self._subgraphs(loaded):
-            found += [under(q, task.id, task.node, thread.id) for q in thread.questions]
+            found += [as_parents(q, task.id, task.node, thread.id) for q in thread.questions]
         return tuple(found)
 
     def _subgraphs(
@@ -131,7 +130,7 @@ class Thread:
             program = self.program.nodes[task.node].program
             if program is not None and task.id not in done:
                 thread = self.nested(task.id, program)
-                info = thread._info_or_none()
+                info = thread.stored()
                 if info is not None and info.checkpoint:
                     yield task, thread
 
@@ -154,28 +153,30 @@ class Thread:
             raise UnknownThread(
                 f"thread {self.id!r} has no checkpoint yet: start it with an input", thread=self.id
             )
-        return loaded
+        return self._adopted(loaded)
+
+    def _adopted(self, loaded: Loaded) -> Loaded:
+        """The checkpoint as one of the state class that the graph has now. (R47)"""
+        checkpoint, schema = loaded.checkpoint, self.program.schema
+        if checkpoint.schema == schema.fingerprint:
+            return loaded
+        try:
+            values, said = schema.adopt(checkpoint.values)
+        except StateError as error:
+            raise StateError(
+                f"thread {self.id!r} was written with another state class, and {error}. Nothing "
+                "was changed: give the class what the thread holds, or Graph(…, migrate=function)",
+                field=error.field,
+                path=error.path,
+                errors=error.errors,
+            ) from error
+        adopted = replace(checkpoint, values=freeze(values), schema=schema.fingerprint)
+        notice = " ".join(filter(None, [loaded.notice, said]))
+        return replace(loaded, checkpoint=adopted, notice=notice)
 
     def history(self) -> Any:
         """All checkpoints, one a row, without their values. (R24)"""
-        columns = ["checkpoint", "parent", "step", "kind", "ran", "updated", "at", "note", "actor"]
-        return table(
-            [
-                {
-                    "checkpoint": info.id,
-                    "parent": info.parent,
-                    "step": info.step,
-                    "kind": info.kind,
-                    "ran": ", ".join(dict.fromkeys(map(node_of, info.ran))),
-                    "updated": ", ".join(info.updated),
-                    "at": info.at,
-                    "note": info.note,
-                    "actor": info.actor,
-                }
-                for info in self.store.history(self.id)
-            ],
-            columns,
-        )
+        return history_table(self.store.history(self.id))
 
     def diff(self, a: int | None = None, b: int | None = None) -> Any:
         """What differs between checkpoints `a` and `b`: a row a field, with both values.
@@ -186,24 +187,30 @@ class Thread:
         if a is None:
             a = after.checkpoint.parent
         earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
-        later = after.checkpoint.values
-        rows = [
-            {"field": name, "before": thaw(earlier.get(name)), "after": thaw(later.get(name))}
-            for name in dict.fromkeys([*earlier, *later])
-            if not equal(earlier.get(name, MISSING), later.get(name, MISSING))
-        ]
-        return table(rows, ["field", "before", "after"])
+        return diff_table(earlier, after.checkpoint.values)
 
     # ------------------------------------------------------------------------------- changing
 
     def start(
-        self, given: Mapping[str, Any], *, step_limit: int = 1000, steps: int | None = None
+        self,
+        given: Mapping[str, Any],
+        *,
+        step_limit: int = 1000,
+        steps: int | None = None,
+        parent: str | None = None,
     ) -> Run:
-        """Begin with an input; on a thread that is done, go on from its state with a new one."""
-        return self._begin(given, RunOptions(step_limit, steps)).launch()
+        """Begin with an input; on a thread that is done, go on from its state with a new one.
+
+        parent  the thread that this one belongs to, if any
+        """
+        return self._begin(given, RunOptions(step_limit, steps), under=parent).launch()
 
     def _begin(
-        self, given: Mapping[str, Any], options: RunOptions, parent: Run | None = None
+        self,
+        given: Mapping[str, Any],
+        options: RunOptions,
+        parent: Run | None = None,
+        under: str | None = None,
     ) -> Run:
         if not isinstance(given, Mapping):
             raise StateError(
@@ -212,10 +219,10 @@ class Thread:
             )
         for name in given:
             check_field(self.program, name, None)
-        before = self._info_or_none()
+        before = self.stored()
         if before is None or before.checkpoint == 0:
             first = begin(self.program, given, None)  # refuse a bad input before making a thread
-            lease = self._acquire(create=True, parent=parent.thread.id if parent else None)
+            lease = self._acquire(create=True, parent=parent.thread.id if parent else under)
             previous = self.store.latest(self.id)
             if previous is None:
                 self._commit_first(lease, first.checkpoint, before)
@@ -242,7 +249,7 @@ class Thread:
 
     def enter(self, given: Mapping[str, Any], parent: Run) -> Run | None:
         """As a subgraph of `parent`: begin, or go on; None when it is done already."""
-        info = self._info_or_none()
+        info = self.stored()
         options = replace(parent.options, steps=None, notice="")
         if info is None or info.checkpoint == 0:
             return self._begin(given, replace(options, resumed=False), parent)
@@ -366,7 +373,7 @@ class Thread:
             check_field(self.program, name, None)
         with self._held(take_over=take_over) as (lease, info):
             checkpoint = self.latest().checkpoint
-            self._check_expected(expect, values, checkpoint)
+            check_expected(self.store, self.id, expect, checkpoint)
             checked = self.program.schema.check_edit(values)
             edited = edit_checkpoint(
                 checkpoint, checked, id=self._next_id(), note=note, actor=actor or user()
@@ -405,7 +412,7 @@ class Thread:
                 self.store.release(lease, "paused")
             return self
         other = self._sibling(id or self._fork_id())
-        if other._info_or_none() is not None:
+        if other.stored() is not None:
             raise ThreadError(
                 f"thread {other.id!r} exists already: fork to another id", thread=other.id
             )
@@ -414,6 +421,27 @@ class Thread:
         self.store.commit(lease, made)
         self.store.release(lease, "paused")
         return other
+
+    def escalate(
+        self,
+        graph: Any,
+        input: Mapping[str, Any] | None = None,
+        *,
+        question: str | None = None,
+        answer: Pick = None,
+    ) -> Escalation:
+        """Let another graph take over; this thread goes on with what it found. (R33)
+
+        graph     a `Graph`, which runs in a thread under this one
+        input     its input; by default the fields that both states have
+        question  the id of the question that it is to answer, where several are open
+        answer    what of its last state is the answer: a field, or a function of the state; by
+                  default all of it. A thread that asks nothing gets the fields that both states
+                  have, that field, or the dict that the function returns, as an edit
+
+        Call it again after a restart, with the same graph, to go on where it was.
+        """
+        return escalate(self, graph.compile(), input, question=question, answer=answer)
 
     # --------------------------------------------------------------------------------- inside
 
@@ -426,7 +454,8 @@ class Thread:
             clock=self.clock,
         )
 
-    def _info_or_none(self) -> ThreadInfo | None:
+    def stored(self) -> ThreadInfo | None:
+        """Its line in the list of threads; None if the store has none."""
         try:
             return self.store.thread(self.id)
         except UnknownThread:
@@ -482,46 +511,9 @@ class Thread:
             thread=self.id,
         )
 
-    def _check_expected(
-        self,
-        expect: int | Mapping[str, Any] | None,
-        values: Mapping[str, Any],
-        checkpoint: Checkpoint,
-    ) -> None:
-        if expect is None:
-            return
-        if isinstance(expect, Mapping):
-            moved = [
-                name
-                for name, value in expect.items()
-                if not equal(checkpoint.values.get(name, MISSING), freeze(value))
-            ]
-            seen = checkpoint.id
-        elif expect == checkpoint.id:
-            return
-        else:
-            seen = expect
-            earlier = self.store.load(self.id, expect).checkpoint.values
-            moved = [
-                name
-                for name in dict.fromkeys([*earlier, *checkpoint.values])
-                if not equal(earlier.get(name, MISSING), checkpoint.values.get(name, MISSING))
-            ]
-        if isinstance(expect, Mapping) and not moved:
-            return
-        raise StaleEdit(
-            f"thread {self.id!r} has moved on from checkpoint {seen} to {checkpoint.id}"
-            f"{'; changed since: ' + ', '.join(moved) if moved else ''}: look again and repeat "
-            "the edit",
-            thread=self.id,
-            expected=seen,
-            actual=checkpoint.id,
-            fields=moved,
-        )
-
     def _point(self, step: int | None, checkpoint: int | None) -> Checkpoint:
         if checkpoint is not None:
-            return self.store.load(self.id, checkpoint).checkpoint
+            return self._adopted(self.store.load(self.id, checkpoint)).checkpoint
         latest = self.latest().checkpoint
         if step is None or step == latest.step:
             return latest
@@ -534,7 +526,7 @@ class Thread:
                 f"thread {self.id!r} has no super-step {step}: it is at {latest.step}",
                 thread=self.id,
             )
-        return self.store.load(self.id, at).checkpoint
+        return self._adopted(self.store.load(self.id, at)).checkpoint
 
     def _fork_id(self) -> str:
         taken = {info.id for info in self.store.threads()}
@@ -542,25 +534,3 @@ class Thread:
         while f"{self.id}-fork-{number}" in taken:
             number += 1
         return f"{self.id}-fork-{number}"
-
-
-def threads(store: str | CheckpointStore | None = None, *, nested: bool = False) -> Any:
-    """All threads of a store (by default the current one), newest first, one a row.
-
-    nested  those of subgraphs, too
-    """
-    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
-    rows = [
-        {
-            "thread": info.id,
-            "graph": info.graph,
-            "status": info.status,
-            "step": info.step,
-            "checkpoint": info.checkpoint,
-            "updated": info.updated,
-            "error": info.error,
-        }
-        for info in resolve_store(store).threads()
-        if nested or not (info.parent and info.id.startswith(f"{info.parent}/"))
-    ]
-    return table(rows, columns)

@@ -32,7 +32,7 @@ from nbagent.engine.subgraphs import Subgraph
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError, Location
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
-from nbagent.graph.schema import StateSchema
+from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.stream import stream
 from nbagent.graph.validate import validate
 
@@ -244,6 +244,8 @@ class Graph(Wirable):
               is `sqlite:///nbagent.db` in the current folder
     on_error  what a failed node does to those that run beside it: they "finish" and their results
               are kept, or it "cancel"s them
+    migrate   called when a thread that an earlier version of `state` wrote is opened: takes all
+              fields that it holds as a dict, returns those that it is to hold
     """
 
     def __init__(
@@ -253,13 +255,14 @@ class Graph(Wirable):
         *,
         store: str | CheckpointStore | None = None,
         on_error: Literal["finish", "cancel"] = "finish",
+        migrate: Migrate | None = None,
     ) -> None:
         if on_error not in ("finish", "cancel"):
             raise GraphError(f"on_error={on_error!r}: it is 'finish' or 'cancel'", location=here())
         self.name = name
         self.state = state
         self.location = here()
-        self.schema = StateSchema(state)
+        self.schema = StateSchema(state, migrate)
         self.nodes: dict[str, NodeFunction] = {}
         self.wires: list[Any] = []
         self.on_error = on_error

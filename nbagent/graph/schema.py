@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import types
 import typing
@@ -26,9 +27,10 @@ from pydantic.fields import FieldInfo
 from nbagent.engine.channels import Channel, Ephemeral, LastValue, Reduced, Topic
 from nbagent.engine.checkpoint import declare_types
 from nbagent.engine.names import nearest
-from nbagent.engine.snapshot import FrozenDict, isolate, thaw
+from nbagent.engine.snapshot import FrozenDict, frozen_dict, isolate, thaw
 from nbagent.errors import FieldProblem, GraphError, StateError
 
+Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
 _EMPTY: dict[type, Callable[[], Any]] = {
     list: list,
     dict: dict,
@@ -57,8 +59,9 @@ class Field:
 class StateSchema:
     """The schema of a state class. See `nbagent.engine.program.Schema` for the methods."""
 
-    def __init__(self, state: type) -> None:
+    def __init__(self, state: type, migrate: Migrate | None = None) -> None:
         self.state = state
+        self.migrate = migrate
         self.fields = _fields(state)
         self.channels: dict[str, Channel] = {f.name: f.channel for f in self.fields.values()}
         self._view = _view_of(state)
@@ -134,7 +137,41 @@ class StateSchema:
         )
 
     def view(self, values: Mapping[str, Any]) -> Any:
+        if not values.keys() <= self.fields.keys():  # some are kept aside
+            values = frozen_dict({n: v for n, v in values.items() if n in self.fields})
         return self._view(values)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        text = json.dumps(self.json_schema(), sort_keys=True, default=repr)
+        names = [f"{name}={field.annotation!r}" for name, field in self.fields.items()]
+        return hashlib.blake2b(f"{text} {names}".encode(), digest_size=8).hexdigest()
+
+    def adopt(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        migrated = ""
+        if self.migrate is not None:
+            made = self.migrate(thaw(values))
+            if not isinstance(made, Mapping):
+                raise StateError(
+                    f"migrate= returned a {type(made).__name__}: let it return the fields as a dict"
+                )
+            values, migrated = made, "migrated"
+        problems: list[FieldProblem] = []
+        for name, value in values.items():
+            if name in self.fields and not isinstance(self.channels[name], Topic):
+                problems += self._problems(name, value)
+        if problems:
+            raise _state_error(problems, None, "what it holds does not fit")
+        missing = {n: f.default for n, f in self.fields.items() if n not in values and f.default}
+        aside = [name for name in values if name not in self.fields]
+        done = [
+            migrated,
+            f"added {', '.join(missing)}" if missing else "",
+            f"kept aside {', '.join(aside)}" if aside else "",
+        ]
+        said = "; ".join(filter(None, done))
+        adopted = {**values, **{name: default() for name, default in missing.items()}}
+        return adopted, f"The state class has changed: {said}." if said else ""
 
     def json_schema(self) -> Mapping[str, Any]:
         properties: dict[str, Any] = {}

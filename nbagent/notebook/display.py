@@ -15,8 +15,12 @@ import html
 import threading
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
+from nbagent.engine.checkpoint import Question
 from nbagent.engine.events import Event, RunEnded
 from nbagent.engine.run import Run
+from nbagent.engine.snapshot import thaw
 from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError, StateError
 from nbagent.graph import draw
@@ -97,7 +101,7 @@ class LiveRun:
         if event.status == "waiting":
             self.form.update(
                 values=self._json_values(),
-                questions=[question_dict(question) for question in event.questions],
+                questions=[question_dict(self.thread, question) for question in event.questions],
                 checkpoint=self.run.checkpoint.id,
                 editing=False,
             )
@@ -237,13 +241,20 @@ def json_values(thread: Thread, values: Any) -> dict[str, Any]:
     return found
 
 
-def question_dict(question: Any) -> dict[str, Any]:
-    """A question as JSON for a form."""
+def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
+    """A question as JSON for a form; a subgraph's fields are shown beside it and not edited."""
+    show, beside = list(question.show), {}
+    if question.thread and show:
+        values = thread.store.latest(question.thread)
+        known = values.checkpoint.values if values is not None else {}
+        beside = to_jsonable_python({n: thaw(known[n]) for n in show if n in known}, fallback=repr)
+        show = []
     return {
         "id": question.id,
         "node": question.node,
         "question": str(question.question),
-        "show": list(question.show),
+        "show": show,
+        "beside": beside,
         "schema": question.schema,
     }
 

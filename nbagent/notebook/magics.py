@@ -10,8 +10,9 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
 from nbagent.engine.checkpoint import use_store
+from nbagent.engine.listing import threads
 from nbagent.engine.run import Run
-from nbagent.engine.thread import Thread, threads
+from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
 from nbagent.notebook.arguments import Helped, Parser, read_fields, read_value, split, unquote

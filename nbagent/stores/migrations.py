@@ -7,7 +7,7 @@ written in one transaction. A file of a newer nbagent is refused, never guessed 
     threads       one row a thread: its status, its owner, its latest checkpoint
     checkpoints   one row a checkpoint; `versions` says which row of `versions` holds each field
     versions      a field's value: whole (`base` null) or as a change of the version before it
-    fingerprints  the nodes' fingerprints, once for each graph that wrote
+    fingerprints  the nodes' and the state class's fingerprints, once for each graph that wrote
     tasks         the outcome of each task: what it wrote, or how it failed
     journal       questions and their answers, effects and their results
 """
@@ -54,7 +54,11 @@ CREATE VIEW unfinished AS
     FROM threads WHERE status <> 'done' ORDER BY updated DESC;
 """
 
-MIGRATIONS = (_FIRST,)
+_SECOND = """
+ALTER TABLE fingerprints ADD COLUMN schema TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS = (_FIRST, _SECOND)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -18,6 +18,7 @@ Rule 5: values reach SQL only as bound parameters.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -257,7 +258,7 @@ class SqliteStore:
                     )
                     assert cursor.lastrowid is not None
                     versions[name] = versions[name].numbered(cursor.lastrowid)
-                nodes = self._put_nodes(db, checkpoint.nodes)
+                nodes = self._put_nodes(db, checkpoint.nodes, checkpoint.schema)
                 where = json.dumps({name: version.id for name, version in versions.items()})
                 size = len(control) + sum(len(data) for _, _, data in new.values())
                 db.execute(
@@ -276,11 +277,11 @@ class SqliteStore:
             self._known_nodes.add(nodes)
             self._held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
 
-    def _put_nodes(self, db: sqlite3.Connection, nodes: Mapping[str, str]) -> str:
+    def _put_nodes(self, db: sqlite3.Connection, nodes: Mapping[str, str], schema: str) -> str:
         text = json.dumps(dict(nodes))
-        key = f"{zlib.crc32(text.encode()):08x}{len(text):x}"
+        key = hashlib.blake2b(f"{schema} {text}".encode(), digest_size=8).hexdigest()
         if key not in self._known_nodes:
-            db.execute("INSERT OR IGNORE INTO fingerprints VALUES (?, ?)", (key, text))
+            db.execute("INSERT OR IGNORE INTO fingerprints VALUES (?, ?, ?)", (key, text, schema))
         return key
 
     def _held_for(self, thread: str, parent: int | None) -> Held:
@@ -366,7 +367,7 @@ class SqliteStore:
     def _loaded(self, db: sqlite3.Connection, thread: str, id: int) -> Loaded:
         row = self._row(db, thread, id)
         values, _ = self._values(db, thread, row)
-        nodes = db.execute("SELECT nodes FROM fingerprints WHERE id = ?", (row["nodes"],))
+        nodes = db.execute("SELECT nodes, schema FROM fingerprints WHERE id = ?", (row["nodes"],))
         found = nodes.fetchone()
         checkpoint = Checkpoint(
             id=row["id"],
@@ -379,6 +380,7 @@ class SqliteStore:
             ran=tuple(json.loads(row["ran"])),
             anchor=row["anchor"],
             nodes=json.loads(found[0]) if found else {},
+            schema=found[1] if found else "",
             note=row["note"],
             actor=row["actor"],
         )

@@ -25,7 +25,7 @@ def test_stopping_before_the_run_has_begun():
     """The lease is given back all the same."""
     one = thread(line(task("a", lambda s: asyncio.sleep(10))))
     for _ in range(20):
-        run = one.start({}) if one._info_or_none() is None else one.resume()
+        run = one.start({}) if one.stored() is None else one.resume()
         run.stop()
         run.result(5)
         assert "stopped" == one.status

@@ -477,6 +477,11 @@ function render({ model, el: root }) {
       const box = el("section", "nbf-question");
       box.append(el("div", "nbf-asks", question.question), el("div", "nbf-muted", `asked by ${question.node}`));
       for (const name of question.show) if (schema.properties[name] && !fields[name]) box.append(field(name));
+      for (const [name, value] of Object.entries(question.beside || {})) {
+        const row = el("div", "nbf-field");
+        row.append(el("span", "nbf-name", name), el("div", "nbf-readonly", brief(value)));
+        box.append(row);
+      }
       const wanted = question.schema || { type: "string" };
       const row = el("div", "nbf-field nbf-answer");
       const id = question.id;

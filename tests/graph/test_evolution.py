@@ -1,0 +1,152 @@
+"""
+A thread that an earlier version of the state class wrote. (R47)
+"""
+
+import dataclasses
+import operator
+from typing import Annotated, TypedDict
+
+import pytest
+
+from nbagent import END, START, Graph, interrupt, node
+from nbagent.engine.events import RunStarted
+from nbagent.errors import StateError
+from nbagent.stores.sqlite import SqliteStore
+
+
+class First(TypedDict):
+    topic: str
+    count: int
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = SqliteStore(tmp_path / "a.db")
+    yield made
+    made.close()
+
+
+def graph_of(state, store, seen=None, **more):
+    with Graph("g", state, store=store, **more) as made:
+
+        @node
+        def ask(state):
+            if seen is not None:
+                seen.append(state)
+            interrupt("Go on?")
+            return {}
+
+        START >> ask >> END
+    return made
+
+
+@pytest.fixture
+def old(store):
+    """A thread of `First` that waits."""
+    graph_of(First, store).run({"topic": "bees", "count": 3}, "t")
+
+
+def test_an_added_field_gets_its_default(store, old):
+    """It is there when the node runs again, and the run says so."""
+
+    @dataclasses.dataclass
+    class Second:
+        topic: str = ""
+        count: int = 0
+        tone: str = "calm"
+        notes: Annotated[list[str], operator.add] = dataclasses.field(default_factory=list)
+
+    seen, events = [], []
+    made = graph_of(Second, store, seen)
+    run = made.thread("t").resume("yes")
+    run.watch(events.append)
+    state = run.result(10)
+
+    assert ("calm", [], 3) == (seen[0].tone, seen[0].notes, seen[0].count)
+    assert {"topic": "bees", "count": 3, "tone": "calm", "notes": []} == state
+    notice = next(e.notice for e in events if isinstance(e, RunStarted))
+    assert "The state class has changed: added tone, notes." in notice
+
+
+def test_a_removed_field_is_kept_aside_and_comes_back(store, old):
+    """Nodes do not see it; nothing of it is lost."""
+
+    class Second(TypedDict):
+        topic: str
+
+    seen = []
+    one = graph_of(Second, store, seen).thread("t")
+    assert "kept aside count" in one.latest().notice
+    one.resume("yes").result(10)
+
+    assert {"topic": "bees"} == seen[-1]
+    assert 3 == graph_of(First, store).thread("t").state["count"]
+
+
+def test_a_changed_type_is_refused_and_nothing_is_lost(store, old):
+    """The field and what to do about it are named."""
+
+    class Second(TypedDict):
+        topic: str
+        count: list[int]
+
+    one = graph_of(Second, store).thread("t")
+    with pytest.raises(StateError, match=r"'t'.*count: .*list.*migrate=") as caught:
+        one.resume("yes")
+
+    assert "count" == caught.value.field
+    back = graph_of(First, store).thread("t")
+    assert "waiting" == back.status
+    assert 3 == back.resume("yes").result(10)["count"]
+
+
+def test_a_migration_makes_it_fit(store, old):
+    """`migrate=` gets all fields and returns those of the new class."""
+
+    class Second(TypedDict):
+        subject: str
+        counts: list[int]
+
+    def migrate(values):
+        return {"subject": values["topic"], "counts": [values["count"]]}
+
+    one = graph_of(Second, store, migrate=migrate).thread("t")
+
+    assert {"subject": "bees", "counts": [3]} == one.state
+    assert "migrated" in one.latest().notice
+    assert {"subject": "bees", "counts": [3]} == one.resume("yes").result(10)
+    assert "" == one.latest().notice
+
+
+def test_a_migration_is_checked(store, old):
+    """A value that does not fit afterwards, or no dict at all, is refused."""
+
+    class Second(TypedDict):
+        counts: list[int]
+
+    with pytest.raises(StateError, match="counts"):
+        graph_of(Second, store, migrate=lambda v: {"counts": "3"}).thread("t").resume("yes")
+    with pytest.raises(StateError, match="return the fields as a dict"):
+        graph_of(Second, store, migrate=lambda v: None).thread("t").resume("yes")
+
+
+def test_a_fork_of_an_old_checkpoint_is_adopted(store, old):
+    """Also a checkpoint that is not the latest."""
+
+    class Second(TypedDict):
+        topic: str
+        count: int
+        total: Annotated[int, operator.add]
+
+    one = graph_of(Second, store).thread("t")
+    one.resume("yes").result(10)
+
+    assert 0 == one.fork(step=0).state["total"]
+
+
+def test_the_same_class_is_not_looked_at(store, old):
+    """Opening a thread of the same class costs no validation."""
+    made = graph_of(First, store)
+    made.schema.adopt = None
+
+    assert 3 == made.thread("t").state["count"]
