@@ -112,6 +112,16 @@ class NodeCancelled(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeBlocking(Event):
+    """An `async def` node has held the event loop for `seconds`, at the line `where`. (W9)"""
+
+    node: str
+    task: str
+    seconds: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepReconciled(Event):
     """The writes were merged: field -> (before, after); before is MISSING at a first write."""
 

@@ -12,6 +12,7 @@ import threading
 
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
+_idents: dict[asyncio.AbstractEventLoop, int] = {}
 
 
 def engine_loop() -> asyncio.AbstractEventLoop:
@@ -26,6 +27,19 @@ def engine_loop() -> asyncio.AbstractEventLoop:
         return loop
 
 
+def abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """Give new runs another loop, because a node blocks this one; it ends its own runs yet."""
+    with _lock:
+        if _loops.get(os.getpid()) is loop:
+            del _loops[os.getpid()]
+
+
+def thread_of(loop: asyncio.AbstractEventLoop) -> int | None:
+    """The id of the thread that the loop runs on, as `sys._current_frames` has it."""
+    return _idents.get(loop)
+
+
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
+    _idents[loop] = threading.get_ident()
     loop.run_forever()

@@ -32,7 +32,7 @@ from nbagent.engine.events import (
     StepPlanned,
     StepReconciled,
 )
-from nbagent.engine.heartbeat import beat, stop_beating
+from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.subgraphs import drive
@@ -45,6 +45,7 @@ from nbagent.engine.superstep import (
     plan,
     reconcile,
 )
+from nbagent.engine.watchdog import see_end, watch
 from nbagent.errors import CodecError, NbagentError, NodeError, StepLimit, ThreadBusy
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ class Run:
         self._watching = threading.RLock()
         self._pause = False
         self._begun = False
+        self._has_ended = False
         self._ends_as: Status = "stopped"
-        self._loop = engine_loop()
+        self.loop = engine_loop()
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
@@ -115,11 +117,12 @@ class Run:
     def launch(self) -> Run:
         """Begin on the engine's loop; returns at once."""
         beat(self)
-        self._loop.call_soon_threadsafe(self._spawn)
+        watch()
+        self.loop.call_soon_threadsafe(self._spawn)
         return self
 
     def _spawn(self) -> None:
-        self._task = self._loop.create_task(self._drive(), name=f"nbagent {self.thread.id}")
+        self._task = self.loop.create_task(self._drive(), name=f"nbagent {self.thread.id}")
 
     async def drive(self) -> None:
         """Run to the end inside the caller's own task: how a subgraph's run goes."""
@@ -141,20 +144,27 @@ class Run:
         """
         self._pause = True
         if within is not None:
-            self._loop.call_soon_threadsafe(
-                self._loop.call_later, within, self._cancel_as, "paused"
-            )
+            see_end(self, "paused", within)
+            self.loop.call_soon_threadsafe(self.loop.call_later, within, self._cancel_as, "paused")
 
     def stop(self) -> None:
         """Cancel what runs and let the thread go. Unfinished nodes run again at resume."""
-        self._loop.call_soon_threadsafe(self._cancel_as, "stopped")
+        see_end(self, "stopped")
+        self.loop.call_soon_threadsafe(self._cancel_as, "stopped")
+
+    def let_go(self, status: Status) -> None:
+        """End at the last checkpoint, whatever its nodes still do: what they write is refused."""
+        for run in live_runs():
+            if run._parent is self:
+                run.let_go("stopped")
+        self._end(status, None)
 
     def _cancel_as(self, status: Status) -> None:
         if self._task is None or self._task.done():
             return
         if not self._begun:
             # A task that is cancelled before its first step never runs, not even to let go.
-            self._loop.call_soon(self._cancel_as, status)
+            self.loop.call_soon(self._cancel_as, status)
             return
         self._ends_as = status
         self._task.cancel()
@@ -256,6 +266,7 @@ class Run:
     async def _drive(self) -> None:
         """The run from lease to release."""
         status: Status = "failed"
+        failure: BaseException | None = None
         self._begun = True
         self.tell(
             RunStarted(
@@ -270,12 +281,19 @@ class Run:
             status = await self._steps()
         except asyncio.CancelledError:
             status = self._ends_as
-        except ThreadBusy as error:
-            self._error, status = error, "stopped"
-        except StepLimit as error:
-            self._error, status = error, "stopped"
+        except (ThreadBusy, StepLimit) as error:
+            failure, status = error, "stopped"
         except Exception as error:
-            self._error = error
+            failure = error
+        self._end(status, failure)
+
+    def _end(self, status: Status, failure: BaseException | None) -> None:
+        """Give the thread back and tell everybody; what comes second does nothing."""
+        with self._watching:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            self._error = failure
         stop_beating(self)
         message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         try:

@@ -185,6 +185,7 @@ export function card(name, node) {
   if (node.duration !== null) facts.push(clock(node.duration));
   head.append(el("span", "nba-muted", facts.join(" · ")));
   box.append(head);
+  if (node.warning) box.append(el("div", "nba-warning", node.warning));
   if (node.failure) {
     box.append(el("div", "nba-error", `${node.failure.type}: ${node.failure.message}`));
     const details = el("details", "nba-long");
@@ -315,7 +316,7 @@ function render({ model, el: root }) {
       tip.textContent = `${name}: ${node.status}`;
       group.setAttribute("aria-label", `node ${name}, ${node.status}`);
     }
-    const shown = picked ?? Object.keys(state.nodes).find((name) => state.nodes[name].failure);
+    const shown = picked ?? Object.keys(state.nodes).find((name) => state.nodes[name].failure || state.nodes[name].warning);
     const unfolded = holder.querySelector("details[open] > pre") !== null;
     holder.replaceChildren(...(shown ? [card(shown, state.nodes[shown])] : []));
     const trace = holder.querySelector("details:has(> pre)");

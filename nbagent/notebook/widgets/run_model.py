@@ -146,6 +146,11 @@ class RunModel:
             node["since"] = event.at
         elif isinstance(event, ev.NodeEmitted):
             node["emitted"] = [*node["emitted"], short(event.value)][-EMITTED:]
+        elif isinstance(event, ev.NodeBlocking):
+            node["warning"] = (
+                f"It blocks the event loop ({event.where}): its siblings stand still. Make it a "
+                "`def` node, or use an awaitable client or `await asyncio.to_thread(…)`."
+            )
         elif isinstance(event, ev.NodeFinished):
             node["finished"] += 1
             node["runs"] += 1
@@ -194,6 +199,7 @@ def _idle() -> dict[str, Any]:
         "writes": [],
         "emitted": [],
         "failure": None,
+        "warning": "",
     }
 
 

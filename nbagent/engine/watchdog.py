@@ -1,0 +1,134 @@
+"""
+A thread that notices when a node blocks the event loop, and ends runs that will not end. (W9)
+
+An `async def` node that calls `time.sleep`, or a client that does not await, stops the loop: its
+siblings stand still, and a pause or a stop cannot be delivered. Then the node is named, and a run
+that was asked to end is let go from here: the last checkpoint is committed, the lease is given
+back, and whatever the node still does is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from nbagent.engine import superstep
+from nbagent.engine.checkpoint import Status
+from nbagent.engine.events import NodeBlocking
+from nbagent.engine.heartbeat import live_runs
+from nbagent.engine.loop import abandon, thread_of
+
+if TYPE_CHECKING:
+    from nbagent.engine.run import Run
+
+log = logging.getLogger("nbagent")
+LOOK = 0.25  # seconds between looks
+BLOCKED = 1.0  # seconds without an answer from the loop that count as blocked
+PATIENCE = 5.0  # seconds that a run may take to end after it was told to, on a loop that answers
+
+
+@dataclass
+class _Beat:
+    """When a loop was asked for a sign of life, and whether its silence has been told."""
+
+    asked: float
+    answered: bool = False
+    told: bool = False
+
+
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+_beats: dict[asyncio.AbstractEventLoop, _Beat] = {}
+_ending: dict[Run, tuple[Status, float]] = {}
+
+
+def watch() -> None:
+    """Look after the runs of this process from now on."""
+    global _thread
+    with _lock:
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_serve, name="nbagent-watchdog", daemon=True)
+            _thread.start()
+
+
+def see_end(run: Run, status: Status, after: float = 0.0) -> None:
+    """Let the run go with `status` if it does not end by itself soon, `after` seconds from now."""
+    with _lock:
+        _ending.setdefault(run, (status, time.monotonic() + after))
+
+
+def _serve() -> None:
+    while True:
+        time.sleep(LOOK)
+        try:
+            _look()
+        except Exception:  # it must outlive whatever an observer or a store does
+            log.exception("the watchdog could not look after the runs")
+
+
+def _look() -> None:
+    now = time.monotonic()
+    runs = live_runs()
+    for loop in {run.loop for run in runs}:
+        beat = _beats.get(loop)
+        if beat is None or beat.answered:
+            _beats[loop] = beat = _Beat(now)
+            loop.call_soon_threadsafe(setattr, beat, "answered", True)
+        elif now - beat.asked > BLOCKED and not beat.told:
+            beat.told = True
+            _tell(loop, now - beat.asked)
+    for loop in set(_beats) - {run.loop for run in runs}:
+        del _beats[loop]
+    with _lock:
+        ending = dict(_ending)
+    for run, (status, since) in ending.items():
+        blocked = _is_blocked(run.loop, now)
+        if run.status == "running" and now - since > (BLOCKED if blocked else PATIENCE):
+            if blocked:
+                abandon(run.loop)
+            run.let_go(status)
+        if run.status != "running":
+            with _lock:
+                _ending.pop(run, None)
+
+
+def _is_blocked(loop: asyncio.AbstractEventLoop, now: float) -> bool:
+    beat = _beats.get(loop)
+    return beat is not None and not beat.answered and now - beat.asked > BLOCKED
+
+
+def _tell(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Name the node that the loop's thread is in."""
+    frame = sys._current_frames().get(thread_of(loop) or 0)
+    line: FrameType | None = None
+    while frame is not None and frame.f_code is not superstep._attempt.__code__:
+        if not frame.f_globals.get("__name__", "").startswith("nbagent.engine"):
+            line = frame  # at the end: the node's own line
+        frame = frame.f_back
+    if frame is None:  # a task that the node started, or not a node at all
+        return
+    found = frame.f_locals
+    task, bench, checkpoint = found["task"], found["bench"], found["checkpoint"]
+    where = f"{line.f_code.co_filename}:{line.f_lineno}" if line is not None else ""
+    log.warning(
+        "node %r blocks the event loop (%s): its siblings stand still. Make it a `def` node, or "
+        "use an awaitable client or `await asyncio.to_thread(…)`",
+        task.node,
+        where,
+    )
+    bench.tell(
+        NodeBlocking(
+            thread=bench.lease.thread,
+            step=checkpoint.step + 1,
+            node=task.node,
+            task=task.id,
+            seconds=seconds,
+            where=where,
+        )
+    )
