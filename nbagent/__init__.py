@@ -20,6 +20,7 @@ from nbagent.engine.interrupts import interrupt
 from nbagent.engine.listing import threads
 from nbagent.engine.policies import Retry
 from nbagent.engine.program import Command, Send
+from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
 from nbagent.errors import (
@@ -124,6 +125,22 @@ def _pandas_table(rows: Any, columns: Any) -> Any:
     return made
 
 
+def _copy_table(table: Any) -> Any:
+    """A DataFrame or Series for one reader: pandas copies what is written to, not what is read."""
+    import copy
+
+    import pandas
+
+    lazy = int(pandas.__version__.split(".")[0]) >= 3
+    made = table.copy(deep=not lazy)
+    if made.ndim == 1:
+        return made.map(copy.deepcopy) if str(made.dtype) == "object" else made
+    for place, dtype in enumerate(made.dtypes):
+        if str(dtype) == "object":  # the cells may be lists
+            made.isetitem(place, made.iloc[:, place].map(copy.deepcopy))
+    return made
+
+
 def _open_memory(url: str) -> Any:
     from nbagent.stores.memory import MemoryStore
 
@@ -143,6 +160,9 @@ def _register_types(annotation: Any) -> None:
 
 
 _register_table(_pandas_table)
+for _module in ("pandas", "pandas.core.frame", "pandas.core.series"):
+    for _name in ("DataFrame", "Series"):
+        _register_copier(f"{_module}.{_name}", _copy_table)
 _checkpoint.on_declared(_register_types)
 _checkpoint.register_store("memory", _open_memory)
 _checkpoint.register_store("sqlite", _open_sqlite)

@@ -8,6 +8,9 @@ Rule 2: lists, dicts and sets become subclasses that read like the originals and
 Rule 3: what cannot be frozen (a DataFrame, a custom object) is *opaque*: copied when written and
         copied again for each node that reads it.
 Rule 4: `thaw` gives a private copy that may be changed at will.
+
+C code that changes a list without calling its methods (`heapq.heappush`) gets past rule 2. Lists
+know how long they were, so that `check_untouched` finds it before anything is committed.
 """
 
 from __future__ import annotations
@@ -96,8 +99,9 @@ class FrozenList(list):  # type: ignore[type-arg]
     a store knows what was appended without comparing what was not.
     """
 
-    __slots__ = ("opaque", "stem", "token")
+    __slots__ = ("opaque", "size", "stem", "token")
     opaque: bool
+    size: int
     token: object
     stem: object
 
@@ -109,6 +113,7 @@ class FrozenList(list):  # type: ignore[type-arg]
         frozen = [freeze(item) for item in items]
         result = FrozenList(list.__add__(self, frozen))
         result.opaque = self.opaque or any(map(is_opaque, frozen))
+        result.size = len(result)
         result.token = object()
         result.stem = self.token
         return result
@@ -209,6 +214,7 @@ def frozen_list(items: Iterable[Any]) -> FrozenList:
     """A `FrozenList` of the items, frozen."""
     frozen = FrozenList([freeze(item) for item in items])
     frozen.opaque = any(map(is_opaque, frozen))
+    frozen.size = len(frozen)
     frozen.token = object()
     frozen.stem = None
     return frozen
@@ -227,7 +233,7 @@ def isolate(value: Any) -> Any:
         return value
     if type(value) is FrozenList:
         fresh = FrozenList([isolate(item) for item in value])
-        fresh.opaque, fresh.token, fresh.stem = True, object(), None
+        fresh.opaque, fresh.token, fresh.stem, fresh.size = True, object(), None, len(fresh)
         return fresh
     if type(value) is FrozenDict:
         isolated = FrozenDict((key, isolate(item)) for key, item in value.items())
@@ -240,15 +246,28 @@ def isolate(value: Any) -> Any:
 
 def thaw(value: Any) -> Any:
     """A private, mutable copy of a value read from the state."""
-    if isinstance(value, list):
+    kind = type(value)
+    if kind is FrozenList or kind is list:
         return [thaw(item) for item in value]
-    if isinstance(value, dict):
+    if kind is dict or isinstance(value, FrozenDict):
         return {key: thaw(item) for key, item in value.items()}
     if type(value) is FrozenSet:
         return set(value)
     if type(value) is tuple:
         return tuple(thaw(item) for item in value)
     return copy_opaque(value) if is_opaque(value) else value
+
+
+def check_untouched(values: Mapping[str, Any]) -> None:
+    """`StateError` when a list of the state was changed behind its methods' backs."""
+    for name, value in values.items():
+        if type(value) is FrozenList and len(value) != value.size:
+            raise StateError(
+                f"field {name!r} was changed in place, by something like heapq.heappush, which "
+                "does not ask the list: change a copy, as in `queue = nbagent.thaw(state"
+                f"[{name!r}])`, and return it",
+                field=name,
+            )
 
 
 def copy_opaque(value: Any) -> Any:

@@ -52,7 +52,7 @@ from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.routes import Onward
-from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict, isolate
+from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, isolate
 from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import CodecError, GraphChanged, GraphError
 
@@ -454,6 +454,7 @@ def reconcile(
     `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
     has been changed then.
     """
+    check_untouched(checkpoint.values)
     writes: dict[str, list[Write]] = {}
     for task in tasks:
         for name, value in records[task.id].update.items():

@@ -191,6 +191,7 @@ class SqliteStore:
                 "epoch = epoch + 1",
                 (status, error, self._clock()),
             )
+            self._held.pop(lease.thread, None)
         with self._lock, self._said():
             # Nothing is under way: fold the log into the file, so that the file alone, copied or
             # opened elsewhere, has it all. Passive: it never waits for a reader.
