@@ -10,7 +10,9 @@ back, and whatever the node still does is ignored.
 from __future__ import annotations
 
 import asyncio
+import linecache
 import logging
+import os
 import sys
 import threading
 import time
@@ -115,7 +117,7 @@ def _tell(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         return
     found = frame.f_locals
     task, bench, checkpoint = found["task"], found["bench"], found["checkpoint"]
-    where = f"{line.f_code.co_filename}:{line.f_lineno}" if line is not None else ""
+    where = _where(line) if line is not None else ""
     log.warning(
         "node %r blocks the event loop (%s): its siblings stand still. Make it a `def` node, or "
         "use an awaitable client or `await asyncio.to_thread(…)`",
@@ -132,3 +134,10 @@ def _tell(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
             where=where,
         )
     )
+
+
+def _where(frame: FrameType) -> str:
+    """`agent.py, line 6: time.sleep(30)`; a notebook's cell has no name worth telling."""
+    file, number = frame.f_code.co_filename, frame.f_lineno
+    name = "" if "ipykernel_" in file or file.startswith("<") else f"{os.path.basename(file)}, "
+    return f"{name}line {number}: {linecache.getline(file, number).strip()}"

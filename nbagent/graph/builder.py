@@ -526,7 +526,8 @@ def _reader(
 
 
 def _label(thing: Any) -> str:
-    return thing if isinstance(thing, str) else getattr(thing, "__name__", "…")
+    name = thing if isinstance(thing, str) else getattr(thing, "__name__", "…")
+    return "…" if name == "<lambda>" else name
 
 
 def _is_async(function: Any) -> bool:

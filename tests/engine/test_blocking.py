@@ -54,7 +54,8 @@ def test_it_is_named(gate):
 
     (told,) = [event for event in seen if isinstance(event, NodeBlocking)]
     assert "stuck" == told.node
-    assert "test_blocking.py:" in told.where
+    assert told.where.startswith("test_blocking.py, line ")
+    assert told.where.endswith(": gate.wait(20)  # blocks the loop")
     assert told.seconds >= watchdog.BLOCKED
 
 
