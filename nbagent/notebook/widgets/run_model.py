@@ -148,8 +148,8 @@ class RunModel:
             node["emitted"] = [*node["emitted"], short(event.value)][-EMITTED:]
         elif isinstance(event, ev.NodeBlocking):
             node["warning"] = (
-                f"It blocks the event loop, and its siblings stand still.\n{event.where}\nMake it a "
-                "`def` node, or use an awaitable client or `await asyncio.to_thread(…)`."
+                f"It blocks the event loop, and its siblings stand still.\n{event.where}\n"
+                "Make it a `def` node, or use an awaitable client or `await asyncio.to_thread(…)`."
             )
         elif isinstance(event, ev.NodeFinished):
             node["finished"] += 1
