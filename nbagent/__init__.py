@@ -15,15 +15,17 @@ from nbagent.engine import checkpoint as _checkpoint
 from nbagent.engine.channels import Ephemeral, Topic
 from nbagent.engine.checkpoint import open_store, use_store
 from nbagent.engine.context import emit
-from nbagent.engine.effects import aeffect, effect, idempotency_key
+from nbagent.engine.effects import acached, aeffect, cached, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
+from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.listing import threads
-from nbagent.engine.policies import Retry
-from nbagent.engine.program import Command, Send
+from nbagent.engine.policies import PERSON, Retry
+from nbagent.engine.program import Cache, Command, Send
 from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
 from nbagent.errors import (
+    CircuitOpen,
     CodecError,
     ConflictError,
     GraphError,
@@ -37,12 +39,16 @@ from nbagent.errors import (
 )
 
 if TYPE_CHECKING:
-    from nbagent.graph.builder import END, START, Graph, branch, each, node
+    from nbagent.graph.builder import END, START, Graph, branch, each, node, resume_due
 
 __version__ = "0.1.0"
 __all__ = [
     "END",
+    "PERSON",
     "START",
+    "Breaker",
+    "Cache",
+    "CircuitOpen",
     "CodecError",
     "Command",
     "ConflictError",
@@ -51,6 +57,7 @@ __all__ = [
     "GraphError",
     "NbagentError",
     "NodeError",
+    "RateLimit",
     "Retry",
     "Send",
     "StaleEdit",
@@ -59,8 +66,10 @@ __all__ = [
     "StoreError",
     "ThreadBusy",
     "Topic",
+    "acached",
     "aeffect",
     "branch",
+    "cached",
     "each",
     "effect",
     "emit",
@@ -69,12 +78,13 @@ __all__ = [
     "interrupt",
     "node",
     "open_store",
+    "resume_due",
     "thaw",
     "threads",
     "use_store",
 ]
 
-_BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
+_BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node", "resume_due"))
 
 
 def __getattr__(name: str) -> Any:

@@ -113,6 +113,14 @@ class NodeError(NbagentError):
         self.traceback = traceback
 
 
+class CircuitOpen(NbagentError):
+    """A `Breaker` is open, so the call was not made; `wait` seconds until it may be."""
+
+    def __init__(self, message: str, *, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class StepLimit(NbagentError):
     """The run made `limit` super-steps without ending. The thread can be resumed."""
 

@@ -20,6 +20,7 @@ BELOW = {
     "stores": {"engine", "errors"},
     "executors": {"engine", "errors"},
     "tracing": {"engine", "errors"},
+    "testing": {"engine", "errors"},
     "notebook": {"graph", "stores", "executors", "tracing", "engine", "errors"},
 }
 """Room -> the rooms that it may import. The package itself and `__main__` put all together."""

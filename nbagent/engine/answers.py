@@ -15,7 +15,7 @@ from nbagent.engine.checkpoint import JournalEntry, Loaded, Question
 from nbagent.engine.edits import node_of
 from nbagent.engine.program import Schema
 from nbagent.engine.snapshot import freeze
-from nbagent.engine.superstep import Work, is_open_question
+from nbagent.engine.task import Work, is_open_question
 from nbagent.errors import UnknownQuestion
 
 THE_ONE = ""  # stands for the id of the only open question

@@ -114,6 +114,7 @@ class TaskRecord:
     update    what it wrote, state field -> frozen value, in the order that the node gave
     goto      where `Command(goto=)` sends it, as control-channel content
     started, ended   Unix seconds, kept beside the content
+    resume_at        Unix seconds before which a failed one is not to be tried again (W14)
     """
 
     anchor: int
@@ -126,6 +127,7 @@ class TaskRecord:
     failure: Failure | None = None
     started: float = 0.0
     ended: float = 0.0
+    resume_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +287,21 @@ class CheckpointStore(Protocol):
 
     def history(self, thread: str) -> list[CheckpointInfo]:
         """All checkpoints of a thread in the order of writing, without values. (R24)"""
+        ...
+
+    def recall(
+        self, node: str, fingerprint: str, inputs: Any, now: float
+    ) -> tuple[Any, ...] | list[Any] | None:
+        """What `remember` was given for equal arguments, if it is good at `now`; else None.
+
+        `CodecError` when the inputs cannot be compared.
+        """
+        ...
+
+    def remember(
+        self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
+    ) -> None:
+        """Keep a node's result for all threads, until a Unix time or for ever."""
         ...
 
     def close(self) -> None:

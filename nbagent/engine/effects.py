@@ -1,5 +1,6 @@
 """
 effect(): something that must not happen twice, such as an e-mail or a payment. (R7, W2, W3)
+cached(): something that may, but need not. (R6)
 
 Rule 1: the intention is in the journal before the call is made, the result after it.
 Rule 2: a recorded result is returned; the call is not made again.
@@ -27,6 +28,7 @@ from nbagent.engine.snapshot import freeze, thaw
 from nbagent.errors import NbagentError
 
 KIND = "effect"
+CACHED = "cached"
 HAPPENED, DID_NOT = "it happened", "it did not happen"
 _ANSWER = {
     "anyOf": [
@@ -110,6 +112,40 @@ async def aeffect(
     finally:
         _key.reset(token)
     return _done(context, entry, returned)
+
+
+def cached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call `fn(*args, **kwargs)`; when the node runs again, return what that call returned.
+
+    For what is slow or paid and stands before an `interrupt` in one node. If the process ends
+    during the call it is made again: for what must not happen twice there is `effect`.
+    """
+    context, position, entry = _begin_cached(key)
+    if entry is not None:
+        return thaw(entry.result)
+    return _keep(context, position, key, fn(*args, **kwargs))
+
+
+async def acached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`cached` for an `async def` node: `fn` may be a coroutine function."""
+    context, position, entry = _begin_cached(key)
+    if entry is not None:
+        return thaw(entry.result)
+    return _keep(context, position, key, await _awaited(fn(*args, **kwargs)))
+
+
+def _begin_cached(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
+    context = current("cached")
+    position = context.next_position()
+    return context, position, context.recall(position, CACHED, key)
+
+
+def _keep(context: TaskContext, position: int, key: str, result: Any) -> Any:
+    kept = freeze(result)
+    context.record(
+        JournalEntry(context.anchor, context.task, position, CACHED, key, "done", None, kept)
+    )
+    return result
 
 
 async def _awaited(value: Any) -> Any:

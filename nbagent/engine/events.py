@@ -27,6 +27,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEvent(Event):
+    """Of one task: its node, and its id in the super-step."""
+
+    node: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
     """A run took the thread; `checkpoint` is where it starts or goes on.
 
@@ -48,75 +56,69 @@ class StepPlanned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeStarted(Event):
-    node: str
-    task: str
+class NodeStarted(NodeEvent):
     attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeEmitted(Event):
+class NodeEmitted(NodeEvent):
     """`value` was given to `emit` inside the node. (R38)"""
 
-    node: str
-    task: str
     value: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFinished(Event):
-    """`update` is what the node wrote, frozen; `duration` seconds; stored before this is told."""
+class NodeFinished(NodeEvent):
+    """`update` is what the node wrote, frozen; `duration` seconds; stored before this is told.
 
-    node: str
-    task: str
+    `is_cached`: the result is an earlier one, and the node was not called.
+    """
+
     update: Mapping[str, Any]
     duration: float
     attempt: int = 1
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFailed(Event):
-    node: str
-    task: str
+class NodeFailed(NodeEvent):
     failure: Failure
     duration: float
     attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRetried(Event):
+class NodeRetried(NodeEvent):
     """Attempt `attempt` failed; the next begins in `wait` seconds. (R4)"""
 
-    node: str
-    task: str
     failure: Failure
     wait: float
     attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeWaiting(Event):
+class NodeDelayed(NodeEvent):
+    """The node waits `wait` seconds for a rate limit that it shares. (W14)"""
+
+    wait: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeWaiting(NodeEvent):
     """The node asked a question and ended; nothing of it stays alive. (R28)"""
 
-    node: str
-    task: str
     question: Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeCancelled(Event):
+class NodeCancelled(NodeEvent):
     """The node was stopped before it ended; it will run again at resume."""
-
-    node: str
-    task: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeBlocking(Event):
+class NodeBlocking(NodeEvent):
     """An `async def` node has held the event loop for `seconds`, at the line `where`. (W9)"""
 
-    node: str
-    task: str
     seconds: float
     where: str
 
@@ -147,11 +149,9 @@ class RunEnded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubgraphEvent(Event):
+class SubgraphEvent(NodeEvent):
     """`event` happened in the graph that this node runs, in a thread of its own."""
 
-    node: str
-    task: str
     event: Event
 
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nbagent.engine.channels import Channel
-from nbagent.engine.policies import Retry
 from nbagent.errors import Location
+
+if TYPE_CHECKING:
+    from nbagent.engine.limits import Breaker, RateLimit
+    from nbagent.engine.policies import Retry
 
 START = "__start__"
 END = "__end__"
@@ -42,6 +45,19 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """Reuse a node's result where its inputs and its code are the same.
+
+    ttl   seconds that a result is good for; None is for ever
+    key   what the result depends on: a state field, several, or a function of what the node
+          reads; by default all that it reads
+    """
+
+    ttl: float | None = None
+    key: str | Sequence[str] | Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One node: `function` takes the state (or a Send's input) and returns its writes.
 
@@ -50,7 +66,9 @@ class Node:
     pause       a breakpoint "before" or "after" it
     defer       it runs only when nothing else is left to run
     fingerprint of its code, compared at resume
-    retry, timeout (seconds an attempt), fallback   what happens when it fails: see `policies`
+    retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
+                breaker, recover   what happens when it fails: see `policies`
+    cache       reuse an earlier result for equal inputs: see `caching`
     program     the graph that it runs, where it is a subgraph
     """
 
@@ -66,7 +84,25 @@ class Node:
     timeout: float | None = None
     fallback: Callable[[Any], Any] | None = None
     fallback_is_async: bool = False
+    total_timeout: float | None = None
+    rate_limit: RateLimit | None = None
+    breaker: Breaker | None = None
+    recover: Mapping[type[BaseException], Any] | None = None
+    cache: Cache | None = None
     program: Program | None = None
+
+    @property
+    def has_policies(self) -> bool:
+        """False when a call of it is a call of its function and nothing more."""
+        return not (
+            self.retry is None
+            and self.timeout is None
+            and self.total_timeout is None
+            and self.fallback is None
+            and self.rate_limit is None
+            and self.breaker is None
+            and self.recover is None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,16 +35,9 @@ from nbagent.engine.events import (
 from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.snapshot import thaw
-from nbagent.engine.subgraphs import drive
-from nbagent.engine.superstep import (
-    Bench,
-    Executed,
-    Work,
-    check_ended,
-    execute,
-    plan,
-    reconcile,
-)
+from nbagent.engine.subgraphs import Suspended, drive
+from nbagent.engine.superstep import Executed, check_ended, execute, plan, reconcile
+from nbagent.engine.task import Bench, Work
 from nbagent.engine.watchdog import see_end, watch
 from nbagent.errors import CodecError, NbagentError, NodeError, StepLimit, ThreadBusy
 
@@ -96,6 +89,7 @@ class Run:
         self._work = work
         self.options = options
         self._parent = parent
+        self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
         self._numbers = 0
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._observers: list[Observer] = []
@@ -143,6 +137,7 @@ class Run:
         are cancelled, to run again at resume, and the pause lands on the last checkpoint.
         """
         self._pause = True
+        self.loop.call_soon_threadsafe(self._pausing.set)
         if within is not None:
             see_end(self, "paused", within)
             self.loop.call_soon_threadsafe(self.loop.call_later, within, self._cancel_as, "paused")
@@ -172,6 +167,20 @@ class Run:
     def is_pausing(self) -> bool:
         """True when somebody asked for a pause, of this run or of the one that it is part of."""
         return self._pause or (self._parent is not None and self._parent.is_pausing())
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait inside a task; when a pause is asked for, the task ends and waits on at resume."""
+        wait = getattr(self.thread.clock, "sleep", asyncio.sleep)
+        ends = [asyncio.ensure_future(wait(seconds)), asyncio.ensure_future(self._pausing.wait())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken = ends[0].done()
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        if not woken:
+            raise Suspended(())
 
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
@@ -326,6 +335,7 @@ class Run:
             self.tell,
             self.thread.clock,
             functools.partial(drive, self),
+            self.sleep,
         )
         made = 0
         while True:

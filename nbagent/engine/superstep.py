@@ -22,62 +22,21 @@ What control channels a checkpoint holds (the fields of the state are in `values
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from nbagent.engine import context, policies
 from nbagent.engine.channels import Barrier, Write
-from nbagent.engine.checkpoint import (
-    Checkpoint,
-    CheckpointStore,
-    JournalEntry,
-    Lease,
-    Question,
-    TaskRecord,
-)
-from nbagent.engine.events import (
-    Event,
-    NodeCancelled,
-    NodeEmitted,
-    NodeFailed,
-    NodeFinished,
-    NodeRetried,
-    NodeStarted,
-    NodeWaiting,
-)
-from nbagent.engine.executor import NodeExecutor
-from nbagent.engine.interrupts import KIND, Interrupted, to_question
+from nbagent.engine.checkpoint import Checkpoint, Question, TaskRecord
+from nbagent.engine.interrupts import to_question
 from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
-from nbagent.engine.returns import check_field, read_return, to_failure
+from nbagent.engine.returns import check_field
 from nbagent.engine.routes import Onward
-from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, isolate
+from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict
 from nbagent.engine.subgraphs import Suspended
+from nbagent.engine.task import Bench, Task, Work, fail, is_cancelled, is_open_question, perform
 from nbagent.errors import CodecError, GraphChanged, GraphError
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One execution of one node in this super-step; `input` is MISSING when it reads the state."""
-
-    id: str
-    node: str
-    input: Any = MISSING
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What has been done already of the super-step that a checkpoint's plan asks for."""
-
-    done: Mapping[str, TaskRecord] = field(default_factory=dict)
-    failed: Mapping[str, TaskRecord] = field(default_factory=dict)
-    journal: Mapping[str, Mapping[int, JournalEntry]] = field(default_factory=dict)
-
-    def questions(self) -> tuple[Question, ...]:
-        """The open questions, by task and position."""
-        entries = (entry for calls in self.journal.values() for entry in calls.values())
-        return tuple(map(to_question, filter(is_open_question, entries)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +59,6 @@ class Reconciled:
     checkpoint: Checkpoint
     changes: Mapping[str, tuple[Any, Any]]
     took: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What execute() needs besides the program: where to run, to store and to tell."""
-
-    executor: NodeExecutor
-    store: CheckpointStore
-    lease: Lease
-    tell: Callable[[Event], None]
-    clock: Callable[[], float]
-    nest: context.Nest | None = None
 
 
 # ---------------------------------------------------------------------------------------- plan
@@ -219,7 +166,7 @@ async def execute(
 
     async def one(task: Task) -> None:
         nonlocal left, paused
-        ended = await _attempt(program, checkpoint, task, work, bench)
+        ended = await perform(program, checkpoint, task, work, bench)
         left -= 1
         if isinstance(ended, Suspended):
             questions.extend(ended.questions)
@@ -237,12 +184,12 @@ async def execute(
                 bench.store.put_task(bench.lease, ended)
                 records[task.id] = ended
             except CodecError as error:  # what it wrote cannot be kept, so it has not finished
-                failures.append(_fail(checkpoint, ended, error, bench))
+                failures.append(fail(checkpoint, ended, error, bench))
                 causes[task.id] = error
         else:
             records[task.id] = ended
             unstored.append(ended)
-        if _is_cancelled():  # also when the node swallowed it
+        if is_cancelled():  # also when the node swallowed it
             raise asyncio.CancelledError
 
     if len(ready) == 1:
@@ -268,176 +215,6 @@ async def execute(
         failures=tuple(sorted(failures, key=lambda record: order[record.task])),
         causes=causes,
     )
-
-
-async def _attempt(
-    program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
-) -> TaskRecord | Suspended | tuple[TaskRecord, BaseException]:
-    """One task: its record, or what it waits for, or its failure with the exception."""
-    node = program.nodes[task.node]
-    thread, step = bench.lease.thread, checkpoint.step + 1
-    before = work.failed.get(task.id)
-    tried = before.attempt if before else 0
-    attempt, allowed = tried + 1, node.retry.attempts if node.retry else 1
-    # A restart goes on counting; when all attempts were used, a person's resume gives new ones.
-    limit = allowed if tried < allowed else tried + allowed
-
-    def emit(value: Any) -> None:
-        bench.tell(
-            NodeEmitted(thread=thread, step=step, node=node.name, task=task.id, value=freeze(value))
-        )
-
-    inside = context.TaskContext(
-        thread=thread,
-        step=step,
-        node=node.name,
-        task=task.id,
-        anchor=checkpoint.anchor,
-        attempt=attempt,
-        journal=work.journal.get(task.id, {}),
-        schema=program.schema,
-        edited=checkpoint.id != checkpoint.anchor,
-        emit=emit,
-        keep=lambda entry: bench.store.put_journal(bench.lease, [entry]),
-        clock=bench.clock,
-        sent=task.input is not MISSING,
-        nest=bench.nest,
-    )
-
-    def retried(error: BaseException, wait: float) -> None:
-        failure = to_failure(error)
-        bench.store.put_task(
-            bench.lease,
-            TaskRecord(
-                anchor=checkpoint.anchor,
-                task=task.id,
-                node=node.name,
-                status="failed",
-                attempt=inside.attempt,
-                failure=failure,
-                started=started,
-                ended=bench.clock(),
-            ),
-        )
-        bench.tell(
-            NodeRetried(
-                thread=thread,
-                step=step,
-                node=node.name,
-                task=task.id,
-                failure=failure,
-                wait=wait,
-                attempt=inside.attempt,
-            )
-        )
-
-    update: Mapping[str, Any] = {}
-    goto: tuple[Any, ...] = ()
-    cause: BaseException | None = None
-    started = bench.clock()
-    bench.tell(NodeStarted(thread=thread, step=step, node=node.name, task=task.id, attempt=attempt))
-    token = context.enter(inside)
-    try:
-        argument = (
-            program.schema.view(checkpoint.values) if task.input is MISSING else isolate(task.input)
-        )
-        returned = await policies.call(
-            node, argument, inside, bench.executor, limit=limit, retried=retried
-        )
-        update, goto = read_return(program, node, returned)
-    except Interrupted:
-        pass
-    except Suspended as suspended:
-        _tell_suspended(suspended, task, bench, step)
-        return suspended
-    except asyncio.CancelledError as error:
-        if _is_cancelled():
-            bench.tell(NodeCancelled(thread=thread, step=step, node=node.name, task=task.id))
-            raise
-        cause = error  # the node's own, not ours
-    except BaseException as error:
-        cause = error
-    finally:
-        context.leave(token)
-    ended = bench.clock()
-
-    if inside.asked is not None and inside.asked_entry is not None:
-        # Also when the node swallowed the interrupt or raised something over it: it has asked.
-        bench.store.put_journal(bench.lease, [inside.asked_entry])
-        bench.tell(
-            NodeWaiting(
-                thread=thread, step=step, node=node.name, task=task.id, question=inside.asked
-            )
-        )
-        return Suspended([inside.asked])
-    record = TaskRecord(
-        anchor=checkpoint.anchor,
-        task=task.id,
-        node=node.name,
-        status="done",
-        update=update,
-        goto=goto,
-        attempt=inside.attempt,
-        started=started,
-        ended=ended,
-    )
-    if cause is not None:
-        return _fail(checkpoint, record, cause, bench), cause
-    bench.tell(
-        NodeFinished(
-            thread=thread,
-            step=step,
-            node=node.name,
-            task=task.id,
-            update=update,
-            duration=ended - started,
-            attempt=inside.attempt,
-        )
-    )
-    return record
-
-
-def _fail(
-    checkpoint: Checkpoint, record: TaskRecord, cause: BaseException, bench: Bench
-) -> TaskRecord:
-    """Store and tell that a task failed; the record of it."""
-    failure = to_failure(cause)
-    failed = replace(record, status="failed", update={}, goto=(), failure=failure)
-    bench.store.put_task(bench.lease, failed)
-    bench.tell(
-        NodeFailed(
-            thread=bench.lease.thread,
-            step=checkpoint.step + 1,
-            node=record.node,
-            task=record.task,
-            failure=failure,
-            duration=record.ended - record.started,
-            attempt=record.attempt,
-        )
-    )
-    return failed
-
-
-def _tell_suspended(suspended: Suspended, task: Task, bench: Bench, step: int) -> None:
-    """Tell that a subgraph waits or has paused."""
-    thread, node = bench.lease.thread, task.node
-    for question in suspended.questions:
-        bench.tell(
-            NodeWaiting(thread=thread, step=step, node=node, task=task.id, question=question)
-        )
-    if not suspended.questions:
-        bench.tell(NodeCancelled(thread=thread, step=step, node=node, task=task.id))
-
-
-def _is_cancelled() -> bool:
-    """True when somebody asked the task that runs this to stop."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def is_open_question(entry: JournalEntry) -> bool:
-    """True for a question that nobody has answered."""
-    return entry.kind == KIND and entry.status == "open"
 
 
 # ----------------------------------------------------------------------------------- reconcile

@@ -45,7 +45,8 @@ from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
 from nbagent.engine.snapshot import freeze, thaw
 from nbagent.engine.subgraphs import as_parents
-from nbagent.engine.superstep import Task, Work, begin, plan
+from nbagent.engine.superstep import begin, plan
+from nbagent.engine.task import Task, Work
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -118,6 +119,17 @@ class Thread:
         for task, thread in self._subgraphs(loaded):
             found += [as_parents(q, task.id, task.node, thread.id) for q in thread.questions]
         return tuple(found)
+
+    @property
+    def resume_at(self) -> float | None:
+        """Unix seconds at which there is something to do: a wait for a server is over, or a
+        question's deadline has passed and it says what then. None: nothing to wait for. (W14)"""
+        loaded = self.latest()
+        work = work_of(loaded)
+        times = [record.resume_at for record in work.failed.values()]
+        times += [q.deadline for q in work.questions() if q.on_expiry is not None]
+        times += [thread.resume_at for _, thread in self._subgraphs(loaded)]
+        return min((time for time in times if time is not None), default=None)
 
     def _subgraphs(
         self, loaded: Loaded, rerun: Sequence[str] = ()

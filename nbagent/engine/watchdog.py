@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nbagent.engine import superstep
+from nbagent.engine import task as tasks
 from nbagent.engine.checkpoint import Status
 from nbagent.engine.events import NodeBlocking
 from nbagent.engine.heartbeat import live_runs
@@ -109,7 +109,7 @@ def _tell(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
     """Name the node that the loop's thread is in."""
     frame = sys._current_frames().get(thread_of(loop) or 0)
     line: FrameType | None = None
-    while frame is not None and frame.f_code is not superstep._attempt.__code__:
+    while frame is not None and frame.f_code is not tasks.perform.__code__:
         if not frame.f_globals.get("__name__", "").startswith("nbagent.engine"):
             line = frame  # at the end: the node's own line
         frame = frame.f_back

@@ -19,14 +19,16 @@ import functools
 import inspect
 import sys
 import uuid
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from nbagent.engine import program as compiled
 from nbagent.engine.checkpoint import CheckpointStore, resolve_store
+from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.names import nearest
 from nbagent.engine.policies import Retry
-from nbagent.engine.program import Program
+from nbagent.engine.program import Cache, Program
 from nbagent.engine.run import Run
 from nbagent.engine.subgraphs import Subgraph
 from nbagent.engine.thread import Thread
@@ -37,6 +39,7 @@ from nbagent.graph.stream import stream
 from nbagent.graph.validate import validate
 
 W = TypeVar("W")
+_defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
 _building: contextvars.ContextVar[Graph | None] = contextvars.ContextVar("nbagent_graph")
 
 
@@ -82,10 +85,12 @@ class NodeFunction(Wirable):
         fallback: Callable[..., Any] | None = None,
         inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
         outputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
+        policies: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function: Any = function
         self.inputs = inputs
+        self.policies = policies or {}
         self.outputs = outputs
         own = function.name if isinstance(function, Graph) else None
         self.name: str = name or own or str(getattr(function, "__name__", repr(function)))
@@ -157,7 +162,12 @@ def node(
     on: str | Sequence[str] = (),
     retry: Retry | int | None = None,
     timeout: float | None = None,
+    total_timeout: float | None = None,
     fallback: Callable[..., Any] | None = None,
+    rate_limit: RateLimit | None = None,
+    breaker: Breaker | None = None,
+    recover: Mapping[type[BaseException], Any] | None = None,
+    cache: Cache | float | bool | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
     inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
@@ -172,7 +182,13 @@ def node(
     on        state fields whose change makes it run, besides edges
     retry     a `Retry`, or a number of attempts: what to do when it fails
     timeout   seconds that one attempt may take; a `def` node's thread is then abandoned
+    total_timeout   seconds that all attempts and the waits between them may take
     fallback  a function or node to call instead when the last attempt has failed
+    rate_limit, breaker   a `RateLimit` and a `Breaker`, which nodes may share
+    recover   exception type -> what to do when that is what is left: a state field, which gets
+              the error as text, so that a model can mend what it did; a function of the
+              exception that returns what the node would have; or `PERSON`, who is asked
+    cache     True, seconds, or a `Cache`: take an earlier result for equal inputs
     pause     a breakpoint: the run pauses "before" or "after" it
     defer     run it only when nothing else is left to run
     inputs    of a graph: its field -> the field of this state that it begins with, or a function
@@ -184,6 +200,10 @@ def node(
     policy = Retry(attempts=retry) if isinstance(retry, int) else retry
     if timeout is not None and not timeout > 0:
         raise GraphError(f"timeout={timeout!r}: give seconds, more than 0", location=location)
+    if total_timeout is not None and not total_timeout > 0:
+        raise GraphError(f"total_timeout={total_timeout!r}: give seconds", location=location)
+    if cache is not None and not isinstance(cache, Cache):
+        cache = Cache(None if cache is True else float(cache)) if cache else None
     if fallback is not None and not callable(fallback):
         raise GraphError(f"fallback={fallback!r}: give a function or a node", location=location)
     if pause not in (None, "before", "after"):
@@ -210,6 +230,13 @@ def node(
             fallback=fallback,
             inputs=inputs,
             outputs=outputs,
+            policies={
+                "total_timeout": total_timeout,
+                "rate_limit": rate_limit,
+                "breaker": breaker,
+                "recover": recover,
+                "cache": cache,
+            },
         )
         graph = _building.get(None)
         if graph is not None:
@@ -268,6 +295,7 @@ class Graph(Wirable):
         self.on_error = on_error
         self._store = store
         self._program: Program | None = None
+        _defined[name] = self
         self._tokens: list[contextvars.Token[Graph | None]] = []
 
     def __repr__(self) -> str:
@@ -327,6 +355,7 @@ class Graph(Wirable):
             fallback=found.fallback,
             fallback_is_async=_is_async(found.fallback),
             program=program,
+            **found.policies,
         )
 
     def _wires(self, kind: type[W]) -> tuple[W, ...]:
@@ -472,6 +501,28 @@ class Graph(Wirable):
         emitted  `(node, value)` for each value given to `emit`
         """
         return stream(lambda: self.start(input, thread, step_limit=step_limit), mode)
+
+
+def resume_due(graphs: Sequence[Graph] | None = None) -> list[Run]:
+    """Resume every thread whose time has come, and return the runs. (W13, W14)
+
+    Those are threads that a kernel left behind in a wait for a server that is over now, and
+    threads whose question has passed its deadline and says with `on_expiry` what then. What
+    somebody paused or answered for himself is left alone.
+
+    graphs  whose threads; by default those of all graphs that are defined in this process
+    """
+    runs: list[Run] = []
+    for graph in list(_defined.values()) if graphs is None else graphs:
+        for info in graph.store.threads():
+            nested = info.parent is not None and info.id.startswith(f"{info.parent}/")
+            if nested or info.graph != graph.name or info.status not in ("stopped", "waiting"):
+                continue
+            thread = graph.thread(info.id)
+            at = thread.resume_at if info.checkpoint else None
+            if at is not None and at <= thread.clock():
+                runs.append(thread.resume())
+    return runs
 
 
 def new_id(name: str) -> str:

@@ -30,6 +30,7 @@ def validate(program: Program, location: Location | None) -> None:
     _reducers_take_two(program)
     _branches_fit(program)
     _subgraphs_fit(program)
+    _policies_fit(program)
     if not _from(program, START) and not any(node.on for node in program.nodes.values()):
         raise GraphError(
             f"nothing follows START in graph {program.name!r}: add "
@@ -140,6 +141,27 @@ def _subgraphs_fit(program: Program) -> None:
                 "written with node(graph, outputs={field of this state: field of the graph})",
                 location=node.location,
             )
+
+
+def _policies_fit(program: Program) -> None:
+    """What `recover` and `cache` name is there."""
+    for node in program.nodes.values():
+        key = node.cache.key if node.cache else None
+        named = [key] if isinstance(key, str) else [] if callable(key) else list(key or ())
+        for kind, way in (node.recover or {}).items():
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise GraphError(
+                    f"node {node.name!r} has recover={{{kind!r}: …}}: give exception types",
+                    location=node.location,
+                )
+            named += [way] if isinstance(way, str) else []
+        for name in named:
+            if name not in program.fields:
+                raise GraphError(
+                    f"node {node.name!r} names {name!r} in recover= or cache=, which is not a "
+                    f"field of the state{nearest(name, program.fields)}",
+                    location=node.location,
+                )
 
 
 def _from(program: Program, source: str) -> list[str]:

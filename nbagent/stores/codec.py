@@ -16,6 +16,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import hashlib
 import pathlib
 import typing
 import uuid
@@ -165,6 +166,20 @@ def _take_apart(value: Any, kind: type, path: tuple[Any, ...]) -> tuple[str, Any
         "model, or build it again from such a value",
         path=path,
     )
+
+
+def cache_key(node: str, fingerprint: str, inputs: Any) -> str:
+    """What identifies a cached result: equal for equal inputs, in any process."""
+    try:
+        data = encode(inputs)
+    except CodecError as error:
+        raise CodecError(
+            f"node {node!r} is cached, and what it reads cannot be compared: {error}. Name what "
+            "its result depends on with cache=Cache(key=…)",
+            node=node,
+        ) from error
+    digest = hashlib.blake2b(data, digest_size=16, person=fingerprint.encode()[:16])
+    return f"{node}:{fingerprint}:{digest.hexdigest()}"
 
 
 def _sorted(values: Any) -> list[Any]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nbagent.engine.checkpoint import (
     Checkpoint,
@@ -51,6 +52,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = threading.RLock()
         self._threads: dict[str, _Stored] = {}
+        self._cache: dict[str, tuple[Any, float | None]] = {}
 
     def __repr__(self) -> str:
         return f"<MemoryStore {self.url} with {len(self._threads)} threads>"
@@ -209,6 +211,21 @@ class MemoryStore:
                 )
                 for one, at in self._get(thread).checkpoints.values()
             ]
+
+    def recall(
+        self, node: str, fingerprint: str, inputs: Any, now: float
+    ) -> tuple[Any, ...] | list[Any] | None:
+        from nbagent.stores.codec import cache_key
+
+        found, until = self._cache.get(cache_key(node, fingerprint, inputs), (None, None))
+        return found if until is None or until > now else None
+
+    def remember(
+        self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
+    ) -> None:
+        from nbagent.stores.codec import cache_key
+
+        self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
 
     def close(self) -> None:
         """Nothing to free; the threads go with the object."""

@@ -10,6 +10,7 @@ written in one transaction. A file of a newer nbagent is refused, never guessed 
     fingerprints  the nodes' and the state class's fingerprints, once for each graph that wrote
     tasks         the outcome of each task: what it wrote, or how it failed
     journal       questions and their answers, effects and their results
+    cache         results of cached nodes, by what they depend on; for all threads
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ CREATE VIEW unfinished AS
 
 _SECOND = """
 ALTER TABLE fingerprints ADD COLUMN schema TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN resume_at REAL;
+CREATE TABLE cache (
+    id TEXT PRIMARY KEY, node TEXT NOT NULL, made REAL NOT NULL, expires REAL, data BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 MIGRATIONS = (_FIRST, _SECOND)

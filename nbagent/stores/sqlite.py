@@ -46,7 +46,7 @@ from nbagent.engine.checkpoint import (
 )
 from nbagent.engine.ownership import LEASE, busy, is_alive
 from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
-from nbagent.stores.codec import decode, encode, encode_checked
+from nbagent.stores.codec import cache_key, decode, encode, encode_checked
 from nbagent.stores.migrations import migrate
 from nbagent.stores.versions import Held, Version, next_version, read_versions
 
@@ -311,7 +311,7 @@ class SqliteStore:
         failure = None if record.failure is None else json.dumps(asdict(record.failure))
         return (
             thread, record.anchor, record.task, record.node, record.status, record.attempt,
-            record.started, record.ended, failure, data, zlib.crc32(data),
+            record.started, record.ended, failure, data, zlib.crc32(data), record.resume_at,
         )  # fmt: skip
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
@@ -425,6 +425,7 @@ class SqliteStore:
             failure,
             data,
             checksum,
+            resume_at,
         ) in db.execute("SELECT * FROM tasks WHERE thread = ? AND anchor = ?", (thread, anchor)):
             if zlib.crc32(data) != checksum:
                 continue
@@ -433,6 +434,7 @@ class SqliteStore:
                 TaskRecord(
                     anchor=at, task=task, node=node, status=status, update=update,
                     goto=tuple(goto), attempt=attempt, started=started, ended=ended,
+                    resume_at=resume_at,
                     failure=Failure(**json.loads(failure)) if failure else None,
                 )
             )  # fmt: skip
@@ -484,6 +486,29 @@ class SqliteStore:
             for row in rows
         ]  # fmt: skip
 
+    def recall(
+        self, node: str, fingerprint: str, inputs: Any, now: float
+    ) -> tuple[Any, ...] | list[Any] | None:
+        key = cache_key(node, fingerprint, inputs)
+        with self._read() as db:
+            row = db.execute(
+                "SELECT data, checksum FROM cache"
+                " WHERE id = ? AND (expires IS NULL OR expires > ?)",
+                (key, now),
+            ).fetchone()
+        if row is None or zlib.crc32(row[0]) != row[1]:
+            return None
+        found: list[Any] = decode(row[0])
+        return found
+
+    def remember(
+        self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
+    ) -> None:
+        data = encode_checked(result)
+        row = (cache_key(node, fingerprint, inputs), node, now, until, data, zlib.crc32(data))
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?, ?, ?)", row)
+
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log into it."""
         with self._lock, self._read_lock:
@@ -497,7 +522,7 @@ _THREADS = (
     "SELECT id, graph, status, checkpoint, step, created, updated, owner, since, lease_until,"
     " parent, error FROM threads"
 )
-_PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def _checksum(control: bytes, versions: str) -> int:

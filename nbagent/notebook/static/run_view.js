@@ -182,6 +182,7 @@ export function card(name, node) {
   const left = node.status === "retrying" ? node.retry_at - Date.now() / 1000 : 0;
   if (left > 0) facts.push(`again in ${clock(left)}`);
   if (node.attempt > 1) facts.push(`attempt ${node.attempt}`);
+  if (node.cached) facts.push("from the cache");
   if (node.duration !== null) facts.push(clock(node.duration));
   head.append(el("span", "nba-muted", facts.join(" · ")));
   box.append(head);

@@ -16,7 +16,7 @@ from nbagent.engine.checkpoint import Failure, Loaded, Question
 from nbagent.engine.edits import node_of
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.snapshot import MISSING, FrozenList
-from nbagent.engine.superstep import is_open_question
+from nbagent.engine.task import is_open_question
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.preview import preview, short
 
@@ -146,6 +146,9 @@ class RunModel:
             node["since"] = event.at
         elif isinstance(event, ev.NodeEmitted):
             node["emitted"] = [*node["emitted"], short(event.value)][-EMITTED:]
+        elif isinstance(event, ev.NodeDelayed):
+            node["status"], node["retry_at"] = "retrying", event.at + event.wait
+            node["warning"] = "It waits for a rate limit that it shares with others."
         elif isinstance(event, ev.NodeBlocking):
             node["warning"] = (
                 f"It blocks the event loop, and its siblings stand still.\n{event.where}\n"
@@ -154,6 +157,8 @@ class RunModel:
         elif isinstance(event, ev.NodeFinished):
             node["finished"] += 1
             node["runs"] += 1
+            node["warning"] = ""
+            node["cached"] = event.is_cached
             node["duration"] = round(event.duration, 3)
             node["writes"] = [[name, preview(value)] for name, value in event.update.items()]
             if node["finished"] >= node["total"] and node["status"] in ("running", "retrying"):
@@ -200,6 +205,7 @@ def _idle() -> dict[str, Any]:
         "emitted": [],
         "failure": None,
         "warning": "",
+        "cached": False,
     }
 
 
