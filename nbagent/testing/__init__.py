@@ -2,6 +2,21 @@
 What it takes to test an agent without a model, without waiting, and under kills. (R45)
 """
 
+from nbagent.testing.chaos import Report, Scenario, World, run_chaos
 from nbagent.testing.clock import FakeClock
+from nbagent.testing.faults import FaultyStore, flaky, kill, scripted
+from nbagent.testing.oracle import Oracle, OracleServer
 
-__all__ = ["FakeClock"]
+__all__ = [
+    "FakeClock",
+    "FaultyStore",
+    "Oracle",
+    "OracleServer",
+    "Report",
+    "Scenario",
+    "World",
+    "flaky",
+    "kill",
+    "run_chaos",
+    "scripted",
+]
