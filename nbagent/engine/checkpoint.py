@@ -258,8 +258,11 @@ class CheckpointStore(Protocol):
         """
         ...
 
-    def put_task(self, lease: Lease, record: TaskRecord) -> None:
-        """Store a task's outcome; a later one for the same anchor and task replaces it."""
+    def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
+        """Store tasks' outcomes in one transaction; a later one of a task replaces it.
+
+        `CodecError` when a value does not come back equal: none of them is stored then.
+        """
         ...
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:

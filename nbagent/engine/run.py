@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import functools
 import logging
 import threading
@@ -36,10 +35,10 @@ from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.subgraphs import Suspended, drive
-from nbagent.engine.superstep import Executed, check_ended, execute, plan, reconcile
+from nbagent.engine.superstep import Executed, check_ended, execute, keep, plan, reconcile
 from nbagent.engine.task import Bench, Work
 from nbagent.engine.watchdog import see_end, watch
-from nbagent.errors import CodecError, NbagentError, NodeError, StepLimit, ThreadBusy
+from nbagent.errors import NbagentError, NodeError, StepLimit, ThreadBusy
 
 if TYPE_CHECKING:
     from nbagent.engine.thread import Thread
@@ -365,7 +364,7 @@ class Run:
             )
             executed = await execute(program, self.checkpoint, tasks, self._work, bench)
             self._work = Work(executed.records, self._work.failed, self._work.journal)
-            self.questions = executed.questions
+            self.questions = tuple(executed.questions)
             if executed.failures:
                 raise _node_error(executed, executed.failures[0])
             if executed.questions:
@@ -374,14 +373,15 @@ class Run:
                 return "paused"
             try:
                 step = reconcile(program, self.checkpoint, tasks, executed.records)
-                self.thread.store.commit(self._lease, step.checkpoint, executed.unstored)
+                records = [one.record for one in executed.unstored]
+                self.thread.store.commit(self._lease, step.checkpoint, records)
             except ThreadBusy:
                 raise
             except NbagentError:
-                for record in executed.unstored:
-                    with contextlib.suppress(CodecError):  # it may be the reason for the error
-                        self.thread.store.put_task(self._lease, record)
+                keep(executed.unstored, executed, self.checkpoint, bench)
                 raise
+            for one in executed.unstored:
+                self.tell(one.event)
             self.checkpoint, self._work = step.checkpoint, Work()
             made += 1
             number = step.checkpoint.step

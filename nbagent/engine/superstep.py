@@ -6,7 +6,8 @@ Rule 2: plan() and reconcile() are pure; execute() is the only place that nodes 
         reducers and branch functions are called in reconcile() and must be pure, too.
 Rule 3: every task reads the state as the checkpoint has it; no task sees another's writes.
 Rule 4: writes apply in the order of the plan, which depends on the graph and never on timing.
-Rule 5: a finished task's result is stored when it finishes, the last one's with the checkpoint.
+Rule 5: a finished task's result is stored when it finishes, in one transaction with those that
+        finish at the same moment; the last ones' with the checkpoint.
         So a failure, a question or a kill loses nothing that was paid for.
 Rule 6: a super-step commits when every task of it has finished. Until then the thread stays at
         the checkpoint before it.
@@ -22,6 +23,7 @@ What control channels a checkpoint holds (the fields of the state are in `values
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,21 +37,39 @@ from nbagent.engine.returns import check_field
 from nbagent.engine.routes import Onward
 from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict
 from nbagent.engine.subgraphs import Suspended
-from nbagent.engine.task import Bench, Task, Work, fail, is_cancelled, is_open_question, perform
-from nbagent.errors import CodecError, GraphChanged, GraphError
+from nbagent.engine.task import (
+    Bench,
+    Finished,
+    Task,
+    Work,
+    fail,
+    is_cancelled,
+    is_open_question,
+    perform,
+)
+from nbagent.errors import CodecError, GraphChanged, GraphError, NbagentError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Executed:
-    """How the tasks ended. `unstored` is the last record, which the checkpoint's commit stores;
-    `is_paused` that a subgraph has paused."""
+    """What has come of a super-step's tasks: complete when `execute` returns it.
 
-    records: Mapping[str, TaskRecord]
-    unstored: tuple[TaskRecord, ...] = ()
-    questions: tuple[Question, ...] = ()
+    records    task id -> what it wrote, of all that have finished
+    unstored   what finished last: the checkpoint's commit stores it, then it is told
+    is_paused  a subgraph has paused
+    causes     task id -> the exception of a failed one
+    """
+
+    records: dict[str, TaskRecord]
+    unstored: list[Finished] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     is_paused: bool = False
-    failures: tuple[TaskRecord, ...] = ()
-    causes: Mapping[str, BaseException] = field(default_factory=dict)
+    failures: list[TaskRecord] = field(default_factory=list)
+    causes: dict[str, BaseException] = field(default_factory=dict)
+
+    def is_complete(self) -> bool:
+        """True when every task that has ended has finished."""
+        return not (self.questions or self.failures or self.is_paused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,74 +167,102 @@ async def execute(
     A task whose question is still open does not run again. A failed task does not stop its
     siblings, unless the graph says on_error="cancel". Cancelling cancels them all.
     """
-    records = dict(work.done)
-    questions: list[Question] = []
-    failures: list[TaskRecord] = []
-    causes: dict[str, BaseException] = {}
-    unstored: list[TaskRecord] = []
+    result = Executed(dict(work.done))
     ready: list[Task] = []
     for task in tasks:
-        if task.id in records:
+        if task.id in result.records:
             continue
         asked = [e for e in work.journal.get(task.id, {}).values() if is_open_question(e)]
-        questions.extend(map(to_question, asked))
+        result.questions.extend(map(to_question, asked))
         if not asked:
             ready.append(task)
     left = len(ready)
-    paused = False
     running: list[asyncio.Task[None]] = []
+    pending: list[Finished] = []
+    broken: list[BaseException] = []
 
-    async def one(task: Task) -> None:
-        nonlocal left, paused
+    def store() -> None:
+        """Store what has finished in this turn of the loop, in one transaction. (W1)"""
+        batch, pending[:] = pending[:], []
+        if left == 0 and result.is_complete():
+            result.unstored.extend(batch)
+        else:
+            batch = keep(batch, result, checkpoint, bench)
+        result.records.update((one.record.task, one.record) for one in batch)
+
+    def store_soon() -> None:
+        try:
+            store()
+        except BaseException as error:
+            broken.append(error)
+            for sibling in running:
+                sibling.cancel()
+
+    async def run(task: Task) -> None:
+        nonlocal left
         ended = await perform(program, checkpoint, task, work, bench)
         left -= 1
-        if isinstance(ended, Suspended):
-            questions.extend(ended.questions)
-            paused = paused or not ended.questions
-        elif isinstance(ended, tuple):
-            record, cause = ended
-            failures.append(record)
-            causes[task.id] = cause
+        if isinstance(ended, Finished):
+            pending.append(ended)
+            if not running:
+                store()
+            elif len(pending) == 1:
+                asyncio.get_running_loop().call_soon(store_soon)
+        elif isinstance(ended, Suspended):
+            result.questions.extend(ended.questions)
+            result.is_paused = result.is_paused or not ended.questions
+        else:
+            result.failures.append(ended[0])
+            result.causes[task.id] = ended[1]
             if program.on_error == "cancel":
                 for sibling in running:
                     if sibling is not asyncio.current_task():
                         sibling.cancel()
-        elif left or questions or failures or paused:
-            try:
-                bench.store.put_task(bench.lease, ended)
-                records[task.id] = ended
-            except CodecError as error:  # what it wrote cannot be kept, so it has not finished
-                failures.append(fail(checkpoint, ended, error, bench))
-                causes[task.id] = error
-        else:
-            records[task.id] = ended
-            unstored.append(ended)
         if is_cancelled():  # also when the node swallowed it
             raise asyncio.CancelledError
 
     if len(ready) == 1:
-        await one(ready[0])
+        await run(ready[0])
     elif ready:
-        running += [asyncio.create_task(one(task), name=task.id) for task in ready]
+        running += [asyncio.create_task(run(task), name=task.id) for task in ready]
         try:
-            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-            for sibling in ended:
+            over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+            for sibling in over:
                 if not sibling.cancelled():  # by a failed one, where the graph says so
                     sibling.result()
+            if broken:
+                raise broken[0]
         except BaseException:
             for sibling in running:
                 sibling.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            with contextlib.suppress(NbagentError):
+                keep([*pending, *result.unstored], result, checkpoint, bench)
             raise
+        store()
     order = {task.id: index for index, task in enumerate(tasks)}
-    return Executed(
-        records=records,
-        unstored=tuple(unstored),
-        questions=tuple(sorted(questions, key=lambda question: order[question.task])),
-        is_paused=paused,
-        failures=tuple(sorted(failures, key=lambda record: order[record.task])),
-        causes=causes,
-    )
+    result.questions.sort(key=lambda question: order[question.task])
+    result.failures.sort(key=lambda record: order[record.task])
+    return result
+
+
+def keep(
+    batch: Sequence[Finished], result: Executed, checkpoint: Checkpoint, bench: Bench
+) -> list[Finished]:
+    """Store records and tell of them; those that could be stored. The others have failed."""
+    try:
+        if batch:
+            bench.store.put_tasks(bench.lease, [one.record for one in batch])
+    except CodecError as error:  # what one of them wrote cannot be stored
+        if len(batch) > 1:
+            return [kept for one in batch for kept in keep([one], result, checkpoint, bench)]
+        record = batch[0].record
+        result.failures.append(fail(checkpoint, record, error, bench))
+        result.causes[record.task] = error
+        return []
+    for one in batch:
+        bench.tell(one.event)
+    return list(batch)
 
 
 # ----------------------------------------------------------------------------------- reconcile

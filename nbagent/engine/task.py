@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbagent.engine import context, policies
 from nbagent.engine.checkpoint import (
@@ -78,10 +78,17 @@ class Bench:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
+class Finished(NamedTuple):
+    """A record that is to be stored, and the event to tell when it is."""
+
+    record: TaskRecord
+    event: NodeFinished
+
+
 async def perform(
     program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
-) -> TaskRecord | Suspended | tuple[TaskRecord, BaseException]:
-    """Its record, or what it waits for, or the record of its failure with the exception."""
+) -> Finished | Suspended | tuple[TaskRecord, BaseException]:
+    """Its record to be stored, or what it waits for, or its failure with the exception."""
     node = program.nodes[task.node]
     before = work.failed.get(task.id)
     tried = before.attempt if before else 0
@@ -135,7 +142,7 @@ async def perform(
             ended=now,
             resume_at=now + wait,
         )
-        bench.store.put_task(bench.lease, failed)
+        bench.store.put_tasks(bench.lease, [failed])
         tell(NodeRetried, failure=failure, wait=wait, attempt=inside.attempt)
 
     first = 0.0
@@ -202,14 +209,17 @@ async def perform(
     record = replace(record, update=update, goto=goto, attempt=inside.attempt, ended=bench.clock())
     if cause is not None:
         return fail(checkpoint, record, cause, bench), cause
-    tell(
-        NodeFinished,
+    event = NodeFinished(
+        thread=bench.lease.thread,
+        step=checkpoint.step + 1,
+        node=node.name,
+        task=task.id,
         update=update,
         duration=record.ended - record.started,
         attempt=inside.attempt,
         is_cached=remembered is not None,
     )
-    return record
+    return Finished(record, event)
 
 
 def _inputs(cache: Cache, values: Any, argument: Any) -> Any:
@@ -236,7 +246,7 @@ def fail(
     """Store and tell that a task failed; the record of it."""
     failure = to_failure(cause)
     failed = replace(record, status="failed", update={}, goto=(), failure=failure)
-    bench.store.put_task(bench.lease, failed)
+    bench.store.put_tasks(bench.lease, [failed])
     bench.tell(
         NodeFailed(
             thread=bench.lease.thread,

@@ -148,9 +148,11 @@ class MemoryStore:
                 stored.info, checkpoint=checkpoint.id, step=checkpoint.step, updated=now
             )
 
-    def put_task(self, lease: Lease, record: TaskRecord) -> None:
+    def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         with self._lock:
-            self._held(lease).tasks[record.anchor, record.task] = record
+            stored = self._held(lease)
+            for record in records:
+                stored.tasks[record.anchor, record.task] = record
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         with self._lock:

@@ -297,11 +297,11 @@ class SqliteStore:
             held = Held(parent, values, versions)
         return held
 
-    def put_task(self, lease: Lease, record: TaskRecord) -> None:
-        row = self._task_row(lease.thread, record)
+    def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
+        rows = [self._task_row(lease.thread, record) for record in records]
         with self._write() as db:
             self._touch(db, lease, "updated = ?", (self._clock(),))
-            db.execute(_PUT_TASK, row)
+            db.executemany(_PUT_TASK, rows)
 
     def _task_row(self, thread: str, record: TaskRecord) -> tuple[Any, ...]:
         try:

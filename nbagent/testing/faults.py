@@ -22,7 +22,7 @@ def kill() -> None:
 class FaultyStore:
     """A store with named points: something is done at the n-th time that one is passed.
 
-    Points are `METHOD.before` and `METHOD.after` for acquire, commit, put_task, put_journal,
+    Points are `METHOD.before` and `METHOD.after` for acquire, commit, put_tasks, put_journal,
     renew and release. `at` is a point, `count` (from 1) the time, `act` what is done there: the
     process is killed, or what `act` raises is raised.
 
@@ -87,12 +87,14 @@ class FaultyStore:
         self._told(f"committed {lease.thread} {checkpoint.id}")
         self.passing("commit.after")
 
-    def put_task(self, lease: Lease, record: TaskRecord) -> None:
-        self.passing("put_task.before")
-        self.store.put_task(lease, record)
-        if record.status == "done":
-            self._told(f"stored {lease.thread} {record.task}")
-        self.passing("put_task.after")
+    def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
+        records = tuple(records)
+        self.passing("put_tasks.before")
+        self.store.put_tasks(lease, records)
+        for record in records:
+            if record.status == "done":
+                self._told(f"stored {lease.thread} {record.task}")
+        self.passing("put_tasks.after")
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         self.passing("put_journal.before")

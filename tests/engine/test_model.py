@@ -18,7 +18,7 @@ from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sy
 from tests.engine.reference import Spec, Stuck, chosen, interpret, written
 
 GRAPHS = int(os.environ.get("NBAGENT_GRAPHS", "150"))
-WRITES = ("commit", "put_task", "put_journal")
+WRITES = ("commit", "put_tasks", "put_journal")
 
 
 class Crashing:

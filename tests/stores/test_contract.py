@@ -90,8 +90,8 @@ def test_tasks_and_journal_belong_to_an_anchor(store: CheckpointStore):
     done = TaskRecord(1, "1:a", "a", "done", frozen_dict({"x": (1, 2)}), (("to", "b"),), 2)
     failed = TaskRecord(1, "1:b", "b", "failed", failure=Failure("E", "m", "tb"))
     asked = JournalEntry(1, "1:c", 0, "interrupt", "ok?", "open", frozen_dict({"q": "ok?"}))
-    store.put_task(lease, done)
-    store.put_task(lease, failed)
+    store.put_tasks(lease, [done])
+    store.put_tasks(lease, [failed])
     store.put_journal(lease, [asked])
     store.put_journal(lease, [replace(asked, status="done", result="yes")])
     loaded = store.latest("t")
@@ -131,7 +131,7 @@ def test_one_owner_at_a_time(store: CheckpointStore):
     newer = store.acquire("t", other, take_over=True)
     for stale in (
         lambda: store.commit(lease, point(2, 1)),
-        lambda: store.put_task(lease, TaskRecord(1, "1:a", "a", "done")),
+        lambda: store.put_tasks(lease, [TaskRecord(1, "1:a", "a", "done")]),
         lambda: store.put_journal(lease, [JournalEntry(1, "1:a", 0, "i", "k", "open")]),
         lambda: store.renew(lease),
         lambda: store.release(lease, "done"),

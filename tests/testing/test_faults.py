@@ -37,7 +37,7 @@ def agent(store, calls):
     return made
 
 
-PASSED = {"acquire": 2, "commit": 2, "put_task": 1, "put_journal": 2, "release": 2}
+PASSED = {"acquire": 2, "commit": 2, "put_tasks": 1, "put_journal": 2, "release": 2}
 POINTS = [
     (f"{method}.{when}", count)
     for method, often in PASSED.items()
