@@ -55,6 +55,7 @@ CREATE VIEW unfinished AS
     FROM threads WHERE status <> 'done' ORDER BY updated DESC;
 """
 
+# Large rows in a table without row ids take a page each; the key's index is small.
 _SECOND = """
 ALTER TABLE fingerprints ADD COLUMN schema TEXT NOT NULL DEFAULT '';
 ALTER TABLE tasks ADD COLUMN resume_at REAL;
@@ -62,6 +63,23 @@ CREATE TABLE cache (
     id TEXT PRIMARY KEY, node TEXT NOT NULL, made REAL NOT NULL, expires REAL, data BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE new_tasks (
+    thread TEXT NOT NULL, anchor INTEGER NOT NULL, task TEXT NOT NULL, node TEXT NOT NULL,
+    status TEXT NOT NULL, attempt INTEGER NOT NULL, started REAL NOT NULL, ended REAL NOT NULL,
+    failure TEXT, data BLOB NOT NULL, checksum INTEGER NOT NULL, resume_at REAL,
+    PRIMARY KEY (thread, anchor, task)
+) STRICT;
+INSERT INTO new_tasks SELECT * FROM tasks;
+DROP TABLE tasks;
+ALTER TABLE new_tasks RENAME TO tasks;
+CREATE TABLE new_journal (
+    thread TEXT NOT NULL, anchor INTEGER NOT NULL, task TEXT NOT NULL, position INTEGER NOT NULL,
+    kind TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL, data BLOB NOT NULL,
+    checksum INTEGER NOT NULL, PRIMARY KEY (thread, anchor, task, position)
+) STRICT;
+INSERT INTO new_journal SELECT * FROM journal;
+DROP TABLE journal;
+ALTER TABLE new_journal RENAME TO journal;
 """
 
 MIGRATIONS = (_FIRST, _SECOND)

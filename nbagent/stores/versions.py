@@ -4,16 +4,23 @@ A field's value through its life: whole versions, and changes since the last who
 
 from __future__ import annotations
 
-import sqlite3
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from nbagent.engine.snapshot import freeze, frozen_dict
 from nbagent.errors import CorruptError
 from nbagent.stores.codec import decode, encode, encode_checked, is_plain
 from nbagent.stores.delta import apply, diff
+
+
+class Connection(Protocol):
+    """What the statements need of a connection inside a transaction."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,8 @@ class Held:
     versions: Mapping[str, Version]
 
 
-def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, bytes]:
-    """How to store `new`, and its bytes: a change of `old` where that is smaller in the end."""
+def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, bytes, Any]:
+    """How to store `new`, its bytes, and the change of `old` that they are, if that is smaller."""
     if before is not None:
         change = diff(old, new)
         if change is not None:
@@ -49,13 +56,13 @@ def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, b
             changes = before.changes + len(data)
             if changes <= before.whole:
                 base = before.id if before.base is None else before.base
-                return Version(0, base, before.whole, changes), data
+                return Version(0, base, before.whole, changes), data, change
     data = encode_checked(new)
-    return Version(0, None, len(data), 0), data
+    return Version(0, None, len(data), 0), data, None
 
 
 def read_versions(
-    db: sqlite3.Connection, wanted: Mapping[str, int]
+    db: Connection, wanted: Mapping[str, int]
 ) -> tuple[Mapping[str, Any], dict[str, Version]]:
     """The values of the versions, and what `next_version` must know of them."""
     values: dict[str, Any] = {}
@@ -71,7 +78,15 @@ def read_versions(
     return frozen_dict(values), versions
 
 
-def _chain(db: sqlite3.Connection, field: str, id: int) -> list[tuple[int, int | None, bytes]]:
+def read_tail(db: Connection, field: str, id: int) -> Any:
+    """The items that a version appended to the one before it."""
+    row = db.execute("SELECT data, checksum FROM versions WHERE id = ?", (id,)).fetchone()
+    if row is None or zlib.crc32(row[0]) != row[1]:
+        raise CorruptError(f"field {field!r} is damaged in the file", thread="")
+    return decode(row[0])[1]
+
+
+def _chain(db: Connection, field: str, id: int) -> list[tuple[int, int | None, bytes]]:
     """The rows from the whole version to this one: id, the one before, bytes."""
     columns = "id, before, data, checksum, base"
     row = db.execute(f"SELECT {columns} FROM versions WHERE id = ?", (id,)).fetchone()
@@ -80,7 +95,7 @@ def _chain(db: sqlite3.Connection, field: str, id: int) -> list[tuple[int, int |
         found = db.execute(
             f"SELECT {columns} FROM versions WHERE id = ? OR (base = ? AND id <= ?)",
             (row[4], row[4], id),
-        )
+        ).fetchall()
         rows.update((each[0], each) for each in found)
     chain: list[tuple[int, int | None, bytes]] = []
     at: int | None = id

@@ -72,7 +72,9 @@ def written(order, fail, folder):
                 " checksum FROM checkpoints ORDER BY id"
             ).fetchall(),
             "versions": db.execute("SELECT id, field, base, data FROM versions").fetchall(),
-            "tasks": db.execute("SELECT anchor, task, status, data FROM tasks").fetchall(),
+            "tasks": db.execute(
+                "SELECT anchor, task, status FROM tasks ORDER BY anchor, task"
+            ).fetchall(),
         }
 
 

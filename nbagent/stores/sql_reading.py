@@ -1,0 +1,235 @@
+"""
+The half of a store in SQL tables that reads: it never waits for a writer. (R23, R24, W8)
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from nbagent.engine.checkpoint import (
+    Checkpoint,
+    CheckpointInfo,
+    Failure,
+    JournalEntry,
+    Loaded,
+    TaskRecord,
+    ThreadInfo,
+)
+from nbagent.engine.ownership import is_alive
+from nbagent.engine.snapshot import frozen_dict
+from nbagent.errors import CorruptError, StoreError
+from nbagent.stores.codec import cache_key, decode
+from nbagent.stores.sql import SqlWriter, checksum, read_owner, unknown
+from nbagent.stores.versions import Connection, Held, Version, read_tail, read_versions
+
+
+class SqlStore(SqlWriter):
+    """A `CheckpointStore` in SQL tables. See the protocol for each method."""
+
+    @abstractmethod
+    def _read(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads: all of it sees one state of the database."""
+
+    def latest(self, thread: str) -> Loaded | None:
+        with self._read() as db:
+            found = db.execute("SELECT checkpoint FROM threads WHERE id = ?", (thread,)).fetchone()
+            if found is None:
+                raise unknown(thread)
+            if found[0] == 0:
+                return None
+            wanted, broken = found[0], []
+            while wanted:
+                try:
+                    loaded = self._loaded(db, thread, wanted)
+                except CorruptError:
+                    broken.append(wanted)
+                    older = db.execute(
+                        "SELECT max(id) FROM checkpoints WHERE thread = ? AND id < ?",
+                        (thread, wanted),
+                    ).fetchone()
+                    wanted = older[0]
+                    continue
+                if broken:
+                    damaged = ", ".join(map(str, broken))
+                    notice = (
+                        f"checkpoint {damaged} of thread {thread!r} is damaged in the file; "
+                        f"checkpoint {wanted}, of super-step {loaded.checkpoint.step}, is the "
+                        "last good one and is used instead"
+                    )
+                    return replace(loaded, notice=notice)
+                return loaded
+        raise CorruptError(f"no checkpoint of thread {thread!r} can be read", thread=thread)
+
+    def load(self, thread: str, checkpoint: int) -> Loaded:
+        with self._read() as db:
+            return self._loaded(db, thread, checkpoint)
+
+    def _loaded(self, db: Connection, thread: str, id: int) -> Loaded:
+        row = self._row(db, thread, id)
+        values, _ = self._values(db, thread, id, row[10])
+        nodes = db.execute("SELECT nodes, schema FROM fingerprints WHERE id = ?", (row[11],))
+        found = nodes.fetchone()
+        checkpoint = Checkpoint(
+            id=id,
+            parent=row[0],
+            step=row[1],
+            kind=row[2],
+            values=values,
+            control=decode(row[9]),
+            updated=tuple(json.loads(row[3])),
+            ran=tuple(json.loads(row[4])),
+            anchor=row[5],
+            nodes=json.loads(found[0]) if found else {},
+            schema=found[1] if found else "",
+            note=row[6],
+            actor=row[7],
+        )
+        return Loaded(
+            checkpoint,
+            self._tasks(db, thread, checkpoint.anchor),
+            self._journal(db, thread, checkpoint.anchor),
+        )
+
+    def _row(self, db: Connection, thread: str, id: int) -> tuple[Any, ...]:
+        """parent, step, kind, updated, ran, anchor, note, actor, checksum, control, versions,
+        nodes"""
+        row: tuple[Any, ...] | None = db.execute(
+            "SELECT parent, step, kind, updated, ran, anchor, note, actor, checksum, control,"
+            " versions, nodes FROM checkpoints WHERE thread = ? AND id = ?",
+            (thread, id),
+        ).fetchone()
+        if row is None:
+            raise StoreError(f"thread {thread!r} has no checkpoint {id}")
+        if checksum(row[9], row[10]) != row[8]:
+            raise CorruptError(
+                f"checkpoint {id} of thread {thread!r} is damaged", thread=thread, checkpoint=id
+            )
+        return row
+
+    def _values(
+        self, db: Connection, thread: str, id: int, versions: str
+    ) -> tuple[Mapping[str, Any], dict[str, Version]]:
+        try:
+            return read_versions(db, json.loads(versions))
+        except CorruptError as error:
+            raise CorruptError(str(error), thread=thread, checkpoint=id) from error
+
+    def _held_for(self, thread: str, parent: int | None) -> Held:
+        held = self._held.get(thread)
+        if parent is None:
+            return Held(0, {}, {})
+        if held is None or held.checkpoint != parent:
+            with self._read() as db:
+                row = self._row(db, thread, parent)
+                values, versions = self._values(db, thread, parent, row[10])
+            held = Held(parent, values, versions)
+        return held
+
+    def _tasks(self, db: Connection, thread: str, anchor: int) -> tuple[TaskRecord, ...]:
+        """The tasks of an anchor; a damaged one is left out, so its node runs again."""
+        tasks = []
+        for row in db.execute(
+            "SELECT task, node, status, attempt, started, ended, failure, data, checksum, resume_at"
+            " FROM tasks WHERE thread = ? AND anchor = ?",
+            (thread, anchor),
+        ).fetchall():
+            task, node, status, attempt, started, ended, failure, data, check, resume_at = row
+            if zlib.crc32(data) != check:
+                continue
+            update, goto, *more = decode(data)
+            if more:
+                there = {name: _there(db, name, *place) for name, place in more[0].items()}
+                update = frozen_dict({**update, **there})
+            tasks.append(
+                TaskRecord(
+                    anchor=anchor, task=task, node=node, status=status, update=update,
+                    goto=tuple(goto), attempt=attempt, started=started, ended=ended,
+                    resume_at=resume_at,
+                    failure=Failure(**json.loads(failure)) if failure else None,
+                )
+            )  # fmt: skip
+        return tuple(tasks)
+
+    def _journal(self, db: Connection, thread: str, anchor: int) -> tuple[JournalEntry, ...]:
+        journal = []
+        for task, position, kind, key, status, data, check in db.execute(
+            "SELECT task, position, kind, key, status, data, checksum FROM journal"
+            " WHERE thread = ? AND anchor = ? ORDER BY task, position",
+            (thread, anchor),
+        ).fetchall():
+            if zlib.crc32(data) == check:
+                payload, result = decode(data)
+                journal.append(
+                    JournalEntry(anchor, task, position, kind, key, status, payload, result)
+                )
+        return tuple(journal)
+
+    def thread(self, thread: str) -> ThreadInfo:
+        with self._read() as db:
+            row = db.execute(f"{_THREADS} WHERE id = ?", (thread,)).fetchone()
+        if row is None:
+            raise unknown(thread)
+        return self._info(row)
+
+    def threads(self) -> list[ThreadInfo]:
+        with self._read() as db:
+            rows = db.execute(f"{_THREADS} ORDER BY updated DESC").fetchall()
+        return list(map(self._info, rows))
+
+    def _info(self, row: tuple[Any, ...]) -> ThreadInfo:
+        id, graph, status, checkpoint, step, created, updated, owner, since, until, *rest = row
+        holder = read_owner(owner)
+        lives = holder is not None and until > self._clock() and is_alive(holder)
+        return ThreadInfo(
+            id=id, graph=graph, status="stopped" if status == "running" and not lives else status,
+            checkpoint=checkpoint, step=step, created=created, updated=updated,
+            owner=holder, since=since, parent=rest[0], error=rest[1],
+        )  # fmt: skip
+
+    def history(self, thread: str) -> list[CheckpointInfo]:
+        with self._read() as db:
+            rows = db.execute(
+                "SELECT id, parent, step, kind, updated, ran, at, size, note, actor"
+                " FROM checkpoints WHERE thread = ? ORDER BY id",
+                (thread,),
+            ).fetchall()
+        return [
+            CheckpointInfo(
+                id=row[0], parent=row[1], step=row[2], kind=row[3],
+                updated=tuple(json.loads(row[4])), ran=tuple(json.loads(row[5])), at=row[6],
+                size=row[7], note=row[8], actor=row[9],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def recall(
+        self, node: str, fingerprint: str, inputs: Any, now: float
+    ) -> tuple[Any, ...] | list[Any] | None:
+        key = cache_key(node, fingerprint, inputs)
+        with self._read() as db:
+            row = db.execute(
+                "SELECT data, checksum FROM cache"
+                " WHERE id = ? AND (expires IS NULL OR expires > ?)",
+                (key, now),
+            ).fetchone()
+        if row is None or zlib.crc32(row[0]) != row[1]:
+            return None
+        found: list[Any] = decode(row[0])
+        return found
+
+
+def _there(db: Connection, field: str, sign: str, id: int) -> Any:
+    """What a task wrote, read where the field's version has it."""
+    return read_versions(db, {field: id})[0][field] if sign == "=" else read_tail(db, field, id)
+
+
+_THREADS = (
+    "SELECT id, graph, status, checkpoint, step, created, updated, owner, since, lease_until,"
+    " parent, error FROM threads"
+)
