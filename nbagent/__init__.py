@@ -40,6 +40,7 @@ from nbagent.errors import (
 
 if TYPE_CHECKING:
     from nbagent.graph.builder import END, START, Graph, branch, each, node, resume_due
+    from nbagent.stores.codec import register_type
 
 __version__ = "0.1.0"
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "interrupt",
     "node",
     "open_store",
+    "register_type",
     "resume_due",
     "thaw",
     "threads",
@@ -96,6 +98,10 @@ def __getattr__(name: str) -> Any:
             globals()[each_name] = getattr(builder, each_name)
         _show_in_notebooks()
         return globals()[name]
+    if name == "register_type":
+        from nbagent.stores.codec import register_type
+
+        return register_type
     raise AttributeError(f"module 'nbagent' has no attribute {name!r}")
 
 

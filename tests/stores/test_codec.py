@@ -233,3 +233,11 @@ def test_equal_values_have_equal_bytes():
 
     assert encode(freeze(set(names))) == encode(freeze(set(reversed(names))))
     assert decimal.Decimal("1.10").as_tuple() == decode(encode(decimal.Decimal("1.10"))).as_tuple()
+
+
+def test_the_error_names_a_function_that_is_there():
+    """What the codec tells people to call can be imported from the package."""
+    import nbagent
+    from nbagent.stores import codec
+
+    assert nbagent.register_type == codec.register_type
