@@ -196,6 +196,11 @@ class ThreadInfo:
     error: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_nested(self) -> bool:
+        """True for a thread under its parent's: a subgraph's, or one that it was escalated to."""
+        return self.parent is not None and self.id.startswith(f"{self.parent}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

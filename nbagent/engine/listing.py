@@ -30,7 +30,7 @@ def threads(store: str | CheckpointStore | None = None, *, nested: bool = False)
             "error": info.error,
         }
         for info in resolve_store(store).threads()
-        if nested or not (info.parent and info.id.startswith(f"{info.parent}/"))
+        if nested or not info.is_nested
     ]
     return table(rows, columns)
 

@@ -68,7 +68,7 @@ class Node:
     fingerprint of its code, compared at resume
     retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
                 breaker, recover   what happens when it fails: see `policies`
-    cache       reuse an earlier result for equal inputs: see `caching`
+    cache       reuse an earlier result for equal inputs: see `Cache`
     program     the graph that it runs, where it is a subgraph
     """
 

@@ -96,22 +96,18 @@ async def perform(
     # A restart goes on counting; when all attempts were used, a person's resume gives new ones.
     limit = allowed if tried < allowed else tried + allowed
 
+    common: dict[str, Any] = {
+        "thread": bench.lease.thread,
+        "step": checkpoint.step + 1,
+        "node": node.name,
+        "task": task.id,
+    }
+
     def tell(kind: type[NodeEvent], **facts: Any) -> None:
-        bench.tell(
-            kind(
-                thread=bench.lease.thread,
-                step=checkpoint.step + 1,
-                node=node.name,
-                task=task.id,
-                **facts,
-            )
-        )
+        bench.tell(kind(**common, **facts))
 
     inside = context.TaskContext(
-        thread=bench.lease.thread,
-        step=checkpoint.step + 1,
-        node=node.name,
-        task=task.id,
+        **common,
         anchor=checkpoint.anchor,
         attempt=attempt,
         journal=work.journal.get(task.id, {}),
@@ -210,10 +206,7 @@ async def perform(
     if cause is not None:
         return fail(checkpoint, record, cause, bench), cause
     event = NodeFinished(
-        thread=bench.lease.thread,
-        step=checkpoint.step + 1,
-        node=node.name,
-        task=task.id,
+        **common,
         update=update,
         duration=record.ended - record.started,
         attempt=inside.attempt,

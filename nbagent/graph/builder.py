@@ -515,8 +515,11 @@ def resume_due(graphs: Sequence[Graph] | None = None) -> list[Run]:
     runs: list[Run] = []
     for graph in list(_defined.values()) if graphs is None else graphs:
         for info in graph.store.threads():
-            nested = info.parent is not None and info.id.startswith(f"{info.parent}/")
-            if nested or info.graph != graph.name or info.status not in ("stopped", "waiting"):
+            if (
+                info.is_nested
+                or info.graph != graph.name
+                or info.status not in ("stopped", "waiting")
+            ):
                 continue
             thread = graph.thread(info.id)
             at = thread.resume_at if info.checkpoint else None

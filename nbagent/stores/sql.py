@@ -13,8 +13,8 @@ Rule 5: every blob has a checksum. A checkpoint that fails it is passed over for
         that does not, and the person is told. (W8)
 Rule 6: values reach SQL only as bound parameters.
 
-`sqlite` and `postgres` say how to connect, how a transaction begins, and what an error means;
-the statements are the same, with `?` for a parameter.
+`sqlite` says how to connect, how a transaction begins, and what an error means; here are the
+statements, with `?` for a parameter.
 """
 
 from __future__ import annotations
