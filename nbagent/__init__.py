@@ -39,7 +39,8 @@ from nbagent.errors import (
 )
 
 if TYPE_CHECKING:
-    from nbagent.graph.builder import END, START, Graph, branch, each, node, resume_due
+    from nbagent.graph.builder import END, START, Graph, branch, each, node
+    from nbagent.graph.due import resume_due
     from nbagent.stores.codec import register_type
 
 __version__ = "0.1.0"
@@ -86,7 +87,7 @@ __all__ = [
     "use_store",
 ]
 
-_BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node", "resume_due"))
+_BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
 
 
 def __getattr__(name: str) -> Any:
@@ -98,6 +99,10 @@ def __getattr__(name: str) -> Any:
             globals()[each_name] = getattr(builder, each_name)
         _show_in_notebooks()
         return globals()[name]
+    if name == "resume_due":
+        from nbagent.graph.due import resume_due
+
+        return resume_due
     if name == "register_type":
         from nbagent.stores.codec import register_type
 

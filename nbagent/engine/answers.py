@@ -13,10 +13,10 @@ from typing import Any
 
 from nbagent.engine.checkpoint import JournalEntry, Loaded, Question
 from nbagent.engine.edits import node_of
-from nbagent.engine.program import Schema
-from nbagent.engine.snapshot import freeze
+from nbagent.engine.program import Program, Schema
+from nbagent.engine.snapshot import MISSING, equal, freeze
 from nbagent.engine.task import Work, is_open_question
-from nbagent.errors import UnknownQuestion
+from nbagent.errors import StateError, UnknownQuestion
 
 THE_ONE = ""  # stands for the id of the only open question
 
@@ -33,6 +33,47 @@ def work_of(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
         failed={record.task: record for record in kept if record.status == "failed"},
         journal=journal,
     )
+
+
+def moved_fields(
+    program: Program, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The fields of a checkpoint that another state class does not have, or has otherwise."""
+    return tuple(
+        name
+        for name, value in before.items()
+        if name not in program.fields or not equal(value, after.get(name, MISSING))
+    )
+
+
+def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[str]) -> None:
+    """`StateError` when what has finished of the super-step under way no longer fits the state.
+
+    It was paid for, so it is neither dropped nor guessed at. (W1, R47)
+    """
+    for record in loaded.tasks:
+        if record.status != "done" or record.node in rerun:
+            continue
+        for name, value in record.update.items():
+            why = ""
+            if name not in program.fields:
+                why = "the state class has no more"
+            elif name in loaded.moved:
+                why = "migrate= makes anew from the state alone"
+            else:
+                try:
+                    program.schema.check_write(name, value, record.node)
+                except StateError as error:
+                    why = f"does not fit the state class that there is now ({error})"
+            if why:
+                raise StateError(
+                    f"node {record.node!r} has finished in the super-step under way of thread "
+                    f"{thread!r}, and wrote {name!r}, which {why}. Nothing was changed: resume "
+                    "with the class as it was until the super-step is over, or say "
+                    f"resume(rerun=[{record.node!r}]) to run it again",
+                    field=name,
+                    node=record.node,
+                )
 
 
 def match(
@@ -80,9 +121,9 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str,
 def answered(loaded: Loaded, given: Mapping[str, Any]) -> list[JournalEntry]:
     """The journal's entries for the thread's own questions that are answered now."""
     return [
-        replace(entry, status="done", result=freeze(given[id]))
+        replace(entry, status="done", result=freeze(given[entry.call_id]))
         for entry in loaded.journal
-        if is_open_question(entry) and (id := f"{entry.task}:{entry.position}") in given
+        if is_open_question(entry) and entry.call_id in given
     ]
 
 
@@ -92,7 +133,7 @@ def expired(loaded: Loaded, given: Mapping[str, Any], now: float) -> list[Journa
         replace(entry, status="done", result=entry.payload["on_expiry"])
         for entry in loaded.journal
         if is_open_question(entry)
-        and f"{entry.task}:{entry.position}" not in given
+        and entry.call_id not in given
         and entry.payload["deadline"] is not None
         and entry.payload["deadline"] <= now
         and entry.payload["on_expiry"] is not None

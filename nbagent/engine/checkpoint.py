@@ -88,7 +88,7 @@ class Failure:
 class Question:
     """What a node asks a person.
 
-    id        `TASK:POSITION`, the same after any number of restarts
+    id        `TASK:POSITION`, the same after any number of restarts (`JournalEntry.call_id`)
     show      state fields that the person should see beside the question
     schema    JSON Schema of the answer; None takes anything
     deadline  Unix seconds, or None
@@ -115,6 +115,7 @@ class TaskRecord:
     goto      where `Command(goto=)` sends it, as control-channel content
     started, ended   Unix seconds, kept beside the content
     resume_at        Unix seconds before which a failed one is not to be tried again (W14)
+    is_told          a server has asked for that wait, so it holds for all who call it
     """
 
     anchor: int
@@ -128,6 +129,7 @@ class TaskRecord:
     started: float = 0.0
     ended: float = 0.0
     resume_at: float | None = None
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ class JournalEntry:
     status: Literal["open", "done", "void"]
     payload: Any = None
     result: Any = None
+
+    @property
+    def call_id(self) -> str:
+        """`TASK:POSITION`; of a question, its id."""
+        return f"{self.task}:{self.position}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +214,15 @@ class Loaded:
     """All that is needed to go on: the latest checkpoint and the work under way on its anchor.
 
     `notice` is a sentence for the person when the store had to fall back, e.g. to the last
-    valid checkpoint (W8).
+    valid checkpoint (W8). `moved` are the fields that are not what the checkpoint held, because
+    the state class has changed since and a migration made them anew, or has them no more (R47).
     """
 
     checkpoint: Checkpoint
     tasks: tuple[TaskRecord, ...] = ()
     journal: tuple[JournalEntry, ...] = ()
     notice: str = ""
+    moved: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -5,16 +5,19 @@ Rule 1: the context travels in a contextvar, so it is right in parallel siblings
         on threads, and in whatever a node awaits.
 Rule 2: calls that must not happen twice take a *position* each, 0, 1, 2 … in the order that the
         node makes them. When the node runs again, the call at a position finds its journal entry.
+Rule 3: each attempt has a context of its own, closed when the attempt ends. A call that was given
+        up and still goes on in its thread can begin nothing more with a closed one.
 """
 
 from __future__ import annotations
 
 import contextvars
+import copy
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from nbagent.engine.checkpoint import JournalEntry, Question
+from nbagent.engine.checkpoint import JournalEntry
 from nbagent.engine.program import Program, Schema
 from nbagent.errors import NbagentError, StateError
 
@@ -25,6 +28,7 @@ Nest = Callable[["TaskContext", Program, Values], Awaitable[tuple[Values, Values
 class TaskContext:
     """One attempt of one task.
 
+    asked   the question that it has ended with
     edited  a person changed the state since the task was planned
     sent    the task was sent an input in place of the state
     nest    runs a subgraph inside the task
@@ -62,25 +66,63 @@ class TaskContext:
         self.clock = clock
         self.sent = sent
         self.nest = nest
-        self.asked: Question | None = None
-        self.asked_entry: JournalEntry | None = None
+        self.asked: JournalEntry | None = None
         self._positions = 0
-        self._lock = threading.Lock()
+        self._is_closed = False
+        self._lock = threading.Lock()  # of the journal too, so all attempts share it
 
-    def begin_again(self) -> None:
-        """Another attempt: calls take their positions from 0, and find what is journalled."""
-        self.attempt += 1
-        self._positions = 0
+    def again(self, attempt: int, first: int) -> TaskContext:
+        """A later attempt's: calls take positions from `first` on, and find what is journalled."""
+        self.close()
+        next_one = copy.copy(self)
+        next_one.attempt = attempt
+        next_one.asked = None
+        next_one._positions = first
+        next_one._is_closed = False
+        return next_one
+
+    def close(self) -> None:
+        """The attempt has ended: it returned, failed, took too long, or was cancelled."""
+        with self._lock:
+            self._is_closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def check_open(self) -> None:
+        """An error for a call that was given up and still goes on."""
+        if self._is_closed:
+            raise NbagentError(
+                f"node {self.node!r}: attempt {self.attempt} has ended (it took too long, or was "
+                "stopped), and this call still came from it: nothing was begun"
+            )
 
     def next_position(self, count: int = 1) -> int:
         """The position of the call that is being made; it takes `count` of them."""
         with self._lock:
+            self.check_open()
             position = self._positions
             self._positions += count
             return position
 
     def record(self, entry: JournalEntry) -> None:
         """Write to the journal; it is durable when this returns."""
+        with self._lock:
+            self.check_open()
+            self._write(entry)
+
+    def settle(self, before: JournalEntry, entry: JournalEntry) -> None:
+        """Write what came of the call `before`, also when its attempt was given up meanwhile.
+
+        Not when another attempt has taken the call up since: then that one's word counts.
+        """
+        with self._lock:
+            if self._is_closed and self.journal.get(before.position) is not before:
+                self.check_open()
+            self._write(entry)
+
+    def _write(self, entry: JournalEntry) -> None:
         self._keep(entry)
         self.journal[entry.position] = entry
 
@@ -104,17 +146,35 @@ class TaskContext:
         )
 
 
-_current: contextvars.ContextVar[TaskContext] = contextvars.ContextVar("nbagent_task")
+_current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar("nbagent_task")
 
 
-def enter(context: TaskContext) -> contextvars.Token[TaskContext]:
-    """Make `context` the current one; undo it with `leave`."""
-    return _current.set(context)
+class Attempts:
+    """The attempts of one task, one after another; `now` is the context of the last one.
+
+    To be used with `with`: inside, `now` is the current context; behind it, it is closed.
+    """
+
+    def __init__(self, first: TaskContext) -> None:
+        self.now = first
+
+    def __enter__(self) -> Attempts:
+        self._before = _current.set(self.now)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.now.close()
+        _current.reset(self._before)
+
+    def begin_again(self, first: int = 0, counts: bool = True) -> None:
+        """Close the attempt's context and go on in a fresh one, whose calls begin at `first`."""
+        self.now = self.now.again(self.now.attempt + counts, first)
+        _current.set(self.now)
 
 
-def leave(token: contextvars.Token[TaskContext]) -> None:
-    """Undo `enter`."""
-    _current.reset(token)
+def forget() -> None:
+    """From here on no task runs: a subgraph's own steps are not part of its parent's node."""
+    _current.set(None)
 
 
 def current(caller: str) -> TaskContext:
@@ -131,5 +191,5 @@ def emit(value: Any) -> None:
     Outside a run it does nothing, so that a node can be called and tested alone.
     """
     context = _current.get(None)
-    if context is not None:
+    if context is not None and not context.is_closed:
         context.emit(value)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from nbagent.engine.checkpoint import JournalEntry, Question
+from nbagent.engine.checkpoint import JournalEntry
 from nbagent.engine.context import TaskContext, current
 from nbagent.engine.interrupts import KIND as QUESTION
 from nbagent.engine.interrupts import ask
@@ -210,24 +210,19 @@ def _failed(context: TaskContext, entry: JournalEntry, error: Exception) -> None
     codes = [getattr(error, name, None) for name in ("status_code", "status", "code")]
     code = next((code for code in codes if isinstance(code, int)), 0)
     if isinstance(error, ConnectionRefusedError) or 400 <= code < 500:
-        context.record(replace(entry, status="void"))
+        context.settle(entry, replace(entry, status="void"))
 
 
 def _done(context: TaskContext, entry: JournalEntry, result: Any) -> Any:
-    context.record(replace(entry, status="done", result=freeze(result)))
+    context.settle(entry, replace(entry, status="done", result=freeze(result)))
     return result
 
 
 def _ask_person(context: TaskContext, position: int, key: str) -> NoReturn:
     """End the node with the question whether an effect happened."""
-    asked = Question(
-        id=f"{context.task}:{position + 1}",
-        node=context.node,
-        task=context.task,
-        question=(
-            f"Did {key!r} happen? It was begun, and the process ended before its result was "
-            'recorded. Answer "it happened", "it did not happen", or {"result": …}'
-        ),
-        schema=_ANSWER,
+    text = (
+        f"Did {key!r} happen? It was begun, and no result of it was recorded: the process ended, "
+        "or the call broke off or took too long. "
+        'Answer "it happened", "it did not happen", or {"result": …}'
     )
-    ask(context, asked, position + 1, f"outcome of {key}")
+    ask(context, position + 1, f"outcome of {key}", text, schema=_ANSWER)

@@ -24,10 +24,6 @@ KIND = "interrupt"
 class Interrupted(BaseException):
     """Raised by `interrupt` to end the node. Not an error, and not for catching."""
 
-    def __init__(self, question: Question) -> None:
-        super().__init__(str(question.question))
-        self.question = question
-
 
 def interrupt(
     question: Any,
@@ -55,53 +51,49 @@ def interrupt(
     entry = context.recall(position, KIND, name)
     if entry is not None and entry.status == "done":
         return context.schema.read_answer(schema, thaw(entry.result))
-    asked = Question(
-        id=f"{context.task}:{position}",
-        node=context.node,
-        task=context.task,
-        question=freeze(question),
+    ask(
+        context,
+        position,
+        name,
+        question,
         show=(show,) if isinstance(show, str) else tuple(show),
         schema=context.schema.answer_schema(schema),
         deadline=_unix(deadline, context.clock()),
-        on_expiry=freeze(on_expiry),
+        on_expiry=on_expiry,
     )
-    ask(context, asked, position, name)
 
 
-def ask(context: TaskContext, asked: Question, position: int, key: str) -> NoReturn:
-    """End the node with a question."""
-    context.asked = asked
-    context.asked_entry = to_entry(context, asked, position, key)
-    raise Interrupted(asked)
-
-
-def to_entry(context: TaskContext, asked: Question, position: int, key: str) -> JournalEntry:
-    """The open journal entry that stands for a question until it is answered."""
-    return JournalEntry(
-        anchor=context.anchor,
-        task=context.task,
-        position=position,
-        kind=KIND,
-        key=key,
-        status="open",
-        payload=freeze(
-            {
-                "node": asked.node,
-                "question": asked.question,
-                "show": list(asked.show),
-                "schema": thaw(asked.schema),
-                "deadline": asked.deadline,
-                "on_expiry": asked.on_expiry,
-            }
-        ),
+def ask(
+    context: TaskContext,
+    position: int,
+    key: str,
+    question: Any,
+    *,
+    show: Sequence[str] = (),
+    schema: Mapping[str, Any] | None = None,
+    deadline: float | None = None,
+    on_expiry: Any = None,
+) -> NoReturn:
+    """End the node with a question: an open journal entry, until it is answered."""
+    payload = {
+        "node": context.node,
+        "question": question,
+        "show": list(show),
+        "schema": thaw(schema),
+        "deadline": deadline,
+        "on_expiry": on_expiry,
+    }
+    context.asked = JournalEntry(
+        context.anchor, context.task, position, KIND, key, "open", freeze(payload)
     )
+    raise Interrupted(str(question))
 
 
 def to_question(entry: JournalEntry) -> Question:
     """The question that an open journal entry stands for."""
     payload: Mapping[str, Any] = entry.payload
     return Question(
-        id=f"{entry.task}:{entry.position}",
+        id=entry.call_id,
         node=payload["node"],
         task=entry.task,
         question=payload["question"],

@@ -13,17 +13,23 @@ import threading
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 _idents: dict[asyncio.AbstractEventLoop, int] = {}
+_threads: dict[asyncio.AbstractEventLoop, threading.Thread] = {}
 
 
 def engine_loop() -> asyncio.AbstractEventLoop:
     """The loop that runs agents in this process; started at the first call, and after a fork."""
     with _lock:
         loop = _loops.get(os.getpid())
-        if loop is None or loop.is_closed():
+        # A task that a node started and that calls sys.exit() ends the loop's thread.
+        if loop is None or loop.is_closed() or not _threads[loop].is_alive():
             loop = asyncio.new_event_loop()
+            serving = threading.Thread(
+                target=_serve, args=(loop,), name="nbagent-loop", daemon=True
+            )
             _loops.clear()
-            _loops[os.getpid()] = loop
-            threading.Thread(target=_serve, args=(loop,), name="nbagent-loop", daemon=True).start()
+            _threads.clear()
+            _loops[os.getpid()], _threads[loop] = loop, serving
+            serving.start()
         return loop
 
 

@@ -18,23 +18,28 @@ import asyncio
 import email.utils
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from nbagent.engine.checkpoint import Question
 from nbagent.engine.interrupts import ask
-from nbagent.errors import CircuitOpen, NodeError
+from nbagent.engine.snapshot import thaw
+from nbagent.errors import CircuitOpen, NodeError, StateError, StoreError, ThreadBusy
 
 if TYPE_CHECKING:
-    from nbagent.engine.context import TaskContext
+    from nbagent.engine.context import Attempts, TaskContext
     from nbagent.engine.executor import NodeExecutor
+    from nbagent.engine.limits import Breaker, RateLimit
     from nbagent.engine.program import Node
 
+T = TypeVar("T")
 _TRANSIENT_CODES = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
 # Libraries whose connection errors do not derive from OSError; named, never imported.
 _TRANSIENT_NAMES = frozenset(("TransportError", "APIConnectionError", "ClientConnectionError"))
-_RECOVERY = -1  # the journal's position for the question of what to do about a failure
+# Journal positions: of the question what to do about a failure, and where the calls begin that are
+# not the node's own, but its fallback's or a `recover` function's.
+_RECOVERY, _OF_FALLBACK, _OF_RECOVERY = -1, 1_000_000, 2_000_000
+_NOT_THE_NODES = (ThreadBusy, StoreError)  # no policy of a node can do anything about these
 AGAIN = "try again"
 
 
@@ -107,7 +112,8 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds that the HTTP response behind the error asks to wait (RFC 9110, 10.2.3)."""
     if isinstance(error, CircuitOpen):
         return error.wait
-    headers = getattr(getattr(error, "response", None) or error, "headers", None)
+    response = getattr(error, "response", None)  # which may be false: `requests` says so of a 4xx
+    headers = getattr(error if response is None else response, "headers", None)
     text = headers.get("retry-after") if headers is not None else None
     if text is None:
         return None
@@ -125,77 +131,85 @@ def retry_after(error: BaseException) -> float | None:
 class Surroundings:
     """What `call` needs from the engine.
 
-    limit    the number of the last attempt that is allowed
-    retried  told of each failure that is tried again, with the wait in seconds
-    delayed  told of each wait for a rate limit, in seconds
-    sleep    waits; a pause may end it
-    first    seconds to wait before the first attempt: what is left of a wait before a restart
+    limit     the number of the last attempt that is allowed
+    retried   told of each failure that is tried again, with the wait in seconds and whether a
+              server asked for it
+    given_up  told of a failure that a person is asked about
+    delayed   told of each wait for a rate limit or breaker, in seconds
+    sleep     waits; a pause may end it
+    first     seconds to wait before the first attempt: what is left of a wait before a restart
     """
 
     executor: NodeExecutor
     clock: Callable[[], float]
     limit: int
-    retried: Callable[[BaseException, float], None]
+    retried: Callable[[BaseException, float, bool], None]
+    given_up: Callable[[BaseException], object]
     delayed: Callable[[float], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     first: float = 0.0
 
 
-async def call(node: Node, argument: Any, inside: TaskContext, around: Surroundings) -> Any:
-    """The node's return value under its policies."""
-    if not node.has_policies:
-        return await around.executor.call(node.function, node.is_async, argument)
-    said = inside.journal.get(_RECOVERY)
-    if said is not None and said.status == "done":
-        # A person's word is good for one failure; the next one is asked about again.
-        inside.record(replace(said, status="void"))
-        if said.result != AGAIN:
-            return said.result["update"]
+class Returned(NamedTuple):
+    """What a node returned; `is_own` when its function did, and not what stands in for it."""
+
+    value: Any
+    is_own: bool
+
+
+async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundings) -> Returned:
+    """What the node returns under its policies."""
+    said = attempts.now.journal.get(_RECOVERY)
+    if said is not None and said.status == "done" and said.result != AGAIN:
+        return Returned(_as_said(node, attempts.now, said.result["update"]), is_own=False)
     try:
         if node.total_timeout is None:
-            return await _attempts(node, argument, inside, around)
-        return await _within(
-            _attempts(node, argument, inside, around), node, node.total_timeout, "in all"
-        )
+            return await _attempts(node, argument, attempts, around)
+        called = _attempts(node, argument, attempts, around)
+        return await _within(called, node, node.total_timeout, "in all")
+    except _NOT_THE_NODES:
+        raise
     except Exception as error:
-        return _recovered(node, inside, error)
+        return Returned(_recovered(node, attempts, error, around), is_own=False)
 
 
-async def _attempts(node: Node, argument: Any, inside: TaskContext, around: Surroundings) -> Any:
+async def _attempts(
+    node: Node, argument: Any, attempts: Attempts, around: Surroundings
+) -> Returned:
     """Attempt after attempt, then the fallback; the last one's error."""
     executor = around.executor
     if around.first > 0:
         await around.sleep(around.first)
     while True:
         try:
-            return await _guarded(node, argument, around)
+            return Returned(await _guarded(node, argument, around), is_own=True)
+        except _NOT_THE_NODES:
+            raise
         except Exception as error:
-            retry = node.retry
+            number, retry = attempts.now.attempt, node.retry
+            attempts.now.close()
             asked = retry_after(origin(error))
             if node.rate_limit is not None and asked is not None:
                 node.rate_limit.hold(around.clock() + asked)
-            if retry is None or inside.attempt >= around.limit or not retry.applies(error):
+            if retry is None or number >= around.limit or not retry.applies(error):
                 if node.fallback is None:
                     raise
-                inside.begin_again()
-                return await executor.call(node.fallback, node.fallback_is_async, argument)
-            wait = retry.delay(inside.attempt, error)
-            around.retried(error, wait)
+                attempts.begin_again(_OF_FALLBACK)
+                returned = await executor.call(node.fallback, node.fallback_is_async, argument)
+                return Returned(returned, is_own=False)
+            wait = retry.delay(number, error)
+            around.retried(error, wait, asked is not None)
             await around.sleep(wait)
-            inside.begin_again()
+            attempts.begin_again()
 
 
 async def _guarded(node: Node, argument: Any, around: Surroundings) -> Any:
     """One attempt, when rate limit and breaker allow it."""
     if node.rate_limit is not None:
-        wait = node.rate_limit.reserve(around.clock())
-        while wait > 0:
-            around.delayed(wait)
-            await around.sleep(wait)
-            wait = node.rate_limit.held(around.clock())  # a sibling may have been told meanwhile
+        await _place(node.rate_limit, around)
     if node.breaker is None:
         return await _timed(node, argument, around.executor)
-    node.breaker.enter(around.clock())
+    await _let_through(node.breaker, node.retry, around)
     try:
         returned = await _timed(node, argument, around.executor)
     except BaseException as error:
@@ -207,6 +221,30 @@ async def _guarded(node: Node, argument: Any, around: Surroundings) -> Any:
     return returned
 
 
+async def _place(limit: RateLimit, around: Surroundings) -> None:
+    """Wait for the limit's next place; for another where a server has said to wait meanwhile."""
+    while True:
+        wait = limit.reserve(around.clock())
+        if wait <= 0:
+            return
+        around.delayed(wait)
+        await around.sleep(wait)
+        if limit.held(around.clock()) <= 0:
+            return
+
+
+async def _let_through(breaker: Breaker, retry: Retry | None, around: Surroundings) -> None:
+    """Wait while the breaker is open, where the node retries: what is not called is no attempt."""
+    while True:
+        try:
+            return breaker.enter(around.clock())
+        except CircuitOpen as error:
+            if retry is None or not retry.applies(error):
+                raise
+            around.delayed(error.wait)
+            await around.sleep(error.wait)
+
+
 async def _timed(node: Node, argument: Any, executor: NodeExecutor) -> Any:
     called = executor.call(node.function, node.is_async, argument)
     if node.timeout is None:
@@ -214,7 +252,7 @@ async def _timed(node: Node, argument: Any, executor: NodeExecutor) -> Any:
     return await _within(called, node, node.timeout)
 
 
-async def _within(called: Awaitable[Any], node: Node, seconds: float, what: str = "") -> Any:
+async def _within(called: Awaitable[T], node: Node, seconds: float, what: str = "") -> T:
     """The result, or a `TimeoutError` that names the node."""
     try:
         async with asyncio.timeout(seconds) as timer:
@@ -229,36 +267,48 @@ async def _within(called: Awaitable[Any], node: Node, seconds: float, what: str 
         raise TimeoutError(f"node {node.name!r} {took}{kept}") from error
 
 
-def _recovered(node: Node, inside: TaskContext, error: Exception) -> Any:
+def _recovered(node: Node, attempts: Attempts, error: Exception, around: Surroundings) -> Any:
     """What the node returns in place of its error, where `recover` says so; else the error."""
     cause = origin(error)
     for kind, way in (node.recover or {}).items():
         if not isinstance(cause, kind):
             continue
         if callable(way):
+            attempts.begin_again(_OF_RECOVERY, counts=False)
             return way(cause)
         if way is PERSON:
-            _ask_person(node, inside, cause)
+            around.given_up(error)
+            _ask_person(node, attempts.now, cause)
         return {way: f"{type(cause).__name__}: {cause}"}
     raise error
 
 
-def _ask_person(node: Node, inside: TaskContext, error: BaseException) -> None:
-    schema: Mapping[str, Any] = {
+def _as_said(node: Node, inside: TaskContext, update: Any) -> Any:
+    """What a person said that the node is to write; asked again where it does not fit the state.
+
+    The answer stays in the journal until the task's record is there, so a kill loses nothing.
+    """
+    try:
+        return inside.schema.check_edit(thaw(update))
+    except StateError as error:
+        _ask_person(node, inside, error)
+
+
+def _ask_person(node: Node, inside: TaskContext, error: BaseException) -> NoReturn:
+    state = inside.schema.json_schema()
+    update: dict[str, Any] = {"type": "object"}
+    if "properties" in state:
+        update |= {"properties": state["properties"], "additionalProperties": False}
+    schema: dict[str, Any] = {
         "anyOf": [
             {"enum": [AGAIN]},
-            {"type": "object", "properties": {"update": {"type": "object"}},
-             "required": ["update"]},
+            {"type": "object", "properties": {"update": update}, "required": ["update"]},
         ]
-    }  # fmt: skip
-    asked = Question(
-        id=f"{inside.task}:{_RECOVERY}",
-        node=inside.node,
-        task=inside.task,
-        question=(
-            f"Node {node.name!r} failed: {type(error).__name__}: {error}. Mend the cause and "
-            f'answer "{AGAIN}", or say what it is to write: {{"update": {{field: value}}}}'
-        ),
-        schema=schema,
+    }
+    if "$defs" in state:
+        schema["$defs"] = state["$defs"]
+    text = (
+        f"Node {node.name!r} failed: {type(error).__name__}: {error}. Mend the cause and "
+        f'answer "{AGAIN}", or say what it is to write: {{"update": {{field: value}}}}'
     )
-    ask(inside, asked, _RECOVERY, "recovery")
+    ask(inside, _RECOVERY, "recovery", text, schema=schema)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbagent.engine import context
 from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
 from nbagent.engine.events import (
     Checkpointed,
@@ -54,7 +55,7 @@ class RunOptions:
 
     resumed   breakpoints before the first super-step have been passed already
     notice    what a person should know as it begins
-    on_change what `Thread.resume` does about changed nodes, for subgraphs
+    on_change, take_over   as `Thread.resume` was told, for subgraphs
     """
 
     step_limit: int = 1000
@@ -62,6 +63,7 @@ class RunOptions:
     resumed: bool = False
     notice: str = ""
     on_change: OnChange = "ask"
+    take_over: bool = False
 
 
 class Run:
@@ -69,6 +71,8 @@ class Run:
 
     `await run` gives the state when the thread is done, paused or waiting, and raises
     `NodeError` if it failed. `run.result()` is the same for code that does not await.
+
+    newest   the highest checkpoint id in the store, where that one cannot be read (W8)
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class Run:
         work: Work,
         options: RunOptions,
         parent: Run | None = None,
+        newest: int = 0,
     ) -> None:
         self.thread = thread
+        self._newest = max(newest, checkpoint.id)
         self.checkpoint = checkpoint
         self.status: Status = "running"
         self.questions: tuple[Question, ...] = ()
@@ -97,7 +103,7 @@ class Run:
         self._begun = False
         self._has_ended = False
         self._ends_as: Status = "stopped"
-        self.loop = engine_loop()
+        self.loop: asyncio.AbstractEventLoop = parent.loop if parent else engine_loop()
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
@@ -276,6 +282,7 @@ class Run:
         status: Status = "failed"
         failure: BaseException | None = None
         self._begun = True
+        context.forget()
         self.tell(
             RunStarted(
                 thread=self.thread.id,
@@ -291,7 +298,7 @@ class Run:
             status = self._ends_as
         except (ThreadBusy, StepLimit) as error:
             failure, status = error, "stopped"
-        except Exception as error:
+        except BaseException as error:  # also sys.exit() in a reducer or a branch function
             failure = error
         self._end(status, failure)
 
@@ -372,7 +379,9 @@ class Run:
             if executed.is_paused:
                 return "paused"
             try:
-                step = reconcile(program, self.checkpoint, tasks, executed.records)
+                step = reconcile(
+                    program, self.checkpoint, tasks, executed.records, self._newest + 1
+                )
                 records = [one.record for one in executed.unstored]
                 self.thread.store.commit(self._lease, step.checkpoint, records)
             except ThreadBusy:
@@ -383,6 +392,7 @@ class Run:
             for one in executed.unstored:
                 self.tell(one.event)
             self.checkpoint, self._work = step.checkpoint, Work()
+            self._newest = step.checkpoint.id
             made += 1
             number = step.checkpoint.step
             self.tell(StepReconciled(thread=self.thread.id, step=number, changes=step.changes))

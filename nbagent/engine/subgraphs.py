@@ -17,16 +17,17 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nbagent.engine.channels import Channel, LastValue, Reduced, Write
-from nbagent.engine.checkpoint import Question
+from nbagent.engine.channels import Channel, LastValue, Reduced, Topic, Write
+from nbagent.engine.checkpoint import Checkpoint, Question
 from nbagent.engine.context import TaskContext, current
 from nbagent.engine.events import SubgraphEvent
 from nbagent.engine.program import Program
 from nbagent.engine.snapshot import MISSING, equal, freeze
-from nbagent.errors import StateError, ThreadBusy
+from nbagent.errors import StateError
 
 if TYPE_CHECKING:
     from nbagent.engine.run import Run
+    from nbagent.engine.thread import Thread
 
 Values = Mapping[str, Any]
 
@@ -50,12 +51,15 @@ class Subgraph:
     outputs  what the node writes: parent field -> subgraph field, or a function of the
              subgraph's last state
     into     the channels of the parent's state
+    whole    write shared fields also where the subgraph left them as they were: what a cached
+             node wrote is written again over other values
     """
 
     program: Program
     inputs: Mapping[str, str] | Callable[[Any], Values] | None
     outputs: Mapping[str, str] | Callable[[Any], Values] | None
     into: Mapping[str, Channel]
+    whole: bool = False
 
     async def __call__(self, argument: Any) -> Values:
         """What `node.function` does: run the graph to its end; what the parent is to write."""
@@ -75,7 +79,11 @@ class Subgraph:
                 f"graph {self.program.name!r} was sent a {type(argument).__name__}: send a dict "
                 "of its fields, or make one with node(graph, inputs=function)"
             )
-        pairs = self.inputs or {name: name for name in self.program.fields}
+        pairs = self.inputs or {
+            name: name
+            for name, channel in self.program.fields.items()
+            if not (channel.transient or isinstance(self.into.get(name), Topic))
+        }
         return {inner: value for inner, outer in pairs.items() for value in _get(argument, outer)}
 
     def write(self, first: Values, last: Values) -> Values:
@@ -83,11 +91,15 @@ class Subgraph:
         if callable(self.outputs):
             return self.outputs(self.program.schema.view(last))
         pairs = self.outputs if self.outputs is not None else self.shared()
-        return {
-            outer: _change(outer, self.into[outer], first.get(inner, MISSING), last[inner])
-            for outer, inner in pairs.items()
-            if inner in last and (self.outputs or not equal(first.get(inner, MISSING), last[inner]))
-        }
+        written: dict[str, Any] = {}
+        for outer, inner in pairs.items():
+            before, channel = first.get(inner, MISSING), self.into[outer]
+            if inner not in last:
+                continue
+            whole = self.outputs or (self.whole and isinstance(channel, LastValue))
+            if whole or not equal(before, last[inner]):
+                written[outer] = _change(outer, channel, before, last[inner])
+        return written
 
     def shared(self) -> dict[str, str]:
         """The fields that both states have, those of one step left out."""
@@ -161,8 +173,7 @@ async def drive(
     thread = parent.thread.nested(inside.task, program)
     run = thread.enter(given, parent)
     if run is None:  # it was done when the process ended
-        last = thread.latest().checkpoint.values
-        return parent.thread.store.load(thread.id, 1).checkpoint.values, last
+        return _since_its_start(thread, thread.latest().checkpoint)
     first = run.checkpoint
     run.watch(
         lambda event: parent.tell(
@@ -180,8 +191,25 @@ async def drive(
         raise Suspended([as_parents(q, inside.task, inside.node, thread.id) for q in run.questions])
     if run.error is not None:
         raise run.error
-    if run.status != "done":
-        raise ThreadBusy(f"thread {thread.id!r} was stopped", thread=thread.id, owner="", since=0.0)
-    if first.id != 1:
-        first = parent.thread.store.load(thread.id, 1).checkpoint
-    return first.values, run.checkpoint.values
+    if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
+        raise Suspended(())
+    if first.id == 1:
+        return first.values, run.checkpoint.values
+    return _since_its_start(thread, run.checkpoint)
+
+
+def _since_its_start(thread: Thread, last: Checkpoint) -> tuple[Values, Values]:
+    """The first values and the last ones of a subgraph that went on in another process.
+
+    What no super-step has changed is one object in both, as it is in one process: two tables read
+    from a file cannot be told to be equal.
+    """
+    first = dict(thread.point(checkpoint=1).values)
+    by_id = {info.id: info for info in thread.store.history(thread.id)}
+    touched: set[str] = set()
+    at = by_id[last.id]
+    while at.parent is not None:
+        touched.update(at.updated)
+        at = by_id[at.parent]
+    same = [name for name in first if name in last.values and name not in touched]
+    return {**first, **{name: last.values[name] for name in same}}, last.values

@@ -183,11 +183,12 @@ async def execute(
 
     def store() -> None:
         """Store what has finished in this turn of the loop, in one transaction. (W1)"""
-        batch, pending[:] = pending[:], []
+        batch = pending[:]
         if left == 0 and result.is_complete():
             result.unstored.extend(batch)
         else:
             batch = keep(batch, result, checkpoint, bench)
+        pending.clear()
         result.records.update((one.record.task, one.record) for one in batch)
 
     def store_soon() -> None:
@@ -221,24 +222,25 @@ async def execute(
         if is_cancelled():  # also when the node swallowed it
             raise asyncio.CancelledError
 
-    if len(ready) == 1:
-        await run(ready[0])
-    elif ready:
-        running += [asyncio.create_task(run(task), name=task.id) for task in ready]
-        try:
+    try:
+        if len(ready) == 1:
+            await run(ready[0])
+        elif ready:
+            running += [asyncio.create_task(run(task), name=task.id) for task in ready]
             over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
             for sibling in over:
                 if not sibling.cancelled():  # by a failed one, where the graph says so
                     sibling.result()
             if broken:
                 raise broken[0]
-        except BaseException:
-            for sibling in running:
-                sibling.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-            with contextlib.suppress(NbagentError):
-                keep([*pending, *result.unstored], result, checkpoint, bench)
-            raise
+    except BaseException:
+        for sibling in running:
+            sibling.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        with contextlib.suppress(NbagentError):
+            keep([*pending, *result.unstored], result, checkpoint, bench)
+        raise
+    if pending:
         store()
     order = {task.id: index for index, task in enumerate(tasks)}
     result.questions.sort(key=lambda question: order[question.task])
@@ -273,8 +275,11 @@ def reconcile(
     checkpoint: Checkpoint,
     tasks: Sequence[Task],
     records: Mapping[str, TaskRecord],
+    id: int,
 ) -> Reconciled:
     """Merge all writes in the order of `tasks`, then decide what they lead to. (R16, R17, R18)
+
+    `id` is the next checkpoint's: above all that the store has.
 
     `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
     has been changed then.
@@ -294,7 +299,7 @@ def reconcile(
         onward.go(task.node, records[task.id].goto)
     return Reconciled(
         checkpoint=Checkpoint(
-            id=checkpoint.id + 1,
+            id=id,
             parent=checkpoint.id,
             step=checkpoint.step + 1,
             kind="step",
@@ -302,7 +307,7 @@ def reconcile(
             control=frozen_dict(control),
             updated=tuple(sorted(changes)),
             ran=tuple(task.id for task in tasks),
-            anchor=checkpoint.id + 1,
+            anchor=id,
             nodes=program.fingerprints,
             schema=program.schema.fingerprint,
         ),
@@ -358,6 +363,8 @@ def merge(
     program: Program, before: Mapping[str, Any], writes: Mapping[str, Sequence[Write]]
 ) -> tuple[Mapping[str, Any], dict[str, tuple[Any, Any]]]:
     """The values after `writes`, and what really changed: field -> (before, after)."""
+    for name, written in writes.items():
+        check_field(program, name, written[0].node)
     values = dict(before)
     changes: dict[str, tuple[Any, Any]] = {}
     for name, channel in program.fields.items():

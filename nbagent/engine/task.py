@@ -37,9 +37,10 @@ from nbagent.engine.events import (
 from nbagent.engine.executor import NodeExecutor
 from nbagent.engine.interrupts import KIND, Interrupted, to_question
 from nbagent.engine.program import Cache, Node, Program
-from nbagent.engine.returns import read_return, to_failure
+from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
 from nbagent.engine.subgraphs import Suspended
+from nbagent.errors import StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ async def perform(
     before = work.failed.get(task.id)
     tried = before.attempt if before else 0
     attempt, allowed = tried + 1, node.retry.attempts if node.retry else 1
-    # A restart goes on counting; when all attempts were used, a person's resume gives new ones.
-    limit = allowed if tried < allowed else tried + allowed
+    # A restart goes on counting; when all attempts were used, a resume gives as many again.
+    limit = (tried // allowed + 1) * allowed
 
     common: dict[str, Any] = {
         "thread": bench.lease.thread,
@@ -106,7 +107,7 @@ async def perform(
     def tell(kind: type[NodeEvent], **facts: Any) -> None:
         bench.tell(kind(**common, **facts))
 
-    inside = context.TaskContext(
+    first_context = context.TaskContext(
         **common,
         anchor=checkpoint.anchor,
         attempt=attempt,
@@ -128,32 +129,40 @@ async def perform(
         started=bench.clock(),
     )
 
-    def retried(error: BaseException, wait: float) -> None:
-        failure, now = to_failure(error), bench.clock()
-        failed = replace(
+    attempts = context.Attempts(first_context)
+
+    def failed(error: BaseException, resume_at: float | None, is_told: bool) -> TaskRecord:
+        """The record of an attempt that is not the last, stored."""
+        kept = replace(
             record,
             status="failed",
-            attempt=inside.attempt,
-            failure=failure,
-            ended=now,
-            resume_at=now + wait,
+            attempt=attempts.now.attempt,
+            failure=to_failure(error),
+            ended=bench.clock(),
+            resume_at=resume_at,
+            is_told=is_told,
         )
-        bench.store.put_tasks(bench.lease, [failed])
-        tell(NodeRetried, failure=failure, wait=wait, attempt=inside.attempt)
+        bench.store.put_tasks(bench.lease, [kept])
+        return kept
+
+    def retried(error: BaseException, wait: float, is_told: bool) -> None:
+        kept = failed(error, bench.clock() + wait, is_told)
+        tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
 
     first = 0.0
     tell(NodeStarted, attempt=attempt)
     if before is not None and before.resume_at is not None and before.failure is not None:
         first = before.resume_at - bench.clock()
         if first > 0:
-            tell(NodeRetried, failure=before.failure, wait=first, attempt=tried)
-            if node.rate_limit is not None:
+            if node.rate_limit is not None and before.is_told:
                 node.rate_limit.hold(before.resume_at)
+            tell(NodeRetried, failure=before.failure, wait=first, attempt=tried)
     around = policies.Surroundings(
         executor=bench.executor,
         clock=bench.clock,
         limit=limit,
         retried=retried,
+        given_up=lambda error: failed(error, None, False),
         delayed=lambda wait: tell(NodeDelayed, wait=wait),
         sleep=bench.sleep,
         first=first,
@@ -163,22 +172,27 @@ async def perform(
     goto: tuple[Any, ...] = ()
     cause: BaseException | None = None
     remembered: tuple[Mapping[str, Any], tuple[Any, ...]] | None = None
-    token = context.enter(inside)
     try:
-        is_sent = task.input is not MISSING
-        argument = isolate(task.input) if is_sent else program.schema.view(checkpoint.values)
-        inputs: Any = None
-        if node.cache is not None:
-            inputs = _inputs(node.cache, task.input if is_sent else checkpoint.values, argument)
-            found = bench.store.recall(node.name, node.fingerprint, inputs, bench.clock())
-            remembered = None if found is None else (frozen_dict(found[0]), tuple(found[1]))
-        if remembered is not None:
-            update, goto = remembered
-        else:
-            returned = await policies.call(node, argument, inside, around)
-            update, goto = read_return(program, node, returned)
-            if node.cache is not None:
-                _remember(node, inputs, [update, list(goto)], bench)
+        with attempts:
+            is_sent = task.input is not MISSING
+            argument = isolate(task.input) if is_sent else program.schema.view(checkpoint.values)
+            inputs: Any = None
+            # What a person or an effect said in this task is not in the inputs.
+            if node.cache is not None and not first_context.journal:
+                inputs = _inputs(node.cache, task.input if is_sent else checkpoint.values, argument)
+                found = bench.store.recall(node.name, node.fingerprint, inputs, bench.clock())
+                remembered = None if found is None else _fitting(program, found)
+            if remembered is not None:
+                update, goto = remembered
+            else:
+                returned, is_own = (
+                    await policies.call(node, argument, attempts, around)
+                    if node.has_policies
+                    else (await bench.executor.call(node.function, node.is_async, argument), True)
+                )
+                update, goto = read_return(program, node, returned)
+                if node.cache is not None and is_own and not first_context.journal:
+                    _remember(node, inputs, [update, list(goto)], bench)
     except Interrupted:
         pass
     except Suspended as suspended:
@@ -194,22 +208,22 @@ async def perform(
         cause = error  # the node's own, not ours
     except BaseException as error:
         cause = error
-    finally:
-        context.leave(token)
 
-    if inside.asked is not None and inside.asked_entry is not None:
+    if attempts.now.asked is not None:
         # Also when the node swallowed the interrupt or raised something over it: it has asked.
-        bench.store.put_journal(bench.lease, [inside.asked_entry])
-        tell(NodeWaiting, question=inside.asked)
-        return Suspended([inside.asked])
-    record = replace(record, update=update, goto=goto, attempt=inside.attempt, ended=bench.clock())
+        bench.store.put_journal(bench.lease, [attempts.now.asked])
+        asked = to_question(attempts.now.asked)
+        tell(NodeWaiting, question=asked)
+        return Suspended([asked])
+    ended = bench.clock()
+    record = replace(record, update=update, goto=goto, attempt=attempts.now.attempt, ended=ended)
     if cause is not None:
         return fail(checkpoint, record, cause, bench), cause
     event = NodeFinished(
         **common,
         update=update,
         duration=record.ended - record.started,
-        attempt=inside.attempt,
+        attempt=record.attempt,
         is_cached=remembered is not None,
     )
     return Finished(record, event)
@@ -222,7 +236,21 @@ def _inputs(cache: Cache, values: Any, argument: Any) -> Any:
     if callable(cache.key):
         return freeze(cache.key(argument))
     names = (cache.key,) if isinstance(cache.key, str) else cache.key
-    return freeze({name: values.get(name) for name in names})
+    if not isinstance(values, Mapping):  # what a Send gave it
+        return freeze({name: getattr(argument, name) for name in names})
+    return freeze({name: values[name] for name in names if name in values})
+
+
+def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any, ...]] | None:
+    """A remembered result, where the state is still such that it may be written."""
+    update, goto = found
+    try:
+        for name, value in update.items():
+            check_field(program, name, None)
+            program.schema.check_write(name, value, None)
+    except StateError:
+        return None
+    return frozen_dict(update), tuple(goto)
 
 
 def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:

@@ -16,7 +16,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine.answers import THE_ONE, answered, expired, match, split, work_of
+from nbagent.engine.answers import (
+    THE_ONE,
+    answered,
+    check_kept,
+    expired,
+    match,
+    moved_fields,
+    split,
+    work_of,
+)
 from nbagent.engine.checkpoint import (
     Checkpoint,
     CheckpointStore,
@@ -126,7 +135,8 @@ class Thread:
         question's deadline has passed and it says what then. None: nothing to wait for. (W14)"""
         loaded = self.latest()
         work = work_of(loaded)
-        times = [record.resume_at for record in work.failed.values()]
+        asked = {question.task for question in work.questions()}
+        times = [r.resume_at for r in work.failed.values() if r.task not in asked]
         times += [q.deadline for q in work.questions() if q.on_expiry is not None]
         times += [thread.resume_at for _, thread in self._subgraphs(loaded)]
         return min((time for time in times if time is not None), default=None)
@@ -183,8 +193,9 @@ class Thread:
                 errors=error.errors,
             ) from error
         adopted = replace(checkpoint, values=freeze(values), schema=schema.fingerprint)
+        moved = moved_fields(self.program, checkpoint.values, adopted.values)
         notice = " ".join(filter(None, [loaded.notice, said]))
-        return replace(loaded, checkpoint=adopted, notice=notice)
+        return replace(loaded, checkpoint=adopted, notice=notice, moved=moved)
 
     def history(self) -> Any:
         """All checkpoints, one a row, without their values. (R24)"""
@@ -301,8 +312,10 @@ class Thread:
         given = dict(answers or {})
         if answer is not None:
             given[THE_ONE] = answer
-        options = RunOptions(step_limit, steps, resumed=True, on_change=on_change)
-        return self._go_on(given, options, rerun=rerun, take_over=take_over).launch()
+        options = RunOptions(
+            step_limit, steps, resumed=True, on_change=on_change, take_over=take_over
+        )
+        return self._go_on(given, options, rerun=rerun).launch()
 
     def _go_on(
         self,
@@ -310,34 +323,35 @@ class Thread:
         options: RunOptions,
         *,
         rerun: Sequence[str] = (),
-        take_over: bool = False,
         parent: Run | None = None,
     ) -> Run:
         """A run from the last checkpoint, with answers by question id."""
-        with self._held(take_over=take_over) as (lease, _):
+        with self._held(take_over=options.take_over) as (lease, info):
             loaded = self.latest()
             if given:
                 given = match(self.id, self.program.schema, self._questions(loaded), given)
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
-            self._settle(lease, loaded, given)
+            check_kept(self.id, self.program, loaded, rerun)
+            self._settle(lease, loaded, given, options.take_over)
             loaded = self.latest()
             for task, thread in self._subgraphs(loaded, rerun):
                 if task.node in rerun:  # from its start, not from where it stood
-                    thread.fork(checkpoint=1, in_place=True)
+                    thread.fork(checkpoint=1, in_place=True, take_over=options.take_over)
             notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
             work = work_of(loaded, rerun=rerun)
-            return Run(
-                self, lease, loaded.checkpoint, work, replace(options, notice=notice), parent
-            )
+            options, newest = replace(options, notice=notice), info.checkpoint
+            return Run(self, lease, loaded.checkpoint, work, options, parent, newest)
 
-    def _settle(self, lease: Lease, loaded: Loaded, given: Mapping[str, Any]) -> None:
+    def _settle(
+        self, lease: Lease, loaded: Loaded, given: Mapping[str, Any], take_over: bool
+    ) -> None:
         """Write the answers given, and those of questions that have expired, to the journal."""
         own, nested = split(given)
         for task, thread in self._subgraphs(loaded) if nested else ():
             if task.id in nested:
-                with thread._held() as (inner, info):
-                    thread._settle(inner, thread.latest(), nested[task.id])
+                with thread._held(take_over=take_over) as (inner, info):
+                    thread._settle(inner, thread.latest(), nested[task.id], take_over)
                     thread.store.release(inner, info.status)
         entries = answered(loaded, own) + expired(loaded, own, self.clock())
         if entries:
@@ -403,6 +417,7 @@ class Thread:
         edits: Mapping[str, Any] | None = None,
         in_place: bool = False,
         note: str = "",
+        take_over: bool = False,
     ) -> Thread:
         """A thread that goes on from an earlier point; this one is never changed.
 
@@ -412,12 +427,12 @@ class Thread:
         edits             fields to set in it
         in_place          grow a new branch in this thread instead, whose history keeps the old one
         """
-        source = self._point(step, checkpoint)
+        source = self.point(step, checkpoint)
         for name in edits or {}:
             check_field(self.program, name, None)
         checked = self.program.schema.check_edit(edits or {})
         if in_place:
-            with self._held() as (lease, _):
+            with self._held(take_over=take_over) as (lease, _):
                 number = self._next_id()
                 made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
                 self.store.commit(lease, made)
@@ -523,7 +538,8 @@ class Thread:
             thread=self.id,
         )
 
-    def _point(self, step: int | None, checkpoint: int | None) -> Checkpoint:
+    def point(self, step: int | None = None, checkpoint: int | None = None) -> Checkpoint:
+        """A checkpoint of its past, by id or super-step, as the state class is now."""
         if checkpoint is not None:
             return self._adopted(self.store.load(self.id, checkpoint)).checkpoint
         latest = self.latest().checkpoint

@@ -61,8 +61,10 @@ def watch() -> None:
 
 def see_end(run: Run, status: Status, after: float = 0.0) -> None:
     """Let the run go with `status` if it does not end by itself soon, `after` seconds from now."""
+    at = time.monotonic() + after
     with _lock:
-        _ending.setdefault(run, (status, time.monotonic() + after))
+        _, earlier = _ending.get(run, (status, at))
+        _ending[run] = (status, min(at, earlier))
 
 
 def _serve() -> None:

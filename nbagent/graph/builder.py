@@ -39,7 +39,7 @@ from nbagent.graph.stream import stream
 from nbagent.graph.validate import validate
 
 W = TypeVar("W")
-_defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
+defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
 _building: contextvars.ContextVar[Graph | None] = contextvars.ContextVar("nbagent_graph")
 
 
@@ -295,7 +295,7 @@ class Graph(Wirable):
         self.on_error = on_error
         self._store = store
         self._program: Program | None = None
-        _defined[name] = self
+        defined[name] = self
         self._tokens: list[contextvars.Token[Graph | None]] = []
 
     def __repr__(self) -> str:
@@ -340,7 +340,8 @@ class Graph(Wirable):
         if isinstance(function, Graph):
             program = function.compile()
             code = fingerprint_of(program, found.inputs, found.outputs)
-            function = Subgraph(program, found.inputs, found.outputs, self.schema.channels)
+            whole = found.policies.get("cache") is not None
+            function = Subgraph(program, found.inputs, found.outputs, self.schema.channels, whole)
         return compiled.Node(
             name=found.name,
             function=function,
@@ -501,31 +502,6 @@ class Graph(Wirable):
         emitted  `(node, value)` for each value given to `emit`
         """
         return stream(lambda: self.start(input, thread, step_limit=step_limit), mode)
-
-
-def resume_due(graphs: Sequence[Graph] | None = None) -> list[Run]:
-    """Resume every thread whose time has come, and return the runs. (W13, W14)
-
-    Those are threads that a kernel left behind in a wait for a server that is over now, and
-    threads whose question has passed its deadline and says with `on_expiry` what then. What
-    somebody paused or answered for himself is left alone.
-
-    graphs  whose threads; by default those of all graphs that are defined in this process
-    """
-    runs: list[Run] = []
-    for graph in list(_defined.values()) if graphs is None else graphs:
-        for info in graph.store.threads():
-            if (
-                info.is_nested
-                or info.graph != graph.name
-                or info.status not in ("stopped", "waiting")
-            ):
-                continue
-            thread = graph.thread(info.id)
-            at = thread.resume_at if info.checkpoint else None
-            if at is not None and at <= thread.clock():
-                runs.append(thread.resume())
-    return runs
 
 
 def new_id(name: str) -> str:

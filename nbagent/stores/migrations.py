@@ -82,7 +82,11 @@ DROP TABLE journal;
 ALTER TABLE new_journal RENAME TO journal;
 """
 
-MIGRATIONS = (_FIRST, _SECOND)
+_THIRD = """
+ALTER TABLE tasks ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS = (_FIRST, _SECOND, _THIRD)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

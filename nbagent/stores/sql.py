@@ -257,6 +257,7 @@ def _task_row(
     return (
         thread, record.anchor, record.task, record.node, record.status, record.attempt,
         record.started, record.ended, failure, data, zlib.crc32(data), record.resume_at,
+        int(record.is_told),
     )  # fmt: skip
 
 
@@ -301,7 +302,7 @@ _PUT_CHECKPOINT = _put(
 _PUT_TASK = _put(
     "tasks",
     "thread, anchor, task, node, status, attempt, started, ended, failure, data, checksum,"
-    " resume_at",
+    " resume_at, is_told",
     "thread, anchor, task",
 )
 _PUT_JOURNAL = _put(

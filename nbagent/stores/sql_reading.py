@@ -135,11 +135,11 @@ class SqlStore(SqlWriter):
         """The tasks of an anchor; a damaged one is left out, so its node runs again."""
         tasks = []
         for row in db.execute(
-            "SELECT task, node, status, attempt, started, ended, failure, data, checksum, resume_at"
-            " FROM tasks WHERE thread = ? AND anchor = ?",
+            "SELECT task, node, status, attempt, started, ended, failure, data, checksum,"
+            " resume_at, is_told FROM tasks WHERE thread = ? AND anchor = ?",
             (thread, anchor),
         ).fetchall():
-            task, node, status, attempt, started, ended, failure, data, check, resume_at = row
+            task, node, status, attempt, started, ended, failure, data, check, at, told = row
             if zlib.crc32(data) != check:
                 continue
             update, goto, *more = decode(data)
@@ -150,7 +150,7 @@ class SqlStore(SqlWriter):
                 TaskRecord(
                     anchor=anchor, task=task, node=node, status=status, update=update,
                     goto=tuple(goto), attempt=attempt, started=started, ended=ended,
-                    resume_at=resume_at,
+                    resume_at=at, is_told=bool(told),
                     failure=Failure(**json.loads(failure)) if failure else None,
                 )
             )  # fmt: skip

@@ -3,6 +3,8 @@ Rate limits, breakers, recovery, caching, and waits that outlive the process. (R
 """
 
 import operator
+import socket
+import subprocess
 import time
 import urllib.error
 from email.message import Message
@@ -27,6 +29,7 @@ from nbagent import (
     interrupt,
     node,
 )
+from nbagent.engine.checkpoint import Owner
 from nbagent.engine.events import NodeDelayed, NodeFinished, NodeRetried
 from nbagent.engine.thread import Thread
 from nbagent.errors import CircuitOpen, CodecError
@@ -53,6 +56,13 @@ def store(request, tmp_path):
     made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db")
     yield made
     made.close()
+
+
+def dead_owner():
+    """A kernel that was killed: its thread says that it runs."""
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    return Owner("token", socket.gethostname(), process.pid, "1", "a kernel that died")
 
 
 def one_node(store, function, **policies):
@@ -209,6 +219,9 @@ def test_resume_due_picks_up_what_is_due(store):
     assert [] == nbagent.resume_due(graphs)
     time.sleep(0.4)
     runs = nbagent.resume_due(graphs)
+    assert ["q"] == [one.thread.id for one in runs]  # a person has stopped the other
+    store.acquire("w", dead_owner())
+    runs += nbagent.resume_due(graphs)
     for one in runs:
         one.result(5)
 
@@ -442,3 +455,26 @@ def test_what_recover_and_cache_name_must_exist():
         one_node(MemoryStore(), lambda s: None, recover={"ValueError": "said"})
     with pytest.raises(GraphError, match="'y'"):
         one_node(MemoryStore(), lambda s: None, cache=Cache(key=["x", "y"]))
+
+
+def test_one_thread_that_cannot_be_resumed_does_not_stop_the_others(store, caplog):
+    """Its state is of another class: that is logged, and the next one goes on. (R47, W13)"""
+
+    def make(kind):
+        class Changed(TypedDict):
+            x: kind
+
+        def ask(state):
+            return {"x": interrupt("Well?", deadline=0.01, on_expiry=kind(1))}
+
+        with Graph("g", Changed, store=store) as made:
+            START >> node(ask, name="ask") >> END
+        return made
+
+    make(int).run({"x": 0}, "old")
+    graph = make(str)
+    graph.run({"x": "0"}, "new")
+    time.sleep(0.05)
+
+    assert ["new"] == [run.thread.id for run in nbagent.resume_due([graph])]
+    assert "thread 'old' is due and cannot be resumed" in caplog.text
