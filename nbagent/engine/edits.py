@@ -11,7 +11,7 @@ from typing import Any
 
 from nbagent.engine.checkpoint import Checkpoint, CheckpointStore
 from nbagent.engine.program import Program
-from nbagent.engine.snapshot import MISSING, equal, freeze, frozen_dict
+from nbagent.engine.snapshot import MISSING, equal, freeze, seal
 from nbagent.errors import StaleEdit
 
 
@@ -30,7 +30,7 @@ def edit_checkpoint(
         id=id,
         parent=checkpoint.id,
         kind="edit",
-        values=frozen_dict({**checkpoint.values, **frozen}),
+        values=seal({**checkpoint.values, **frozen}),
         updated=tuple(sorted({*checkpoint.updated, *changed})),
         ran=(),
         note=note,

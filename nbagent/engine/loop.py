@@ -7,29 +7,25 @@ A task on a notebook kernel's loop stands still while another cell computes; one
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 
+log = logging.getLogger("nbagent")
 _lock = threading.Lock()
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 _idents: dict[asyncio.AbstractEventLoop, int] = {}
-_threads: dict[asyncio.AbstractEventLoop, threading.Thread] = {}
 
 
 def engine_loop() -> asyncio.AbstractEventLoop:
     """The loop that runs agents in this process; started at the first call, and after a fork."""
     with _lock:
         loop = _loops.get(os.getpid())
-        # A task that a node started and that calls sys.exit() ends the loop's thread.
-        if loop is None or loop.is_closed() or not _threads[loop].is_alive():
+        if loop is None or loop.is_closed():
             loop = asyncio.new_event_loop()
-            serving = threading.Thread(
-                target=_serve, args=(loop,), name="nbagent-loop", daemon=True
-            )
             _loops.clear()
-            _threads.clear()
-            _loops[os.getpid()], _threads[loop] = loop, serving
-            serving.start()
+            _loops[os.getpid()] = loop
+            threading.Thread(target=_serve, args=(loop,), name="nbagent-loop", daemon=True).start()
         return loop
 
 
@@ -48,4 +44,9 @@ def thread_of(loop: asyncio.AbstractEventLoop) -> int | None:
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     _idents[loop] = threading.get_ident()
-    loop.run_forever()
+    while not loop.is_closed():
+        try:
+            return loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            # asyncio lets these out of a task that a node has started; they end that task alone.
+            log.exception("a task beside a node's own wanted to end the process; the runs go on")

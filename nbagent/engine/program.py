@@ -66,6 +66,7 @@ class Node:
     pause       a breakpoint "before" or "after" it
     defer       it runs only when nothing else is left to run
     fingerprint of its code, compared at resume
+    captured    fingerprint of its code with the lists and dicts that it captures, for its cache
     retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
                 breaker, recover   what happens when it fails: see `policies`
     cache       reuse an earlier result for equal inputs: see `Cache`
@@ -79,6 +80,7 @@ class Node:
     pause: Literal["before", "after"] | None = None
     defer: bool = False
     fingerprint: str = ""
+    captured: str = ""
     location: Location | None = None
     retry: Retry | None = None
     timeout: float | None = None

@@ -227,6 +227,13 @@ def frozen_dict(mapping: Mapping[Any, Any]) -> FrozenDict:
     return frozen
 
 
+def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
+    """A `FrozenDict` of items that are frozen already; each stays the object that it is."""
+    frozen = FrozenDict(mapping)
+    frozen.opaque = any(map(is_opaque, frozen.values()))
+    return frozen
+
+
 def isolate(value: Any) -> Any:
     """A frozen value as one reader gets it: shared where immutable, copied where opaque."""
     if not is_opaque(value):

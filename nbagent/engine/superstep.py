@@ -35,7 +35,7 @@ from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field
 from nbagent.engine.routes import Onward
-from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict
+from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, seal
 from nbagent.engine.subgraphs import Suspended
 from nbagent.engine.task import (
     Bench,
@@ -304,7 +304,7 @@ def reconcile(
             step=checkpoint.step + 1,
             kind="step",
             values=values,
-            control=frozen_dict(control),
+            control=seal(control),
             updated=tuple(sorted(changes)),
             ran=tuple(task.id for task in tasks),
             anchor=id,
@@ -347,7 +347,7 @@ def begin(
             step=previous.step if previous else 0,
             kind="input",
             values=values,
-            control=frozen_dict(control),
+            control=seal(control),
             updated=tuple(sorted(changes)),
             ran=(),
             anchor=checkpoint_id,
@@ -378,7 +378,7 @@ def merge(
             values[name] = new
         elif channel.transient and old is not MISSING:
             del values[name]
-    return frozen_dict(values), changes
+    return seal(values), changes
 
 
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:

@@ -180,7 +180,7 @@ async def perform(
             # What a person or an effect said in this task is not in the inputs.
             if node.cache is not None and not first_context.journal:
                 inputs = _inputs(node.cache, task.input if is_sent else checkpoint.values, argument)
-                found = bench.store.recall(node.name, node.fingerprint, inputs, bench.clock())
+                found = bench.store.recall(node.name, node.captured, inputs, bench.clock())
                 remembered = None if found is None else _fitting(program, found)
             if remembered is not None:
                 update, goto = remembered
@@ -258,7 +258,7 @@ def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
     assert node.cache is not None
     now = bench.clock()
     until = None if node.cache.ttl is None else now + node.cache.ttl
-    bench.store.remember(node.name, node.fingerprint, inputs, freeze(result), now, until)
+    bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
 
 
 def fail(

@@ -52,7 +52,7 @@ from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
-from nbagent.engine.snapshot import freeze, thaw
+from nbagent.engine.snapshot import freeze, seal, thaw
 from nbagent.engine.subgraphs import as_parents
 from nbagent.engine.superstep import begin, plan
 from nbagent.engine.task import Task, Work
@@ -192,7 +192,9 @@ class Thread:
                 path=error.path,
                 errors=error.errors,
             ) from error
-        adopted = replace(checkpoint, values=freeze(values), schema=schema.fingerprint)
+        kept = checkpoint.values
+        frozen = seal({n: v if v is kept.get(n) else freeze(v) for n, v in values.items()})
+        adopted = replace(checkpoint, values=frozen, schema=schema.fingerprint)
         moved = moved_fields(self.program, checkpoint.values, adopted.values)
         notice = " ".join(filter(None, [loaded.notice, said]))
         return replace(loaded, checkpoint=adopted, notice=notice, moved=moved)

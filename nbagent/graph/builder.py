@@ -336,12 +336,17 @@ class Graph(Wirable):
 
     def _node(self, found: NodeFunction) -> compiled.Node:
         function, program = found.function, None
+        has_cache = found.policies.get("cache") is not None
         code = fingerprint(function)
+        captured = fingerprint(function, strict=True) if has_cache else ""
         if isinstance(function, Graph):
             program = function.compile()
-            code = fingerprint_of(program, found.inputs, found.outputs)
-            whole = found.policies.get("cache") is not None
-            function = Subgraph(program, found.inputs, found.outputs, self.schema.channels, whole)
+            joints = (program, found.inputs, found.outputs)
+            code = fingerprint_of(*joints)
+            captured = fingerprint_of(*joints, strict=True) if has_cache else ""
+            function = Subgraph(
+                program, found.inputs, found.outputs, self.schema.channels, has_cache
+            )
         return compiled.Node(
             name=found.name,
             function=function,
@@ -350,6 +355,7 @@ class Graph(Wirable):
             pause=found.pause,
             defer=found.defer,
             fingerprint=code,
+            captured=captured,
             location=found.location,
             retry=found.retry,
             timeout=found.timeout,

@@ -1,5 +1,6 @@
 """
-What a node's code is, as one short text: compared at resume to notice a changed cell. (W11)
+What a node's code is, as one short text: compared at resume to notice a changed cell (W11), and
+part of what a cached result depends on (R6).
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from nbagent.engine.program import Program
@@ -15,118 +17,132 @@ _DEPTH = 4  # how far helper functions of helper functions are followed
 _MUTABLE = (list, dict, set)
 
 
-def fingerprint(function: Any) -> str:
+def fingerprint(function: Any, *, strict: bool = False) -> str:
     """16 hex digits that change with the function's code and with the globals that it captures,
     with the arguments of a `partial`, and with the object of a method as it is now.
 
     Bytecode, not source: comments and layout do not matter, and code without a source file has a
-    fingerprint, too. It differs between minor versions of Python.
+    fingerprint, too. It differs between minor versions of Python. A list or dict that the code
+    captures is what it works on, not what it is; `strict` counts what it holds all the same.
     """
-    digest = hashlib.blake2b(digest_size=8)
-    _add(digest, function, _DEPTH, set())
-    return digest.hexdigest()
+    return _Digest(strict).of(function)
 
 
-def fingerprint_of(program: Program, *joints: Any) -> str:
+def fingerprint_of(program: Program, *joints: Any, strict: bool = False) -> str:
     """The fingerprint of a graph as a node: its nodes, its wires, its state, and `joints`, which
     join it to its parent."""
-    digest = hashlib.blake2b(digest_size=8)
+    nodes = program.nodes.values()
     wired = (
-        sorted(program.fingerprints.items()),
+        [(node.name, node.fingerprint, node.function if strict else "") for node in nodes],
         [(edge.source, edge.target) for edge in program.edges],
         [(join.sources, join.target) for join in program.joins],
         [(branch.source, branch.choose, branch.targets) for branch in program.branches],
         [(each.source, each.items, each.target) for each in program.eaches],
-        [(node.name, node.on, node.defer) for node in program.nodes.values()],
+        [(node.name, node.on, node.defer) for node in nodes],
         [(type(kind), getattr(kind, "reducer", None)) for kind in program.fields.values()],
         program.schema.fingerprint,
         joints,
     )
-    _add(digest, wired, _DEPTH, set())
-    return digest.hexdigest()
+    return _Digest(strict).of(wired)
 
 
-def _add(digest: Any, value: Any, depth: int, seen: set[int]) -> None:
-    """What a value is as far as text can say it: code, built-in values, an object's class."""
-    if isinstance(value, functools.partial):
-        _add(digest, [value.args, value.keywords], depth, seen)
-        return _add(digest, value.func, depth, seen)
-    if isinstance(value, types.MethodType):
-        _add_object(digest, value.__self__, depth, seen)
-        return _add(digest, value.__func__, depth, seen)
-    if isinstance(value, (list, tuple, set, frozenset, dict)):
-        return _add_items(digest, value, depth, seen)
-    function = getattr(value, "__wrapped__", None) or value
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, types.CodeType):
-        if isinstance(value, (str, int, float, bytes, bool, type(None))):
-            digest.update(repr(value).encode())
+class _Digest:
+    """What a value is, as far as text can say it: code, built-in values, an object's class."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+        self._digest = hashlib.blake2b(digest_size=8)
+        self._seen: set[int] = set()
+
+    def of(self, value: Any) -> str:
+        self._add(value, _DEPTH)
+        return self._digest.hexdigest()
+
+    def _write(self, text: str) -> None:
+        self._digest.update(text.encode())
+
+    def _add(self, value: Any, depth: int) -> None:
+        function = getattr(value, "__wrapped__", None) or value
+        if isinstance(value, functools.partial):
+            self._add((value.args, value.keywords), depth)
+            self._add(value.func, depth)
+        elif isinstance(value, types.MethodType):
+            self._add_object(value.__self__, depth)
+            self._add(value.__func__, depth)
+        elif isinstance(value, (tuple, frozenset, *_MUTABLE)):
+            self._add_items(value, depth)
+        elif isinstance(value, (str, int, float, bytes, bool, type(None))):
+            self._write(repr(value))
+        elif isinstance(getattr(function, "__code__", None), types.CodeType):
+            self._add_function(function, depth)
         else:
             named = value if hasattr(value, "__qualname__") else type(value)
-            digest.update(f"{named.__module__}.{named.__qualname__}".encode())
+            self._write(f"{named.__module__}.{named.__qualname__}")
             call = getattr(type(value), "__call__", None)  # noqa: B004  (of a callable object)
             if isinstance(call, types.FunctionType):
-                _add_object(digest, value, depth, seen)
-                _add(digest, call, depth, seen)
-        return None
-    if id(code) in seen:
-        return None
-    seen.add(id(code))
-    _add_code(digest, code)
-    _add_all(digest, getattr(function, "__defaults__", None) or (), depth, seen)
+                self._add_object(value, depth)
+                self._add(call, depth)
+
+    def _add_items(self, items: Any, depth: int) -> None:
+        self._write(f"{type(items).__name__}{len(items)}")
+        if depth <= 0:
+            return
+        if isinstance(items, dict):
+            items = [part for pair in items.items() for part in pair]
+        elif isinstance(items, (set, frozenset)):
+            items = sorted(items, key=repr)
+        for item in items:
+            self._add(item, depth - 1)
+            self._write(",")
+
+    def _add_object(self, thing: Any, depth: int) -> None:
+        """The object of a method, or one that is called: its class, what its attributes hold."""
+        kind = thing if isinstance(thing, type) else type(thing)
+        self._write(f"{kind.__module__}.{kind.__qualname__}")
+        if thing is not kind and id(thing) not in self._seen and depth > 0:
+            self._seen.add(id(thing))
+            self._add_items(getattr(thing, "__dict__", {}), depth - 1)
+
+    def _add_function(self, function: Any, depth: int) -> None:
+        code = function.__code__
+        if id(code) in self._seen:
+            return
+        self._seen.add(id(code))
+        self._add_code(code)
+        self._add_captured(getattr(function, "__defaults__", None) or (), depth)
+        self._add_captured(_cells(function), depth)
+        names = getattr(function, "__globals__", {})
+        self._add_captured([names[name] for name in code.co_names if name in names], depth)
+
+    def _add_captured(self, values: Iterable[Any], depth: int) -> None:
+        for value in values:
+            leads_on = isinstance(value, (types.FunctionType, types.MethodType, functools.partial))
+            if isinstance(value, types.ModuleType):
+                self._write(value.__name__)
+            elif isinstance(value, _MUTABLE) and not self._strict:
+                continue
+            elif depth > 0 or not (leads_on or hasattr(value, "__wrapped__")):
+                self._add(value, depth - 1)
+
+    def _add_code(self, code: types.CodeType) -> None:
+        self._digest.update(code.co_code)
+        self._write(" ".join(code.co_names))
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                self._add_code(constant)
+            else:
+                self._write(_text(constant))
+
+
+def _cells(function: Any) -> list[Any]:
+    """What a closure has captured; a cell that is not filled yet is left out."""
+    found = []
     for cell in getattr(function, "__closure__", None) or ():
         try:
-            _add_all(digest, (cell.cell_contents,), depth, seen)
+            found.append(cell.cell_contents)
         except ValueError:
-            continue  # a cell that is not filled yet
-    names = getattr(function, "__globals__", {})
-    # A list or dict among the globals is what code works on, not what it is.
-    captured = [names[name] for name in code.co_names if name in names]
-    _add_all(digest, [v for v in captured if not isinstance(v, _MUTABLE)], depth, seen)
-    return None
-
-
-def _add_items(digest: Any, items: Any, depth: int, seen: set[int]) -> None:
-    digest.update(f"{type(items).__name__}{len(items)}".encode())
-    if depth <= 0:
-        return
-    if isinstance(items, dict):
-        items = [part for pair in items.items() for part in pair]
-    elif isinstance(items, (set, frozenset)):
-        items = sorted(items, key=repr)
-    for item in items:
-        _add(digest, item, depth - 1, seen)
-        digest.update(b",")
-
-
-def _add_object(digest: Any, thing: Any, depth: int, seen: set[int]) -> None:
-    """The object of a method, or one that is called: its class, and what its attributes hold."""
-    kind = thing if isinstance(thing, type) else type(thing)
-    digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
-    held = {} if thing is kind else getattr(thing, "__dict__", {})
-    if id(thing) not in seen and depth > 0:
-        seen.add(id(thing))
-        _add_items(digest, held, depth - 1, seen)
-
-
-def _add_all(digest: Any, values: Any, depth: int, seen: set[int]) -> None:
-    for value in values:
-        own = isinstance(value, (types.FunctionType, types.MethodType, functools.partial))
-        own = own or hasattr(value, "__wrapped__")
-        if isinstance(value, types.ModuleType):
-            digest.update(value.__name__.encode())
-        elif not own or depth > 0:
-            _add(digest, value, depth - 1, seen)
-
-
-def _add_code(digest: Any, code: types.CodeType) -> None:
-    digest.update(code.co_code)
-    digest.update(" ".join(code.co_names).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            _add_code(digest, constant)
-        else:
-            digest.update(_text(constant).encode())
+            continue
+    return found
 
 
 def _text(constant: Any) -> str:

@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from nbagent.engine.channels import Channel, Ephemeral, LastValue, Reduced, Topic
 from nbagent.engine.checkpoint import declare_types
 from nbagent.engine.names import nearest
-from nbagent.engine.snapshot import FrozenDict, frozen_dict, isolate, thaw
+from nbagent.engine.snapshot import FrozenDict, isolate, seal, thaw
 from nbagent.errors import FieldProblem, GraphError, StateError
 
 Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -138,7 +138,7 @@ class StateSchema:
 
     def view(self, values: Mapping[str, Any]) -> Any:
         if not values.keys() <= self.fields.keys():  # some are kept aside
-            values = frozen_dict({n: v for n, v in values.items() if n in self.fields})
+            values = seal({n: v for n, v in values.items() if n in self.fields})
         return self._view(values)
 
     @functools.cached_property

@@ -1,12 +1,28 @@
 """
-An agent of 30 nodes that does all that can go wrong: effects, siblings, retries, questions, a
-subgraph for each item, a cycle. What it ends with does not depend on who killed it where.
+An agent of 35 nodes that does all that can go wrong: effects, siblings, retries, timeouts, caches,
+fallbacks, questions, a subgraph for each item, a cycle, a state class that changes from process to
+process. What it ends with does not depend on who killed it where.
 """
 
 import operator
+import time
 from typing import Annotated, TypedDict
 
-from nbagent import END, START, Graph, Retry, aeffect, branch, cached, each, effect, interrupt, node
+from nbagent import (
+    END,
+    PERSON,
+    START,
+    Cache,
+    Graph,
+    Retry,
+    aeffect,
+    branch,
+    cached,
+    each,
+    effect,
+    interrupt,
+    node,
+)
 from nbagent.engine.effects import idempotency_key
 from nbagent.testing.chaos import Scenario, World
 
@@ -24,6 +40,12 @@ class State(TypedDict):
     notes: Annotated[list[str], operator.add]
     rounds: Annotated[int, operator.add]
     verdict: str
+
+
+class Grown(State):
+    """What the class is in every other process that goes on with a thread. (R47)"""
+
+    more: str
 
 
 def build(world: World) -> Scenario:
@@ -62,7 +84,8 @@ def build(world: World) -> Scenario:
 
         START >> open_item >> pay_item >> END
 
-    with Graph("agent", State) as agent:
+    lives = world.note("life")
+    with Graph("agent", Grown if lives % 2 else State) as agent:
         first = [looking_at(f"look{n}") for n in range(6)]
         second = [plain(f"read{n}") for n in range(6)]
 
@@ -99,6 +122,38 @@ def build(world: World) -> Scenario:
             await aeffect(behind, world.happen, behind, probe=lambda: world.has_happened(behind))
             return {"notes": ["written"]}
 
+        @node(timeout=0.05, retry=QUICK)
+        def slow(state):
+            """Its first call goes on when its time is up, and then must pay nothing more."""
+            key = f"slow {state['rounds']}"
+            if world.note(key) == 1:
+                time.sleep(0.1)
+            effect(key, world.happen, key)
+            return {"notes": [key]}
+
+        @node(cache=Cache(key="rounds"))
+        def table(state):
+            return {"notes": [f"table {state['rounds']}"]}
+
+        def instead(state):
+            key = f"instead {state['rounds']}"
+            effect(key, world.happen, key, probe=lambda: world.has_happened(key))
+            return {"notes": [key]}
+
+        @node(fallback=instead)
+        def breaks(state):
+            key = f"breaks {state['rounds']}"
+            effect(key, world.happen, key, probe=lambda: world.has_happened(key))
+            raise ValueError("always")
+
+        @node(recover={PermissionError: PERSON}, retry=QUICK)
+        def locked(state):
+            key = f"locked {state['rounds']}"
+            if world.note(key) == 1:
+                raise PermissionError("locked")
+            effect(f"open {key}", world.happen, f"open {key}")
+            return {"notes": [key]}
+
         @node
         def judge(state):
             draft = cached("draft", lambda: world.note("draft") and "a draft")
@@ -115,7 +170,8 @@ def build(world: World) -> Scenario:
         gather >> each(
             lambda state: [{"name": f"{n}{state['rounds']}"} for n in state["names"]], item
         )
-        item >> join >> [mail, book, write_file, *second] >> judge
+        others = [slow, table, breaks, locked]
+        item >> join >> [mail, book, write_file, *others, *second] >> judge
         judge >> branch(lambda state: state["verdict"] or "end", more=begin, end=tail[0])
         for one, two in zip(tail, [*tail[1:], last], strict=True):
             one >> two
@@ -123,12 +179,14 @@ def build(world: World) -> Scenario:
 
     def answer(question):
         text = str(question.question)
+        if " failed: " in text:
+            return "try again"
         if text.startswith("Did "):
             key = text.split("'")[1]
             return "it happened" if world.has_happened(key) else "it did not happen"
         return f"yes to {text}"
 
-    assert len(agent.nodes) + len(item.nodes) >= 30
+    assert len(agent.nodes) + len(item.nodes) >= 35
     return Scenario(agent, {"topic": "bees"}, answer)
 
 

@@ -15,8 +15,8 @@ KILLS = int(os.environ.get("NBAGENT_KILLS", "30"))
 
 
 @pytest.mark.chaos
-def test_thirty_nodes_under_kills():
-    """Effects with a probe, with a key, with nobody but a person to ask; siblings, retries,
+def test_an_agent_under_kills():
+    """Effects with a probe, with a key, with nobody but a person to ask; siblings, retries, timeouts, caches,
     questions, a subgraph for each item, a cycle."""
     report = run_chaos("tests.chaos.agent:build", kills=KILLS)
 

@@ -6,6 +6,7 @@ result; a person's word is kept until what follows from it is. (R4, R6, R7, W2, 
 import asyncio
 import functools
 import itertools
+import sqlite3
 import threading
 import time
 from types import MappingProxyType
@@ -270,6 +271,20 @@ def test_a_cached_node_knows_what_its_function_was_given(of):
     assert fingerprint(of("old")) == fingerprint(of("old")) != fingerprint(of("new"))
 
 
+def test_a_cached_node_knows_the_dict_that_it_captures():
+    """A changed setting is another result; yet to go on with a thread it is no changed code."""
+
+    def made(model):
+        settings = {"model": model}
+        return lambda state: {"x": settings["model"]}
+
+    store = MemoryStore()
+    assert ["old", "new"] == [
+        one_node(store, made(model), cache=True).run({"q": "hi"})["x"] for model in ("old", "new")
+    ]
+    assert fingerprint(made("old")) == fingerprint(made("new"))
+
+
 def test_a_cached_subgraph_knows_its_wires():
     """Another branch function, other edges: another result. (W11)"""
     store = MemoryStore()
@@ -471,3 +486,42 @@ def test_a_wait_before_a_question_is_over_when_the_question_is_asked(store):
     assert "waiting" == graph.thread("t").status
     assert graph.thread("t").resume_at is None
     assert [] == resume_due([graph])
+
+
+# ----------------------------------------------------------------------- a damaged checkpoint
+
+
+def test_work_on_a_damaged_checkpoint_is_not_taken_for_work_on_its_successor(tmp_path):
+    """The super-step is made again from the last good one; nothing is mixed. (W8)"""
+    path, rounds = tmp_path / "a.db", []
+
+    def first(state):
+        rounds.append(1)
+        return {"q": f"round {len(rounds)}"}
+
+    def copies(state):
+        return {"x": state["q"]}
+
+    def fails(state):
+        if len(rounds) == 1:
+            raise ValueError("once")
+
+    def graph(store):
+        with Graph("g", State, store=store) as made:
+            ends = [node(copies), node(fails)]
+            START >> node(first) >> ends >> END
+        return made
+
+    store = SqliteStore(path)
+    with pytest.raises(NbagentError):
+        graph(store).run({}, thread="t")
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE checkpoints SET checksum = checksum + 1 WHERE id = 2")
+    db.close()
+    store = SqliteStore(path)
+    state = graph(store).thread("t").resume(rerun=["first"]).result(5)
+
+    assert ("round 2", "round 2") == (state["q"], state["x"])
+    assert [1, 3, 4] == [info.id for info in store.history("t") if info.id != 2]
+    store.close()

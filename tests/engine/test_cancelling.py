@@ -1,12 +1,14 @@
 """Stopping at any moment leaves the last checkpoint or the next one, nothing between. (W1, W9)"""
 
 import asyncio
+import contextlib
 import itertools
 import threading
 import time
 
 import pytest
 
+from nbagent.engine import watchdog
 from nbagent.engine.context import emit
 from nbagent.errors import NodeError
 from nbagent.stores.memory import MemoryStore
@@ -147,3 +149,38 @@ def test_the_same_content_in_every_store(tmp_path):
     for info in memory.history("t"):
         assert memory.load("t", info.id).checkpoint == sqlite.load("t", info.id).checkpoint
     sqlite.close()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_node_that_swallows_the_cancelling_and_ends_keeps_its_result(alone):
+    """It was paid for: a resume does not call it again. (W1)"""
+    calls = []
+
+    async def stubborn(state):
+        calls.append(1)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return {"x": 1}
+
+    nodes = [task("a", stubborn)] + ([] if alone else [task("b", lambda s: asyncio.sleep(0))])
+    wires = [edge for one in nodes for edge in (Edge(START, one.name), Edge(one.name, END))]
+    one = thread(program(*nodes, fields=("x",), wires=wires))
+    run = one.start({})
+    while not calls:
+        time.sleep(0.01)
+    run.pause(within=0.05)
+    run.result(5)
+    assert "paused" == one.status
+    assert 1 == one.resume().result(5)["x"]
+    assert [1] == calls
+
+
+def test_a_stop_after_a_pause_does_not_wait_for_the_pause(monkeypatch):
+    """The nearer of two deadlines holds, and the later wish. (W9)"""
+    monkeypatch.setattr(watchdog, "_ending", {})
+    run = object()
+    watchdog.see_end(run, "paused", 60.0)
+    watchdog.see_end(run, "stopped")
+    status, at = watchdog._ending.pop(run)
+    assert "stopped" == status
+    assert at <= time.monotonic()

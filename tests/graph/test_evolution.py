@@ -4,6 +4,7 @@ A thread that an earlier version of the state class wrote. (R47)
 
 import dataclasses
 import operator
+from types import MappingProxyType
 from typing import Annotated, TypedDict
 
 import pytest
@@ -150,3 +151,60 @@ def test_the_same_class_is_not_looked_at(store, old):
     made.schema.adopt = None
 
     assert 3 == made.thread("t").state["count"]
+
+
+def finished_sibling(store, name, rename=None, more=MappingProxyType({})):
+    """A graph whose `work` has finished writing the field `name` while `ask` waits."""
+    state = TypedDict("State", {name: str, "ok": str, **more})
+    with Graph("g", state, store=store, migrate=rename) as made:
+        work = node(lambda s: {name: "1"}, name="work")
+        ask = node(lambda s: {"ok": interrupt("Well?")}, name="ask")
+        START >> [work, ask] >> END
+    return made
+
+
+@pytest.mark.parametrize(
+    "name, rename",
+    [
+        ("summary", lambda v: {("summary" if k == "note" else k): x for k, x in v.items()}),
+        ("summary", None),
+        ("note", lambda v: {**v, "note": "made anew", "more": ""}),
+    ],
+    ids=["renamed", "removed", "made anew"],
+)
+def test_what_a_sibling_has_finished_is_not_lost(store, name, rename):
+    """Its write does not fit the new class: it is refused before anything is changed. (W1, R47)"""
+    finished_sibling(store, "note").run({"note": "0", "ok": "-"}, "t")
+    thread = finished_sibling(store, name, rename, {"more": str}).thread("t")
+    with pytest.raises(StateError, match="'work' has finished"):
+        thread.resume("yes", on_change="go-on")
+    assert ("waiting", ["Well?"]) == (thread.status, [q.question for q in thread.questions])
+
+    # With the class as it was the thread goes on; so it does when the node runs again.
+    again = thread.resume("yes", rerun=["work"]).result(5)
+    assert ("1", "yes") == (again[name], again["ok"])
+
+
+def test_what_a_sibling_has_finished_is_kept_where_the_class_only_grew(store):
+    """An added field is no reason to pay again."""
+    calls = []
+
+    def graph(state):
+        with Graph("g", state, store=store) as made:
+            work = node(lambda s: calls.append(1) or {"note": "paid"}, name="work")
+            ask = node(lambda s: {"ok": interrupt("Well?")}, name="ask")
+            START >> [work, ask] >> END
+        return made
+
+    class Small(TypedDict):
+        note: str
+        ok: str
+
+    class Grown(TypedDict):
+        note: str
+        ok: str
+        more: str
+
+    graph(Small).run({"note": "", "ok": ""}, "t")
+    assert "paid" == graph(Grown).thread("t").resume("yes", on_change="go-on").result(5)["note"]
+    assert [1] == calls
