@@ -17,6 +17,7 @@ from nbagent.engine.checkpoint import open_store, use_store
 from nbagent.engine.context import emit
 from nbagent.engine.effects import acached, aeffect, cached, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
+from nbagent.engine.keeping import import_threads, prune, sizes, vacuum
 from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.listing import threads
 from nbagent.engine.policies import PERSON, Retry
@@ -77,14 +78,18 @@ __all__ = [
     "emit",
     "errors",
     "idempotency_key",
+    "import_threads",
     "interrupt",
     "node",
     "open_store",
+    "prune",
     "register_type",
     "resume_due",
+    "sizes",
     "thaw",
     "threads",
     "use_store",
+    "vacuum",
 ]
 
 _BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
@@ -174,6 +179,12 @@ def _open_sqlite(url: str) -> Any:
     return open_url(url)
 
 
+def _open_postgres(url: str) -> Any:
+    from nbagent.stores.postgres import open_url
+
+    return open_url(url)
+
+
 def _register_types(annotation: Any) -> None:
     from nbagent.stores.codec import register_types_in
 
@@ -187,3 +198,4 @@ for _module in ("pandas", "pandas.core.frame", "pandas.core.series"):
 _checkpoint.on_declared(_register_types)
 _checkpoint.register_store("memory", _open_memory)
 _checkpoint.register_store("sqlite", _open_sqlite)
+_checkpoint.register_store("postgresql", _open_postgres)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -210,6 +210,20 @@ class ThreadInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeInfo:
+    """What one field of a thread takes in the store, all its versions together.
+
+    field   its name; "(tasks)", "(journal)" and "(checkpoints)" are what is kept beside the fields
+    size    bytes
+    """
+
+    thread: str
+    field: str
+    versions: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """All that is needed to go on: the latest checkpoint and the work under way on its anchor.
 
@@ -264,10 +278,16 @@ class CheckpointStore(Protocol):
         ...
 
     def commit(
-        self, lease: Lease, checkpoint: Checkpoint, records: Iterable[TaskRecord] = ()
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        records: Iterable[TaskRecord] = (),
+        *,
+        at: float | None = None,
     ) -> None:
         """Store a checkpoint as the thread's latest, with `records` not yet put, all or nothing.
 
+        `at` is when it was made, in Unix seconds, where that is not now: it is a copy.
         `CodecError` (with the field) when a value does not come back equal.
         """
         ...
@@ -319,6 +339,25 @@ class CheckpointStore(Protocol):
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
         """Keep a node's result for all threads, until a Unix time or for ever."""
+        ...
+
+    def prune(self, lease: Lease, keep: Collection[int]) -> int:
+        """Throw away all checkpoints but the latest and those in `keep`; how many those were.
+
+        What only they needed goes with them. One whose parent has gone has none.
+        """
+        ...
+
+    def delete(self, lease: Lease) -> None:
+        """Throw the whole thread away, and the lease with it."""
+        ...
+
+    def vacuum(self) -> None:
+        """Give the space of what was thrown away back to the disk."""
+        ...
+
+    def sizes(self) -> list[SizeInfo]:
+        """What each field of each thread takes, by thread, the largest first."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ Rule 3: input that is refused is refused before anything is written and before a
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from nbagent.engine import keeping
 from nbagent.engine.answers import (
     THE_ONE,
     answered,
@@ -34,6 +36,7 @@ from nbagent.engine.checkpoint import (
     Question,
     Status,
     ThreadInfo,
+    resolve_store,
 )
 from nbagent.engine.edits import (
     changed_nodes,
@@ -471,6 +474,22 @@ class Thread:
         Call it again after a restart, with the same graph, to go on where it was.
         """
         return escalate(self, graph.compile(), input, question=question, answer=answer)
+
+    # -------------------------------------------------------------------------------- keeping
+
+    def copy(self, to: str | CheckpointStore, id: str | None = None) -> None:
+        """Copy it with its whole history into another store (a URL or an open one), or under
+        another id into this one."""
+        keeping.copy(self.store, self.id, resolve_store(to), id)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file of its own: `import_threads(path)` takes it into a store, and
+        `Graph(store="sqlite:///PATH")` goes on in the file itself."""
+        keeping.export(self.store, self.id, os.fspath(path))
+
+    def delete(self) -> None:
+        """Throw it away, with the threads under it. `ThreadBusy` while it runs."""
+        keeping.delete(self.store, self.id)
 
     # --------------------------------------------------------------------------------- inside
 

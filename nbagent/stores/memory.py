@@ -6,9 +6,10 @@ The values are kept as they are (they are frozen); nothing is encoded.
 
 from __future__ import annotations
 
+import builtins
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from nbagent.engine.checkpoint import (
     Lease,
     Loaded,
     Owner,
+    SizeInfo,
     Status,
     TaskRecord,
     ThreadInfo,
@@ -136,11 +138,16 @@ class MemoryStore:
             )
 
     def commit(
-        self, lease: Lease, checkpoint: Checkpoint, records: Iterable[TaskRecord] = ()
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        records: Iterable[TaskRecord] = (),
+        *,
+        at: float | None = None,
     ) -> None:
         with self._lock:
             stored = self._held(lease)
-            now = self._clock()
+            now = self._clock() if at is None else at
             for record in records:
                 stored.tasks[record.anchor, record.task] = record
             stored.checkpoints[checkpoint.id] = (checkpoint, now)
@@ -228,6 +235,46 @@ class MemoryStore:
         from nbagent.stores.codec import cache_key
 
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
+
+    def prune(self, lease: Lease, keep: Collection[int]) -> int:
+        with self._lock:
+            stored = self._held(lease)
+            ids = {*keep, max(stored.checkpoints, default=0)}
+            kept = {
+                id: (one if one.parent in ids else replace(one, parent=None), at)
+                for id, (one, at) in stored.checkpoints.items()
+                if id in ids
+            }
+            gone = len(stored.checkpoints) - len(kept)
+            anchors = {one.anchor for one, _ in kept.values()}
+            stored.checkpoints = kept
+            stored.tasks = {k: v for k, v in stored.tasks.items() if k[0] in anchors}
+            stored.journal = {k: v for k, v in stored.journal.items() if k[0] in anchors}
+            return gone
+
+    def delete(self, lease: Lease) -> None:
+        with self._lock:
+            self._held(lease)
+            del self._threads[lease.thread]
+
+    def vacuum(self) -> None:
+        pass
+
+    def sizes(self) -> list[SizeInfo]:
+        """The values of each checkpoint as the codec would write them, shared ones once."""
+        from nbagent.stores.codec import encode
+
+        found: list[SizeInfo] = []
+        with self._lock:
+            for id, stored in self._threads.items():
+                versions: dict[str, dict[int, Any]] = {}
+                for one, _ in stored.checkpoints.values():
+                    for name, value in one.values.items():
+                        versions.setdefault(name, {})[builtins.id(value)] = value
+                for name, values in versions.items():
+                    size = sum(len(encode(value)) for value in values.values())
+                    found.append(SizeInfo(id, name, len(values), size))
+        return sorted(found, key=lambda one: (one.thread, -one.size))
 
     def close(self) -> None:
         """Nothing to free; the threads go with the object."""

@@ -11,6 +11,9 @@ written in one transaction. A file of a newer nbagent is refused, never guessed 
     tasks         the outcome of each task: what it wrote, or how it failed
     journal       questions and their answers, effects and their results
     cache         results of cached nodes, by what they depend on; for all threads
+    state         the latest values as JSON, as they were when the thread was last given back
+
+For people there are views: thread_list, unfinished, history, task_list, effects, questions.
 """
 
 from __future__ import annotations
@@ -84,6 +87,34 @@ ALTER TABLE new_journal RENAME TO journal;
 
 _THIRD = """
 ALTER TABLE tasks ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX versions_of_thread ON versions (thread);
+CREATE TABLE state (
+    thread TEXT NOT NULL, field TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (thread, field)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW thread_list AS
+    SELECT id, graph, status, step, datetime(created, 'unixepoch') AS created,
+        datetime(updated, 'unixepoch') AS updated, parent, error,
+        json_extract(owner, '$.label') AS run_by
+    FROM threads ORDER BY threads.updated DESC;
+CREATE VIEW history AS
+    SELECT thread, id AS checkpoint, parent, step, kind, datetime(at, 'unixepoch') AS at,
+        updated AS fields_changed, ran AS tasks, note, actor, size AS bytes
+    FROM checkpoints ORDER BY thread, id;
+CREATE VIEW task_list AS
+    SELECT thread, anchor, task, node, status, attempt, datetime(started, 'unixepoch') AS started,
+        round(ended - started, 3) AS seconds, json_extract(failure, '$.type') AS error,
+        json_extract(failure, '$.message') AS message
+    FROM tasks ORDER BY thread, anchor, tasks.started;
+CREATE VIEW effects AS
+    SELECT thread, task, key AS effect,
+        CASE status WHEN 'done' THEN 'happened' WHEN 'void' THEN 'did not happen'
+            ELSE 'begun, outcome unknown' END AS outcome
+    FROM journal WHERE kind = 'effect' ORDER BY thread, anchor, task, position;
+CREATE VIEW questions AS
+    SELECT thread, task || ':' || position AS id, key AS question,
+        CASE status WHEN 'done' THEN 'answered' ELSE 'open' END AS status
+    FROM journal WHERE kind = 'interrupt' ORDER BY thread, anchor, task, position;
 """
 
 MIGRATIONS = (_FIRST, _SECOND, _THIRD)

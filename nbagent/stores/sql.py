@@ -34,6 +34,7 @@ from nbagent.engine.ownership import busy, is_alive
 from nbagent.engine.snapshot import FrozenList
 from nbagent.errors import CodecError, ThreadBusy, UnknownThread
 from nbagent.stores.codec import cache_key, encode, encode_checked
+from nbagent.stores.readable import to_json
 from nbagent.stores.versions import Connection, Held, Version, next_version
 
 
@@ -107,7 +108,25 @@ class SqlWriter:
                 "epoch = epoch + 1",
                 (status, error, self._clock()),
             )
+            self._put_state(db, lease.thread)
             self._held.pop(lease.thread, None)
+
+    def _put_state(self, db: Connection, thread: str) -> None:
+        """The latest values as JSON, for other tools; the fields that have changed since."""
+        held = self._held.get(thread)
+        if held is None:
+            return
+        known = dict(
+            db.execute("SELECT field, version FROM state WHERE thread = ?", (thread,)).fetchall()
+        )
+        rows = [
+            (thread, name, version.id, to_json(held.values[name]))
+            for name, version in held.versions.items()
+            if known.get(name) != version.id
+        ]
+        db.executemany(_PUT_STATE, rows)
+        gone = [(thread, name) for name in known if name not in held.versions]
+        db.executemany("DELETE FROM state WHERE thread = ? AND field = ?", gone)
 
     def _touch(self, db: Connection, lease: Lease, assign: str, values: tuple[Any, ...]) -> None:
         """Update the thread's row if the lease still holds; else `ThreadBusy`."""
@@ -136,9 +155,14 @@ class SqlWriter:
     # -------------------------------------------------------------------------------- writing
 
     def commit(
-        self, lease: Lease, checkpoint: Checkpoint, records: Iterable[TaskRecord] = ()
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        records: Iterable[TaskRecord] = (),
+        *,
+        at: float | None = None,
     ) -> None:
-        now, records = self._clock(), tuple(records)
+        now, records = self._clock() if at is None else at, tuple(records)
         with self._lock:
             held = self._held_for(lease.thread, checkpoint.parent)
             versions: dict[str, Version] = {}
@@ -310,6 +334,7 @@ _PUT_JOURNAL = _put(
     "thread, anchor, task, position, kind, key, status, data, checksum",
     "thread, anchor, task, position",
 )
+_PUT_STATE = _put("state", "thread, field, version, value", "thread, field")
 _PUT_CACHE = _put("cache", "id, node, made, expires, data, checksum", "id")
 
 

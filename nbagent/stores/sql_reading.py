@@ -136,7 +136,7 @@ class SqlStore(SqlWriter):
         tasks = []
         for row in db.execute(
             "SELECT task, node, status, attempt, started, ended, failure, data, checksum,"
-            " resume_at, is_told FROM tasks WHERE thread = ? AND anchor = ?",
+            " resume_at, is_told FROM tasks WHERE thread = ? AND anchor = ? ORDER BY task",
             (thread, anchor),
         ).fetchall():
             task, node, status, attempt, started, ended, failure, data, check, at, told = row

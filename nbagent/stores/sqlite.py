@@ -25,7 +25,7 @@ from nbagent.engine.checkpoint import Lease, Status
 from nbagent.engine.ownership import LEASE
 from nbagent.errors import StoreError
 from nbagent.stores.migrations import migrate
-from nbagent.stores.sql_reading import SqlStore
+from nbagent.stores.sql_keeping import SqlKeeper
 
 _BUSY = 5.0  # seconds to wait for another process's write
 
@@ -43,7 +43,7 @@ def open_url(url: str) -> SqliteStore:
     return SqliteStore(path[1:], durability="process" if durability == "process" else "power")
 
 
-class SqliteStore(SqlStore):
+class SqliteStore(SqlKeeper):
     """A `CheckpointStore` in a file, readable with any SQLite tool. See `migrations` for tables."""
 
     def __init__(
@@ -128,6 +128,13 @@ class SqliteStore(SqlStore):
             # Nothing is under way: fold the log into the file, so that the file alone, copied or
             # opened elsewhere, has it all. Passive: it never waits for a reader.
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def vacuum(self) -> None:
+        """Write the file anew without its gaps, and the log into it."""
+        with self._lock, self._read_lock, self._said():
+            self._db.execute("DELETE FROM cache WHERE expires <= ?", (self._clock(),))
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log into it."""

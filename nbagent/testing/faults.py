@@ -77,11 +77,16 @@ class FaultyStore:
         self.passing("release.after")
 
     def commit(
-        self, lease: Lease, checkpoint: Checkpoint, records: Iterable[TaskRecord] = ()
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        records: Iterable[TaskRecord] = (),
+        *,
+        at: float | None = None,
     ) -> None:
         records = tuple(records)
         self.passing("commit.before")
-        self.store.commit(lease, checkpoint, records)
+        self.store.commit(lease, checkpoint, records, at=at)
         for record in records:
             self._told(f"stored {lease.thread} {record.task}")
         self._told(f"committed {lease.thread} {checkpoint.id}")

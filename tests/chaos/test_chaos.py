@@ -16,7 +16,7 @@ KILLS = int(os.environ.get("NBAGENT_KILLS", "30"))
 
 @pytest.mark.chaos
 def test_an_agent_under_kills():
-    """Effects with a probe, with a key, with nobody but a person to ask; siblings, retries, timeouts, caches,
+    """Effects with a probe, a key, or only a person to ask; siblings, retries, timeouts, caches,
     questions, a subgraph for each item, a cycle."""
     report = run_chaos("tests.chaos.agent:build", kills=KILLS)
 

@@ -1,0 +1,256 @@
+"""
+Threads in a PostgreSQL database, for teams and for machines that come and go. (R21, R25, W4, W5)
+
+Rule 1: the statements are those of SQLite (`sql`, `sql_reading`, `sql_keeping`); here is how to
+        connect, how a transaction begins, and what an error means.
+Rule 2: a write begins by updating the thread's row where its epoch is the lease's. The row's lock
+        puts two writers in order, and the second finds another epoch and writes nothing.
+Rule 3: a connection that broke is replaced at the next call; what was under way has failed, as
+        a whole, and the run can be resumed.
+
+Needs psycopg 3: `pip install "nbagent-jupyter[postgres]"`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from nbagent.engine.ownership import LEASE
+from nbagent.errors import StoreError
+from nbagent.stores.sql_keeping import SqlKeeper
+
+try:
+    import psycopg
+except ImportError as missing:
+    raise StoreError(
+        "a postgresql:// store needs psycopg 3, which is not installed: "
+        'pip install "nbagent-jupyter[postgres]"'
+    ) from missing
+
+if TYPE_CHECKING:
+    Psycopg = psycopg.Connection[tuple[Any, ...]]
+
+# For the meaning of tables and columns see `migrations`. Text is compared by its bytes, as SQLite
+# does it, whatever the database's language is.
+_FIRST = """
+CREATE TABLE threads (
+    id TEXT COLLATE "C" PRIMARY KEY, graph TEXT NOT NULL, status TEXT NOT NULL,
+    step BIGINT NOT NULL, checkpoint BIGINT NOT NULL, created DOUBLE PRECISION NOT NULL,
+    updated DOUBLE PRECISION NOT NULL, parent TEXT, error TEXT NOT NULL DEFAULT '', owner TEXT,
+    since DOUBLE PRECISION NOT NULL DEFAULT 0, lease_until DOUBLE PRECISION NOT NULL DEFAULT 0,
+    epoch BIGINT NOT NULL DEFAULT 0
+);
+CREATE TABLE checkpoints (
+    thread TEXT COLLATE "C" NOT NULL REFERENCES threads (id), id BIGINT NOT NULL, parent BIGINT,
+    step BIGINT NOT NULL, kind TEXT NOT NULL, updated TEXT NOT NULL, ran TEXT NOT NULL,
+    anchor BIGINT NOT NULL, note TEXT NOT NULL, actor TEXT NOT NULL, at DOUBLE PRECISION NOT NULL,
+    size BIGINT NOT NULL, control BYTEA NOT NULL, versions TEXT NOT NULL, nodes TEXT NOT NULL,
+    checksum BIGINT NOT NULL, PRIMARY KEY (thread, id)
+);
+CREATE TABLE versions (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, thread TEXT COLLATE "C" NOT NULL,
+    field TEXT NOT NULL, base BIGINT, before BIGINT, data BYTEA NOT NULL, checksum BIGINT NOT NULL
+);
+CREATE INDEX versions_of_base ON versions (base) WHERE base IS NOT NULL;
+CREATE INDEX versions_of_thread ON versions (thread);
+CREATE TABLE fingerprints (
+    id TEXT PRIMARY KEY, nodes TEXT NOT NULL, schema TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE tasks (
+    thread TEXT COLLATE "C" NOT NULL, anchor BIGINT NOT NULL, task TEXT COLLATE "C" NOT NULL,
+    node TEXT NOT NULL, status TEXT NOT NULL, attempt INTEGER NOT NULL,
+    started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION NOT NULL, failure TEXT,
+    data BYTEA NOT NULL, checksum BIGINT NOT NULL, resume_at DOUBLE PRECISION,
+    is_told INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (thread, anchor, task)
+);
+CREATE TABLE journal (
+    thread TEXT COLLATE "C" NOT NULL, anchor BIGINT NOT NULL, task TEXT COLLATE "C" NOT NULL,
+    position BIGINT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, status TEXT NOT NULL,
+    data BYTEA NOT NULL, checksum BIGINT NOT NULL, PRIMARY KEY (thread, anchor, task, position)
+);
+CREATE TABLE cache (
+    id TEXT PRIMARY KEY, node TEXT NOT NULL, made DOUBLE PRECISION NOT NULL,
+    expires DOUBLE PRECISION, data BYTEA NOT NULL, checksum BIGINT NOT NULL
+);
+CREATE TABLE state (
+    thread TEXT COLLATE "C" NOT NULL, field TEXT COLLATE "C" NOT NULL, version BIGINT NOT NULL,
+    value TEXT NOT NULL, PRIMARY KEY (thread, field)
+);
+CREATE VIEW thread_list AS
+    SELECT id, graph, status, step, to_timestamp(created) AS created,
+        to_timestamp(updated) AS updated, parent, error, owner::json ->> 'label' AS run_by
+    FROM threads ORDER BY threads.updated DESC;
+CREATE VIEW history AS
+    SELECT thread, id AS checkpoint, parent, step, kind, to_timestamp(at) AS at,
+        updated AS fields_changed, ran AS tasks, note, actor, size AS bytes
+    FROM checkpoints ORDER BY thread, id;
+CREATE VIEW task_list AS
+    SELECT thread, anchor, task, node, status, attempt, to_timestamp(started) AS started,
+        round((ended - tasks.started)::numeric, 3) AS seconds, failure::json ->> 'type' AS error,
+        failure::json ->> 'message' AS message
+    FROM tasks ORDER BY thread, anchor, tasks.started;
+CREATE VIEW effects AS
+    SELECT thread, task, key AS effect,
+        CASE status WHEN 'done' THEN 'happened' WHEN 'void' THEN 'did not happen'
+            ELSE 'begun, outcome unknown' END AS outcome
+    FROM journal WHERE kind = 'effect' ORDER BY thread, anchor, task, position;
+CREATE VIEW questions AS
+    SELECT thread, task || ':' || position AS id, key AS question,
+        CASE status WHEN 'done' THEN 'answered' ELSE 'open' END AS status
+    FROM journal WHERE kind = 'interrupt' ORDER BY thread, anchor, task, position;
+CREATE VIEW unfinished AS
+    SELECT id, graph, status, step, to_timestamp(updated) AS updated, error
+    FROM threads WHERE status <> 'done' ORDER BY updated DESC;
+"""
+MIGRATIONS = (_FIRST,)
+_MIGRATING = 7_236_151_000  # the advisory lock that one process at a time migrates under
+
+
+def open_url(url: str) -> PostgresStore:
+    """`postgresql://user@host/database`, with libpq's options behind `?`, and `schema=NAME`."""
+    return PostgresStore(url)
+
+
+class PostgresStore(SqlKeeper):
+    """A `CheckpointStore` in a PostgreSQL database: in the schema `nbagent`, unless told."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: float = LEASE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(lease=lease, clock=clock)
+        parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query))
+        self.schema = options.pop("schema", "nbagent")
+        self._place = urlunsplit(parts._replace(query=urlencode(options)))
+        shown = parts.netloc.replace(f":{parts.password}@", ":…@") if parts.password else None
+        self.url = urlunsplit(parts._replace(netloc=shown)) if shown else url
+        self._read_lock = threading.RLock()
+        self._connections: dict[str, Psycopg] = {}
+        self._is_closed = False
+        with self._said():
+            self._migrate(self._connection("writer"))
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self.url}>"
+
+    def _connection(self, use: str) -> Psycopg:
+        """The open connection for this use; a new one in place of one that broke."""
+        found = self._connections.get(use)
+        if found is not None and not found.closed:
+            return found
+        if self._is_closed:
+            raise StoreError(f"the store {self.url} has been closed: open it again")
+        made = psycopg.connect(self._place, autocommit=True, application_name=f"nbagent {use}")
+        quoted = psycopg.sql.Identifier(self.schema)
+        made.execute(psycopg.sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(quoted))
+        made.execute(psycopg.sql.SQL("SET search_path TO {}").format(quoted))
+        if use == "reader":
+            made.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            made.read_only = True
+        self._connections[use] = made
+        return made
+
+    def _migrate(self, db: Psycopg) -> None:
+        with db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            db.execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)")
+            row = db.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
+            version = row[0] if row else 0
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self.url} was written by a newer nbagent (its schema is {version}, this "
+                    f"one knows {len(MIGRATIONS)}): update nbagent to open it"
+                )
+            for number in range(version, len(MIGRATIONS)):
+                db.execute(MIGRATIONS[number].encode())
+                db.execute("INSERT INTO migrations VALUES (%s)", (number + 1,))
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """The server's errors as sentences."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise StoreError(f"{_sentence(error)} ({self.url}: {str(error).strip()})") from error
+
+    @contextmanager
+    def _write(self) -> Iterator[_Session]:
+        with self._lock, self._said():
+            db = self._connection("writer")
+            with db.transaction():
+                yield _Session(db)
+
+    @contextmanager
+    def _read(self) -> Iterator[_Session]:
+        with self._read_lock, self._said():
+            db = self._connection("reader")
+            with db.transaction():
+                yield _Session(db)
+
+    def _insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
+        id: int = db.execute(
+            "INSERT INTO versions (thread, field, base, before, data, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+            row,
+        ).fetchone()[0]
+        return id
+
+    def vacuum(self) -> None:
+        """Not in a transaction; other writers wait for each table in turn."""
+        with self._lock, self._said():
+            db = self._connection("writer")
+            for table in ("versions", "checkpoints", "tasks", "journal", "state", "cache"):
+                db.execute(f"VACUUM FULL {table}".encode())
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock, self._read_lock:
+            self._is_closed = True
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
+
+
+class _Session:
+    """A connection that takes statements with `?` for a parameter."""
+
+    def __init__(self, db: Psycopg) -> None:
+        self._db = db
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        return self._db.execute(_marked(sql), parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        cursor = self._db.cursor()
+        cursor.executemany(_marked(sql), parameters)
+        return cursor
+
+
+@functools.lru_cache(maxsize=256)
+def _marked(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _sentence(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.DiskFull):
+        return (
+            "the database's disk is full: free some space and resume; the last checkpoint is safe"
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "this user may not write to the database: ask for the right to create a schema"
+    if isinstance(error, psycopg.OperationalError):
+        return (
+            "the database cannot be reached: see that the server runs and resume; the last "
+            "checkpoint is safe"
+        )
+    return "the database cannot be used"
