@@ -2,7 +2,8 @@
 Threads in one SQLite file: the default. (R20 to R25, W4 to W8)
 
 Rule 1: a write is one `BEGIN IMMEDIATE` transaction on one connection; readers have another, in
-        WAL mode, so that neither waits for the other.
+        WAL mode, so that neither waits for the other (on a network file system, which has no
+        WAL, they do).
 Rule 2: what SQLite says is told as a sentence: what is wrong and what to do.
 
 `durability="power"` survives a power cut (synchronous=FULL), `"process"` any kill of the process
@@ -28,6 +29,7 @@ from nbagent.stores.migrations import migrate
 from nbagent.stores.sql_keeping import SqlKeeper
 
 _BUSY = 5.0  # seconds to wait for another process's write
+_NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
 
 
 def open_url(url: str) -> SqliteStore:
@@ -64,7 +66,7 @@ class SqliteStore(SqlKeeper):
                 os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._db = self._connect()
             try:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute(f"PRAGMA journal_mode = {journal_mode(self.path)}")
                 full = "FULL" if durability == "power" else "NORMAL"
                 self._db.execute(f"PRAGMA synchronous = {full}")
                 migrate(self._db, str(self.path))
@@ -143,6 +145,25 @@ class SqliteStore(SqlKeeper):
                 self._closed = True
                 self._reader.close()
                 self._db.close()
+
+
+def journal_mode(path: Path, mounts: str | None = None) -> Literal["wal", "delete"]:
+    """WAL, but on a network file system: there the memory that it needs is not shared.
+
+    mounts   the text of /proc/mounts, where that is not to be read
+    """
+    try:
+        text = Path("/proc/mounts").read_text() if mounts is None else mounts
+    except OSError:
+        return "wal"
+    lines = [line.split()[1:3] for line in text.splitlines() if len(line.split()) > 2]
+    holding = [(len(at), kind) for at, kind in lines if path.is_relative_to(_unescaped(at))]
+    kind = max(holding, default=(0, ""))[1]
+    return "delete" if kind.startswith(_NETWORK) else "wal"
+
+
+def _unescaped(mount: str) -> str:
+    return mount.replace("\\040", " ")  # how /proc/mounts writes a space
 
 
 def _sentence(error: Exception) -> str:
