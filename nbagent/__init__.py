@@ -22,6 +22,7 @@ from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.listing import threads
 from nbagent.engine.policies import PERSON, Retry
 from nbagent.engine.program import Cache, Command, Send
+from nbagent.engine.secrets import Secret, redact
 from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.tables import register_table as _register_table
@@ -62,6 +63,7 @@ __all__ = [
     "NodeError",
     "RateLimit",
     "Retry",
+    "Secret",
     "Send",
     "StaleEdit",
     "StateError",
@@ -83,6 +85,7 @@ __all__ = [
     "node",
     "open_store",
     "prune",
+    "redact",
     "register_type",
     "resume_due",
     "sizes",

@@ -12,6 +12,7 @@ from typing import Any
 from nbagent.engine.checkpoint import Failure
 from nbagent.engine.names import nearest
 from nbagent.engine.program import END, Command, Node, Program, Send
+from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import freeze, frozen_dict
 from nbagent.errors import StateError
 
@@ -90,7 +91,7 @@ def to_failure(error: BaseException) -> Failure:
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     text = "".join(tracebacks.format_exception(type(error), error, frames))
-    return Failure(type=type(error).__name__, message=str(error), traceback=text)
+    return Failure(type(error).__name__, strike_out(str(error)), strike_out(text))
 
 
 def _is_ours(frame: TracebackType) -> bool:

@@ -34,6 +34,7 @@ from nbagent.engine.events import (
 )
 from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
+from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.subgraphs import Suspended, drive
 from nbagent.engine.superstep import Executed, check_ended, execute, keep, plan, reconcile
@@ -311,6 +312,7 @@ class Run:
             self._error = failure
         stop_beating(self)
         message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        message = strike_out(message)
         try:
             if not isinstance(self._error, ThreadBusy):
                 self.thread.store.release(self._lease, status, error=message)

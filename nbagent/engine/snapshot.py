@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+from nbagent.engine.secrets import Secret
 from nbagent.errors import StateError
 
 _ATOMS: frozenset[type] = frozenset(
@@ -50,7 +51,7 @@ _ATOMS: frozenset[type] = frozenset(
         type,
     )
 )
-_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo)
+_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret)
 
 _copiers: dict[str, Callable[[Any], Any]] = {}
 

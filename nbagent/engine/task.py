@@ -38,6 +38,7 @@ from nbagent.engine.executor import NodeExecutor
 from nbagent.engine.interrupts import KIND, Interrupted, to_question
 from nbagent.engine.program import Cache, Node, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
+from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
 from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import StateError
@@ -114,7 +115,7 @@ async def perform(
         journal=work.journal.get(task.id, {}),
         schema=program.schema,
         edited=checkpoint.id != checkpoint.anchor,
-        emit=lambda value: tell(NodeEmitted, value=freeze(value)),
+        emit=lambda value: tell(NodeEmitted, value=_told(value)),
         keep=lambda entry: bench.store.put_journal(bench.lease, [entry]),
         clock=bench.clock,
         sent=task.input is not MISSING,
@@ -227,6 +228,11 @@ async def perform(
         is_cached=remembered is not None,
     )
     return Finished(record, event)
+
+
+def _told(value: Any) -> Any:
+    """What a node emits, as everybody may see it."""
+    return strike_out(value) if isinstance(value, str) else freeze(value)
 
 
 def _inputs(cache: Cache, values: Any, argument: Any) -> Any:

@@ -18,6 +18,7 @@ import decimal
 import enum
 import hashlib
 import pathlib
+import sys
 import typing
 import uuid
 import zoneinfo
@@ -26,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from nbagent.engine.secrets import Secret
 from nbagent.engine.snapshot import FrozenDict, FrozenList, FrozenSet, freeze
 from nbagent.errors import CodecError
 from nbagent.stores import codec_pandas
@@ -49,7 +51,7 @@ class TypeRegistry:
 
     def find(self, name: str) -> type:
         """The type of that name; `CodecError` that says how to make it known."""
-        found = self._types.get(name)
+        found = self._types.get(name) or _of_a_known_library(name)
         if found is None:
             raise CodecError(
                 f"the stored value is a {name}, which is not known here: run the cell that "
@@ -58,6 +60,16 @@ class TypeRegistry:
         return found
 
 
+def _of_a_known_library(name: str) -> type | None:
+    """The class, where its library is one we know to hold plain values and is imported already."""
+    module, _, kind = name.rpartition(".")
+    if not module.startswith(_PLAIN_LIBRARIES):
+        return None
+    found = getattr(sys.modules.get(module), kind, None)
+    return found if isinstance(found, type) else None
+
+
+_PLAIN_LIBRARIES = ("langchain_core.messages.",)
 _registry = TypeRegistry()
 register_type = _registry.register
 
@@ -233,13 +245,17 @@ _SIMPLE: dict[type, tuple[str, Callable[[Any], Any]]] = {
     decimal.Decimal: ("decimal", str),
     uuid.UUID: ("uuid", str),
     range: ("range", lambda v: [v.start, v.stop, v.step]),
+    Secret: ("secret", lambda v: v.name),  # its name, never its value
 }
 
 _TAKE: dict[str, Callable[[Any], Any]] = {
     "enum": lambda v: v.name,
     "struct": lambda v: {name: getattr(v, name) for name in v.__struct_fields__},
     "dataclass": lambda v: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)},
-    "model": lambda v: [dict(v.__dict__), sorted(v.model_fields_set)],
+    "model": lambda v: [
+        {**v.__dict__, **(getattr(v, "__pydantic_extra__", None) or {})},
+        sorted(v.model_fields_set),
+    ],
     "namedtuple": list,
 }
 
@@ -354,6 +370,7 @@ _BUILD: Mapping[str, Callable[[Any], Any]] = {
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
     "range": lambda c: range(*c),
+    "secret": Secret,
     "path": _build_path,
     "enum": _build_enum,
     "dataclass": _build_dataclass,

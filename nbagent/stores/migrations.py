@@ -11,6 +11,7 @@ written in one transaction. A file of a newer nbagent is refused, never guessed 
     tasks         the outcome of each task: what it wrote, or how it failed
     journal       questions and their answers, effects and their results
     cache         results of cached nodes, by what they depend on; for all threads
+    settings      what the file was made with, such as a value to check its key by
     state         the latest values as JSON, as they were when the thread was last given back
 
 For people there are views: thread_list, unfinished, history, task_list, effects, questions.
@@ -87,6 +88,8 @@ ALTER TABLE new_journal RENAME TO journal;
 
 _THIRD = """
 ALTER TABLE tasks ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE versions ADD COLUMN checkpoint INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX versions_of_thread ON versions (thread);
 CREATE TABLE state (
     thread TEXT NOT NULL, field TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from nbagent.engine.ownership import LEASE
 from nbagent.errors import StoreError
+from nbagent.stores.encryption import key_in
 from nbagent.stores.sql_keeping import SqlKeeper
 
 try:
@@ -55,8 +56,10 @@ CREATE TABLE checkpoints (
 );
 CREATE TABLE versions (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, thread TEXT COLLATE "C" NOT NULL,
-    field TEXT NOT NULL, base BIGINT, before BIGINT, data BYTEA NOT NULL, checksum BIGINT NOT NULL
+    field TEXT NOT NULL, base BIGINT, before BIGINT, data BYTEA NOT NULL, checksum BIGINT NOT NULL,
+    checkpoint BIGINT NOT NULL
 );
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE INDEX versions_of_base ON versions (base) WHERE base IS NOT NULL;
 CREATE INDEX versions_of_thread ON versions (thread);
 CREATE TABLE fingerprints (
@@ -113,8 +116,9 @@ _MIGRATING = 7_236_151_000  # the advisory lock that one process at a time migra
 
 
 def open_url(url: str) -> PostgresStore:
-    """`postgresql://user@host/database`, with libpq's options behind `?`, and `schema=NAME`."""
-    return PostgresStore(url)
+    """`postgresql://user@host/database`, with libpq's options behind `?`, `schema=NAME`, and
+    `key_env=VARIABLE`, the environment variable that holds the key of an encrypted store."""
+    return PostgresStore(url, key=key_in(url))
 
 
 class PostgresStore(SqlKeeper):
@@ -126,11 +130,13 @@ class PostgresStore(SqlKeeper):
         *,
         lease: float = LEASE,
         clock: Callable[[], float] = time.time,
+        key: str | None = None,
     ) -> None:
-        super().__init__(lease=lease, clock=clock)
+        super().__init__(lease=lease, clock=clock, key=key)
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
         self.schema = options.pop("schema", "nbagent")
+        options.pop("key_env", None)
         self._place = urlunsplit(parts._replace(query=urlencode(options)))
         shown = parts.netloc.replace(f":{parts.password}@", ":…@") if parts.password else None
         self.url = urlunsplit(parts._replace(netloc=shown)) if shown else url
@@ -139,6 +145,7 @@ class PostgresStore(SqlKeeper):
         self._is_closed = False
         with self._said():
             self._migrate(self._connection("writer"))
+        self._check_key()
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self.url}>"
@@ -199,8 +206,8 @@ class PostgresStore(SqlKeeper):
 
     def _insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
         id: int = db.execute(
-            "INSERT INTO versions (thread, field, base, before, data, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+            "INSERT INTO versions (thread, field, base, before, data, checksum, checkpoint)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
             row,
         ).fetchone()[0]
         return id

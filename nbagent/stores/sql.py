@@ -32,8 +32,9 @@ from typing import Any
 from nbagent.engine.checkpoint import Checkpoint, JournalEntry, Lease, Owner, Status, TaskRecord
 from nbagent.engine.ownership import busy, is_alive
 from nbagent.engine.snapshot import FrozenList
-from nbagent.errors import CodecError, ThreadBusy, UnknownThread
+from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
 from nbagent.stores.codec import cache_key, encode, encode_checked
+from nbagent.stores.encryption import Cipher, Plain
 from nbagent.stores.readable import to_json
 from nbagent.stores.versions import Connection, Held, Version, next_version
 
@@ -41,7 +42,8 @@ from nbagent.stores.versions import Connection, Held, Version, next_version
 class SqlWriter:
     """The half of a `CheckpointStore` that changes things. See the protocol for each method."""
 
-    def __init__(self, *, lease: float, clock: Callable[[], float]) -> None:
+    def __init__(self, *, lease: float, clock: Callable[[], float], key: str | None = None) -> None:
+        self._cipher = Plain() if key is None else Cipher(key)
         self._lease = lease
         self._clock = clock
         self._lock = threading.RLock()
@@ -54,7 +56,28 @@ class SqlWriter:
 
     @abstractmethod
     def _insert_version(self, db: Connection, row: tuple[Any, ...]) -> int:
-        """Put a row into `versions` (thread, field, base, before, data, checksum); its id."""
+        """Put a row into `versions` (thread, field, base, before, data, checksum, checkpoint);
+        its id."""
+
+    def _check_key(self) -> None:
+        """`StoreError` when the key is not the one that the store was made with."""
+        with self._write() as db:
+            row = db.execute("SELECT value FROM settings WHERE name = 'key'").fetchone()
+            if row is not None and not self._cipher.is_on:
+                raise StoreError("the store is encrypted: open it with key=, or ?key_env=VARIABLE")
+            if row is not None:
+                try:
+                    self._cipher.unseal_text(row[0], "key")
+                except CorruptError:
+                    raise StoreError("the store is encrypted with another key") from None
+            elif self._cipher.is_on:
+                if db.execute("SELECT 1 FROM threads").fetchone() is not None:
+                    raise StoreError(
+                        "the store holds plain threads, and a key was given: copy them into a new "
+                        "store with that key (thread.copy)"
+                    )
+                sealed = self._cipher.seal_text("nbagent", "key")
+                db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
 
     @abstractmethod
     def _held_for(self, thread: str, parent: int | None) -> Held:
@@ -106,7 +129,7 @@ class SqlWriter:
                 lease,
                 "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
                 "epoch = epoch + 1",
-                (status, error, self._clock()),
+                (status, self._cipher.seal_text(error, "error", lease.thread), self._clock()),
             )
             self._put_state(db, lease.thread)
             self._held.pop(lease.thread, None)
@@ -114,7 +137,7 @@ class SqlWriter:
     def _put_state(self, db: Connection, thread: str) -> None:
         """The latest values as JSON, for other tools; the fields that have changed since."""
         held = self._held.get(thread)
-        if held is None:
+        if held is None or self._cipher.is_on:
             return
         known = dict(
             db.execute("SELECT field, version FROM state WHERE thread = ?", (thread,)).fetchall()
@@ -163,6 +186,7 @@ class SqlWriter:
         at: float | None = None,
     ) -> None:
         now, records = self._clock() if at is None else at, tuple(records)
+        seal = self._cipher.seal
         with self._lock:
             held = self._held_for(lease.thread, checkpoint.parent)
             versions: dict[str, Version] = {}
@@ -188,24 +212,29 @@ class SqlWriter:
                 )
                 for name, one in new.items():
                     version = versions[name]
-                    row = (lease.thread, name, version.base, one.before, one.data,
-                           zlib.crc32(one.data))  # fmt: skip
+                    data = seal(one.data, "version", lease.thread, name, checkpoint.id)
+                    row = (lease.thread, name, version.base, one.before, data, zlib.crc32(data),
+                           checkpoint.id)  # fmt: skip
                     versions[name] = version.numbered(self._insert_version(db, row))
                 nodes = self._put_nodes(db, checkpoint.nodes, checkpoint.schema)
                 where = json.dumps({name: version.id for name, version in versions.items()})
                 size = len(control) + sum(len(one.data) for one in new.values())
+                control = seal(
+                    control, "control", lease.thread, checkpoint.id, checkpoint.step, where
+                )
+                note = self._cipher.seal_text(checkpoint.note, "note", lease.thread, checkpoint.id)
                 db.execute(
                     _PUT_CHECKPOINT,
                     (
                         lease.thread, checkpoint.id, checkpoint.parent, checkpoint.step,
                         checkpoint.kind, json.dumps(checkpoint.updated),
-                        json.dumps(checkpoint.ran), checkpoint.anchor, checkpoint.note,
+                        json.dumps(checkpoint.ran), checkpoint.anchor, note,
                         checkpoint.actor, now, size, control, where, nodes,
                         checksum(control, where),
                     ),
                 )  # fmt: skip
                 for record in records:
-                    db.execute(_PUT_TASK, _task_row(lease.thread, record, new, versions))
+                    db.execute(_PUT_TASK, self._task_row(lease.thread, record, new, versions))
             self._known_nodes.add(nodes)
             self._held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
 
@@ -221,7 +250,7 @@ class SqlWriter:
         return key
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
-        rows = [_task_row(lease.thread, record, {}, {}) for record in records]
+        rows = [self._task_row(lease.thread, record, {}, {}) for record in records]
         with self._write() as db:
             self._touch(db, lease, "updated = ?", (self._clock(),))
             db.executemany(_PUT_TASK, rows)
@@ -229,11 +258,11 @@ class SqlWriter:
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         rows = []
         for entry in entries:
+            place = (lease.thread, entry.anchor, entry.task, entry.position)
             data = encode_checked([entry.payload, entry.result])
-            rows.append(
-                (lease.thread, entry.anchor, entry.task, entry.position, entry.kind, entry.key,
-                 entry.status, data, zlib.crc32(data))
-            )  # fmt: skip
+            data = self._cipher.seal(data, "journal", *place)
+            key = self._cipher.seal_text(entry.key, "key", *place)
+            rows.append((*place, entry.kind, key, entry.status, data, zlib.crc32(data)))
         with self._write() as db:
             self._touch(db, lease, "updated = ?", (self._clock(),))
             db.executemany(_PUT_JOURNAL, rows)
@@ -241,10 +270,44 @@ class SqlWriter:
     def remember(
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
-        data = encode_checked(result)
-        row = (cache_key(node, fingerprint, inputs), node, now, until, data, zlib.crc32(data))
+        key = cache_key(node, fingerprint, inputs)
+        data = self._cipher.seal(encode_checked(result), "cache", key)
+        row = (key, node, now, until, data, zlib.crc32(data))
         with self._write() as db:
             db.execute(_PUT_CACHE, row)
+
+    def _task_row(
+        self,
+        thread: str,
+        record: TaskRecord,
+        new: Mapping[str, _New],
+        versions: Mapping[str, Version],
+    ) -> tuple[Any, ...]:
+        """A row of `tasks`. `data` is [what it wrote, where it goes, field -> row of versions]."""
+        own: dict[str, Any] = {}
+        there: dict[str, list[Any]] = {}
+        for name, value in record.update.items():
+            sign = _stored_as(value, new.get(name))
+            if sign:
+                there[name] = [sign, versions[name].id]
+            else:
+                own[name] = value
+        try:
+            data = encode_checked(
+                [own, list(record.goto), there] if there else [own, list(record.goto)]
+            )
+        except CodecError as error:
+            raise _named(error, record.update, record.node) from error
+        failure = None if record.failure is None else json.dumps(asdict(record.failure))
+        place = (thread, record.anchor, record.task)
+        data = self._cipher.seal(data, "task", *place)
+        if failure is not None and self._cipher.is_on:
+            failure = json.dumps({"sealed": self._cipher.seal_text(failure, "failure", *place)})
+        return (
+            thread, record.anchor, record.task, record.node, record.status, record.attempt,
+            record.started, record.ended, failure, data, zlib.crc32(data), record.resume_at,
+            int(record.is_told),
+        )  # fmt: skip
 
 
 class _New:
@@ -257,32 +320,6 @@ class _New:
         self.data = data
         self.change = change
         self.value = value
-
-
-def _task_row(
-    thread: str, record: TaskRecord, new: Mapping[str, _New], versions: Mapping[str, Version]
-) -> tuple[Any, ...]:
-    """A row of `tasks`. `data` is [what it wrote, where it goes, field -> its row of versions]."""
-    own: dict[str, Any] = {}
-    there: dict[str, list[Any]] = {}
-    for name, value in record.update.items():
-        sign = _stored_as(value, new.get(name))
-        if sign:
-            there[name] = [sign, versions[name].id]
-        else:
-            own[name] = value
-    try:
-        data = encode_checked(
-            [own, list(record.goto), there] if there else [own, list(record.goto)]
-        )
-    except CodecError as error:
-        raise _named(error, record.update, record.node) from error
-    failure = None if record.failure is None else json.dumps(asdict(record.failure))
-    return (
-        thread, record.anchor, record.task, record.node, record.status, record.attempt,
-        record.started, record.ended, failure, data, zlib.crc32(data), record.resume_at,
-        int(record.is_told),
-    )  # fmt: skip
 
 
 def _stored_as(value: Any, one: _New | None) -> str:

@@ -52,7 +52,10 @@ class SqlKeeper(SqlStore):
         wanted: set[int] = set()
         for text in texts:
             wanted.update(json.loads(text).values())
-        for (data,) in db.execute("SELECT data FROM tasks WHERE thread = ?", (thread,)).fetchall():
+        for anchor, task, data in db.execute(
+            "SELECT anchor, task, data FROM tasks WHERE thread = ?", (thread,)
+        ).fetchall():
+            data = self._cipher.unseal(data, "task", thread, anchor, task)
             for place in (decode(data)[2:] or [{}])[0].values():
                 wanted.add(place[1])
         before = dict(

@@ -47,7 +47,7 @@ class SqlStore(SqlWriter):
             while wanted:
                 try:
                     loaded = self._loaded(db, thread, wanted)
-                except CorruptError:
+                except (CorruptError, ValueError):  # also text that is no JSON
                     broken.append(wanted)
                     older = db.execute(
                         "SELECT max(id) FROM checkpoints WHERE thread = ? AND id < ?",
@@ -73,6 +73,7 @@ class SqlStore(SqlWriter):
     def _loaded(self, db: Connection, thread: str, id: int) -> Loaded:
         row = self._row(db, thread, id)
         values, _ = self._values(db, thread, id, row[10])
+        unseal, unseal_text = self._cipher.unseal, self._cipher.unseal_text
         nodes = db.execute("SELECT nodes, schema FROM fingerprints WHERE id = ?", (row[11],))
         found = nodes.fetchone()
         checkpoint = Checkpoint(
@@ -81,13 +82,13 @@ class SqlStore(SqlWriter):
             step=row[1],
             kind=row[2],
             values=values,
-            control=decode(row[9]),
+            control=decode(unseal(row[9], "control", thread, id, row[1], row[10])),
             updated=tuple(json.loads(row[3])),
             ran=tuple(json.loads(row[4])),
             anchor=row[5],
             nodes=json.loads(found[0]) if found else {},
             schema=found[1] if found else "",
-            note=row[6],
+            note=unseal_text(row[6], "note", thread, id),
             actor=row[7],
         )
         return Loaded(
@@ -116,7 +117,7 @@ class SqlStore(SqlWriter):
         self, db: Connection, thread: str, id: int, versions: str
     ) -> tuple[Mapping[str, Any], dict[str, Version]]:
         try:
-            return read_versions(db, json.loads(versions))
+            return read_versions(db, self._cipher.unseal, json.loads(versions))
         except CorruptError as error:
             raise CorruptError(str(error), thread=thread, checkpoint=id) from error
 
@@ -139,22 +140,35 @@ class SqlStore(SqlWriter):
             " resume_at, is_told FROM tasks WHERE thread = ? AND anchor = ? ORDER BY task",
             (thread, anchor),
         ).fetchall():
-            task, node, status, attempt, started, ended, failure, data, check, at, told = row
+            task, node, status, attempt, started, ended, failure, data, check, until, told = row
             if zlib.crc32(data) != check:
                 continue
-            update, goto, *more = decode(data)
-            if more:
-                there = {name: _there(db, name, *place) for name, place in more[0].items()}
-                update = frozen_dict({**update, **there})
+            place = (thread, anchor, task)
+            try:
+                update, goto, *more = decode(self._cipher.unseal(data, "task", *place))
+                if failure and self._cipher.is_on:
+                    sealed = json.loads(failure)["sealed"]
+                    failure = self._cipher.unseal_text(sealed, "failure", *place)
+                if more:
+                    there = {name: self._there(db, name, *at) for name, at in more[0].items()}
+                    update = frozen_dict({**update, **there})
+            except CorruptError:
+                continue
             tasks.append(
                 TaskRecord(
                     anchor=anchor, task=task, node=node, status=status, update=update,
                     goto=tuple(goto), attempt=attempt, started=started, ended=ended,
-                    resume_at=at, is_told=bool(told),
+                    resume_at=until, is_told=bool(told),
                     failure=Failure(**json.loads(failure)) if failure else None,
                 )
             )  # fmt: skip
         return tuple(tasks)
+
+    def _there(self, db: Connection, field: str, sign: str, id: int) -> Any:
+        """What a task wrote, read where the field's version has it."""
+        if sign == "=":
+            return read_versions(db, self._cipher.unseal, {field: id})[0][field]
+        return read_tail(db, self._cipher.unseal, field, id)
 
     def _journal(self, db: Connection, thread: str, anchor: int) -> tuple[JournalEntry, ...]:
         journal = []
@@ -164,7 +178,9 @@ class SqlStore(SqlWriter):
             (thread, anchor),
         ).fetchall():
             if zlib.crc32(data) == check:
-                payload, result = decode(data)
+                place = (thread, anchor, task, position)
+                payload, result = decode(self._cipher.unseal(data, "journal", *place))
+                key = self._cipher.unseal_text(key, "key", *place)
                 journal.append(
                     JournalEntry(anchor, task, position, kind, key, status, payload, result)
                 )
@@ -189,7 +205,8 @@ class SqlStore(SqlWriter):
         return ThreadInfo(
             id=id, graph=graph, status="stopped" if status == "running" and not lives else status,
             checkpoint=checkpoint, step=step, created=created, updated=updated,
-            owner=holder, since=since, parent=rest[0], error=rest[1],
+            owner=holder, since=since, parent=rest[0],
+            error=self._cipher.unseal_text(rest[1], "error", id),
         )  # fmt: skip
 
     def history(self, thread: str) -> list[CheckpointInfo]:
@@ -203,7 +220,8 @@ class SqlStore(SqlWriter):
             CheckpointInfo(
                 id=row[0], parent=row[1], step=row[2], kind=row[3],
                 updated=tuple(json.loads(row[4])), ran=tuple(json.loads(row[5])), at=row[6],
-                size=row[7], note=row[8], actor=row[9],
+                size=row[7], note=self._cipher.unseal_text(row[8], "note", thread, row[0]),
+                actor=row[9],
             )
             for row in rows
         ]  # fmt: skip
@@ -220,13 +238,8 @@ class SqlStore(SqlWriter):
             ).fetchone()
         if row is None or zlib.crc32(row[0]) != row[1]:
             return None
-        found: list[Any] = decode(row[0])
+        found: list[Any] = decode(self._cipher.unseal(row[0], "cache", key))
         return found
-
-
-def _there(db: Connection, field: str, sign: str, id: int) -> Any:
-    """What a task wrote, read where the field's version has it."""
-    return read_versions(db, {field: id})[0][field] if sign == "=" else read_tail(db, field, id)
 
 
 _THREADS = (

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs
 from nbagent.engine.checkpoint import Lease, Status
 from nbagent.engine.ownership import LEASE
 from nbagent.errors import StoreError
+from nbagent.stores.encryption import key_in
 from nbagent.stores.migrations import migrate
 from nbagent.stores.sql_keeping import SqlKeeper
 
@@ -33,16 +34,22 @@ _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
 
 
 def open_url(url: str) -> SqliteStore:
-    """`sqlite:///relative.db`, `sqlite:////absolute.db`, `…?durability=process`."""
+    """`sqlite:///relative.db`, `sqlite:////absolute.db`; options are `?durability=process`, and
+    `key_env=VARIABLE`, the environment variable that holds the key of an encrypted store."""
     rest = url.removeprefix("sqlite://")
     path, _, query = rest.partition("?")
     if not path.startswith("/") or len(path) < 2:
         raise StoreError(f"{url!r} names no file: write sqlite:///agents.db")
     options = {name: values[-1] for name, values in parse_qs(query).items()}
     durability = options.pop("durability", "power")
+    options.pop("key_env", None)
     if options or durability not in ("power", "process"):
-        raise StoreError(f"{url!r}: the only option is durability=power or durability=process")
-    return SqliteStore(path[1:], durability="process" if durability == "process" else "power")
+        raise StoreError(
+            f"{url!r}: the options are durability=power or durability=process, and key_env=, the "
+            "environment variable that holds the key"
+        )
+    kind: Literal["power", "process"] = "process" if durability == "process" else "power"
+    return SqliteStore(path[1:], durability=kind, key=key_in(url))
 
 
 class SqliteStore(SqlKeeper):
@@ -55,8 +62,9 @@ class SqliteStore(SqlKeeper):
         durability: Literal["power", "process"] = "power",
         lease: float = LEASE,
         clock: Callable[[], float] = time.time,
+        key: str | None = None,
     ) -> None:
-        super().__init__(lease=lease, clock=clock)
+        super().__init__(lease=lease, clock=clock, key=key)
         self.path = Path(path).absolute()
         self.url = f"sqlite:///{self.path}"
         self._read_lock = threading.RLock()
@@ -76,6 +84,11 @@ class SqliteStore(SqlKeeper):
                 raise
             self._reader.execute("PRAGMA query_only = ON")
         self._closed = False
+        try:
+            self._check_key()
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -90,7 +103,7 @@ class SqliteStore(SqlKeeper):
         """SQLite's errors as sentences."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise StoreError(f"{_sentence(error)} ({self.path}: {error})") from error
 
     @contextmanager
@@ -116,8 +129,8 @@ class SqliteStore(SqlKeeper):
 
     def _insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
         id: int = db.execute(
-            "INSERT INTO versions (thread, field, base, before, data, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO versions (thread, field, base, before, data, checksum, checkpoint)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             row,
         ).lastrowid
         return id
@@ -168,6 +181,8 @@ def _unescaped(mount: str) -> str:
 
 def _sentence(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is damaged: restore a copy"
     if "locked" in text:
         return f"another program has held the file locked for {_BUSY:.0f} seconds: close it there"
     if "readonly" in text or isinstance(error, PermissionError):

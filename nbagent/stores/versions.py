@@ -5,7 +5,7 @@ A field's value through its life: whole versions, and changes since the last who
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -61,14 +61,17 @@ def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, b
     return Version(0, None, len(data), 0), data, None
 
 
+Unseal = Callable[..., bytes]
+
+
 def read_versions(
-    db: Connection, wanted: Mapping[str, int]
+    db: Connection, unseal: Unseal, wanted: Mapping[str, int]
 ) -> tuple[Mapping[str, Any], dict[str, Version]]:
     """The values of the versions, and what `next_version` must know of them."""
     values: dict[str, Any] = {}
     versions: dict[str, Version] = {}
     for name, id in wanted.items():
-        chain = _chain(db, name, id)
+        chain = _chain(db, unseal, name, id)
         value = decode(chain[0][2])
         for _, _, data in chain[1:]:
             value = apply(value, decode(data))
@@ -78,22 +81,31 @@ def read_versions(
     return frozen_dict(values), versions
 
 
-def read_tail(db: Connection, field: str, id: int) -> Any:
+def read_tail(db: Connection, unseal: Unseal, field: str, id: int) -> Any:
     """The items that a version appended to the one before it."""
-    row = db.execute("SELECT data, checksum FROM versions WHERE id = ?", (id,)).fetchone()
-    if row is None or zlib.crc32(row[0]) != row[1]:
+    row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchone()
+    return decode(_data(row, unseal, field))[1]
+
+
+_COLUMNS = "id, before, data, checksum, base, thread, field, checkpoint"
+
+
+def _data(row: tuple[Any, ...] | None, unseal: Unseal, field: str) -> bytes:
+    """A version's bytes as the codec wrote them; `CorruptError` when they have changed since."""
+    if row is None or zlib.crc32(row[2]) != row[3]:
         raise CorruptError(f"field {field!r} is damaged in the file", thread="")
-    return decode(row[0])[1]
+    return unseal(row[2], "version", row[5], row[6], row[7])
 
 
-def _chain(db: Connection, field: str, id: int) -> list[tuple[int, int | None, bytes]]:
+def _chain(
+    db: Connection, unseal: Unseal, field: str, id: int
+) -> list[tuple[int, int | None, bytes]]:
     """The rows from the whole version to this one: id, the one before, bytes."""
-    columns = "id, before, data, checksum, base"
-    row = db.execute(f"SELECT {columns} FROM versions WHERE id = ?", (id,)).fetchone()
+    row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchone()
     rows = {id: row}
     if row is not None and row[4] is not None:
         found = db.execute(
-            f"SELECT {columns} FROM versions WHERE id = ? OR (base = ? AND id <= ?)",
+            f"SELECT {_COLUMNS} FROM versions WHERE id = ? OR (base = ? AND id <= ?)",
             (row[4], row[4], id),
         ).fetchall()
         rows.update((each[0], each) for each in found)
@@ -101,8 +113,8 @@ def _chain(db: Connection, field: str, id: int) -> list[tuple[int, int | None, b
     at: int | None = id
     while at is not None:
         one = rows.get(at)
-        if one is None or zlib.crc32(one[2]) != one[3]:
-            raise CorruptError(f"field {field!r} is damaged in the file", thread="")
-        chain.append((one[0], one[1], one[2]))
+        data = _data(one, unseal, field)
+        assert one is not None
+        chain.append((one[0], one[1], data))
         at = one[1]
     return chain[::-1]

@@ -23,6 +23,13 @@ class TestSqlite(StoreContract):
         return SqliteStore(place / "a.db", **options)
 
 
+class TestEncrypted(StoreContract):
+    """In a file that opens with a key only."""
+
+    def open(self, place, **options):
+        return SqliteStore(place / "a.db", key="42" * 32, **options)
+
+
 @pytest.mark.postgres
 class TestPostgres(StoreContract):
     """In a database, with a schema for each test."""
