@@ -82,6 +82,60 @@ def build(tag: Any, content: Any) -> Any:
     raise CodecError(f"unknown kind of value {tag!r}: written by a newer nbagent?")
 
 
+def diff(old: Any, new: Any) -> list[Any] | None:
+    """What leads from one table to another that shares columns with it; None where none does.
+
+    [names, for each column its place in the old table or its content]
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or type(new) is not pandas.DataFrame or type(old) is not pandas.DataFrame:
+        return None
+    known = {_buffer(old.iloc[:, place]): place for place in range(old.shape[1])}
+    known.pop(None, None)
+    places = [known.get(_buffer(new.iloc[:, place])) for place in range(new.shape[1])]
+    if all(place is None for place in places) or not (
+        new.index is old.index or new.index.identical(old.index)
+    ):
+        return None
+    columns = [
+        _column(new.iloc[:, number]) if place is None else place
+        for number, place in enumerate(places)
+    ]
+    return [_index(new.columns), columns]
+
+
+def apply(old: Any, names: Any, columns: Any) -> Any:
+    """The table that `diff` compared `old` with."""
+    import pandas
+
+    made = pandas.DataFrame(
+        {
+            number: old.iloc[:, column]
+            if isinstance(column, int)
+            else pandas.Series(_uncolumn(column), index=old.index)
+            for number, column in enumerate(columns)
+        },
+        index=old.index,
+    )
+    made.columns = _unindex(names)
+    return made
+
+
+def _buffer(column: Any) -> Any:
+    """What two columns that share their memory have in common; None where that cannot be told."""
+    array = column.array
+    arrow = getattr(array, "_pa_array", None)
+    if arrow is not None:
+        return id(arrow)
+    try:
+        face = array.to_numpy(copy=False).__array_interface__
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if column.dtype.kind not in "biufcmM":  # cells of other kinds are copied, not shared
+        return None
+    return (face["data"][0], face["shape"], face["strides"], str(column.dtype))
+
+
 def same(a: Any, b: Any) -> bool | None:
     """Whether two such values are equal with their dtypes; None for values of other kinds."""
     numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")

@@ -4,6 +4,7 @@ What changed between two frozen values, as data that is small when the change is
     ["+", tail]                   a list or text with `tail` behind it
     ["=", keep, drop, items]      a list: keep a prefix, drop so many, insert `items`
     ["{", set, delete, nested]    a dict: keys set, keys deleted, keys whose values have a delta
+    ["#", names, columns]         a table: each column new, or its place in the old table
 
 Rule 1: `apply(old, diff(old, new)) == new`, types and the order of dict keys included.
 Rule 2: what did not change is found by identity, because values are frozen and shared. Equal
@@ -17,6 +18,7 @@ from typing import Any
 
 from nbagent.engine.snapshot import FrozenDict, FrozenList, frozen_dict, frozen_list
 from nbagent.errors import CodecError
+from nbagent.stores import codec_pandas
 
 Delta = list[Any]
 
@@ -32,7 +34,8 @@ def diff(old: Any, new: Any) -> Delta | None:
         return _diff_dicts(old, new)
     if kind is str and len(new) > len(old) > 64 and new.startswith(old):
         return ["+", new[len(old) :]]
-    return None
+    table = codec_pandas.diff(old, new)
+    return None if table is None else ["#", *table]
 
 
 def _diff_lists(old: FrozenList, new: FrozenList) -> Delta | None:
@@ -97,6 +100,8 @@ def apply(old: Any, delta: Any) -> Any:
             made.update((key, value) for key, value in changed)
             made.update((key, apply(old[key], inner)) for key, inner in nested)
             return frozen_dict(made)
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+        if sign == "#":
+            return codec_pandas.apply(old, *rest)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise CodecError(f"a stored change does not fit what it changes: {error}") from error
     raise CodecError(f"a stored change {sign!r} does not fit a {type(old).__name__}")

@@ -115,6 +115,7 @@ class SqlWriter:
                      epoch + 1, thread, epoch),
                 ).rowcount  # fmt: skip
             if changed:
+                self._held[thread] = Held(0, {}, {})  # filled by the first look at it
                 return Lease(thread, owner, epoch + 1)
             # Somebody was faster between the two statements: look again who has it.
 
@@ -159,6 +160,7 @@ class SqlWriter:
         ).rowcount
         if changed:
             return
+        self._held.pop(lease.thread, None)
         row = db.execute(
             "SELECT owner, since FROM threads WHERE id = ?", (lease.thread,)
         ).fetchone()

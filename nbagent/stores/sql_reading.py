@@ -72,7 +72,7 @@ class SqlStore(SqlWriter):
 
     def _loaded(self, db: Connection, thread: str, id: int) -> Loaded:
         row = self._row(db, thread, id)
-        values, _ = self._values(db, thread, id, row[10])
+        values = self._values_for(db, thread, id, row[10])
         unseal, unseal_text = self._cipher.unseal, self._cipher.unseal_text
         nodes = db.execute("SELECT nodes, schema FROM fingerprints WHERE id = ?", (row[11],))
         found = nodes.fetchone()
@@ -120,6 +120,17 @@ class SqlStore(SqlWriter):
             return read_versions(db, self._cipher.unseal, json.loads(versions))
         except CorruptError as error:
             raise CorruptError(str(error), thread=thread, checkpoint=id) from error
+
+    def _values_for(self, db: Connection, thread: str, id: int, text: str) -> Mapping[str, Any]:
+        """The checkpoint's values. Under a lease they are the ones that the next commit is compared
+        with, so that what does not change is found, and costs nothing, after a resume too."""
+        held = self._held.get(thread)
+        if held is not None and held.checkpoint == id:
+            return held.values
+        values, versions = self._values(db, thread, id, text)
+        if held is not None and held.checkpoint == 0:
+            self._held[thread] = Held(id, values, versions)
+        return values
 
     def _held_for(self, thread: str, parent: int | None) -> Held:
         held = self._held.get(thread)

@@ -1,13 +1,18 @@
 """What changed is small, and applying it gives the new value. (W15)"""
 
-from __future__ import annotations
+from typing import TypedDict
 
+import numpy
+import pandas
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbagent import END, START, Graph, node
 from nbagent.engine.snapshot import FrozenDict, FrozenList, freeze, frozen_dict, frozen_list
 from nbagent.stores.codec import decode, encode, same
 from nbagent.stores.delta import apply, diff
+from nbagent.stores.sqlite import SqliteStore
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.floats(0, 2), st.text("ab"))
 VALUES = st.recursive(
@@ -78,3 +83,59 @@ def test_a_deep_change_is_small():
     change = diff(old, new)
     assert len(encode(freeze(change))) < 40
     assert same(apply(old, change), new)
+
+
+def test_a_table_costs_the_columns_that_changed(tmp_path):
+    """One column of twenty is written anew; the file grows by that one, and all come back. (W15)"""
+
+    class State(TypedDict):
+        table: pandas.DataFrame
+
+    def add(state):
+        table = state["table"]
+        table["c7"] = table["c7"] * 2.0
+        table[f"new {table.shape[1]}"] = table["c1"] + 1.0
+        return {"table": table}
+
+    start = pandas.DataFrame({f"c{n}": numpy.random.rand(10_000) for n in range(20)})
+    start["text"] = [f"row {n}" for n in range(10_000)]
+    expected = [start.copy()]
+    for _ in range(3):
+        expected.append(add({"table": expected[-1].copy()})["table"])
+    store = SqliteStore(tmp_path / "a.db")
+    with Graph("g", State, store=store) as graph:
+        START >> node(add, name="a") >> node(add, name="b") >> node(add, name="c") >> END
+    graph.run({"table": start}, thread="t")
+    store.close()
+
+    again = SqliteStore(tmp_path / "a.db")
+    first, *later = [info.size for info in again.history("t")]
+    assert all(size < first / 8 for size in later)
+    for id, table in enumerate(expected, 1):
+        pandas.testing.assert_frame_equal(table, again.load("t", id).checkpoint.values["table"])
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "index", [None, list("abc"), pandas.MultiIndex.from_product([[1], list("abc")])]
+)
+def test_tables_that_share_columns_come_back(index):
+    """Columns reordered, dropped, renamed, of every dtype; the delta leads to the same table."""
+    old = pandas.DataFrame(
+        {
+            "i": [1, 2, 3],
+            "f": [0.5, numpy.nan, 2.0],
+            "s": ["x", None, "z"],
+            "c": pandas.Categorical(["u", "v", "u"]),
+            "d": pandas.to_datetime(["2026-01-01", None, "2026-01-03"]),
+            "n": pandas.array([1, None, 3], dtype="Int64"),
+            "o": [[1], {"k": 2}, None],
+        },
+        index=index,
+    )
+    new = old.copy(deep=False)[["d", "f", "s", "o", "n", "c"]].rename(columns={"f": "renamed"})
+    new["added"] = [True, False, True]
+    delta = decode(encode(freeze(diff(old, new))))
+    pandas.testing.assert_frame_equal(new, apply(old, delta))
+    assert diff(old, new.iloc[::-1]) is None
+    assert diff(old, pandas.DataFrame({"i": [1, 2]})) is None

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,21 @@ def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path):
         store.close()
         assert checkpoint.id >= max(map(int, printed), default=0)
         assert list(range(1, checkpoint.id + 1)) == list(checkpoint.values["notes"])
+
+
+def test_a_resume_costs_what_it_changes(tmp_path: Path):
+    """A state of 1 MB that another process left: the next step stores its own write. (W15)"""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 1, value=lambda n: {"big": frozen_list([f"{i} " * 50 for i in range(10_000)])})
+    store.close()
+    before = (tmp_path / "a.db").stat().st_size
+    for _ in range(3):
+        store = SqliteStore(tmp_path / "a.db")
+        lease = store.acquire("t", current_owner())
+        store.latest("t")
+        at = store.latest("t").checkpoint
+        values = frozen_dict({**at.values, "n": at.id})
+        store.commit(lease, replace(at, id=at.id + 1, parent=at.id, values=values))
+        store.release(lease, "paused")
+        store.close()
+    assert (tmp_path / "a.db").stat().st_size < before + 100_000
