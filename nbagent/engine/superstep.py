@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbagent.engine.channels import Barrier, Write
@@ -33,7 +33,7 @@ from nbagent.engine.checkpoint import Checkpoint, Question, TaskRecord
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
-from nbagent.engine.returns import check_field
+from nbagent.engine.returns import check_field, to_failure
 from nbagent.engine.routes import Onward
 from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, seal
 from nbagent.engine.subgraphs import Suspended
@@ -258,8 +258,10 @@ def keep(
     except CodecError as error:  # what one of them wrote cannot be stored
         if len(batch) > 1:
             return [kept for one in batch for kept in keep([one], result, checkpoint, bench)]
-        record = batch[0].record
-        result.failures.append(fail(checkpoint, record, error, bench))
+        record = replace(
+            batch[0].record, status="failed", update={}, goto=(), failure=to_failure(error)
+        )
+        result.failures.append(fail(checkpoint, record, bench))
         result.causes[record.task] = error
         return []
     for one in batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nbagent.engine import context, policies
@@ -21,6 +21,7 @@ from nbagent.engine.checkpoint import (
     Lease,
     Question,
     TaskRecord,
+    TaskStatus,
 )
 from nbagent.engine.events import (
     Event,
@@ -91,148 +92,180 @@ async def perform(
     program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
 ) -> Finished | Suspended | tuple[TaskRecord, BaseException]:
     """Its record to be stored, or what it waits for, or its failure with the exception."""
-    node = program.nodes[task.node]
-    before = work.failed.get(task.id)
-    tried = before.attempt if before else 0
-    attempt, allowed = tried + 1, node.retry.attempts if node.retry else 1
-    # A restart goes on counting; when all attempts were used, a resume gives as many again.
-    limit = (tried // allowed + 1) * allowed
-
-    common: dict[str, Any] = {
-        "thread": bench.lease.thread,
-        "step": checkpoint.step + 1,
-        "node": node.name,
-        "task": task.id,
-    }
-
-    def tell(kind: type[NodeEvent], **facts: Any) -> None:
-        bench.tell(kind(**common, **facts))
-
-    first_context = context.TaskContext(
-        **common,
-        anchor=checkpoint.anchor,
-        attempt=attempt,
-        journal=work.journal.get(task.id, {}),
-        schema=program.schema,
-        edited=checkpoint.id != checkpoint.anchor,
-        emit=lambda value: tell(NodeEmitted, value=_told(value)),
-        keep=lambda entry: bench.store.put_journal(bench.lease, [entry]),
-        clock=bench.clock,
-        sent=task.input is not MISSING,
-        nest=bench.nest,
-    )
-    record = TaskRecord(
-        anchor=checkpoint.anchor,
-        task=task.id,
-        node=node.name,
-        status="done",
-        attempt=attempt,
-        started=bench.clock(),
-    )
-
-    attempts = context.Attempts(first_context)
-
-    def failed(error: BaseException, resume_at: float | None, is_told: bool) -> TaskRecord:
-        """The record of an attempt that is not the last, stored."""
-        kept = replace(
-            record,
-            status="failed",
-            attempt=attempts.now.attempt,
-            failure=to_failure(error),
-            ended=bench.clock(),
-            resume_at=resume_at,
-            is_told=is_told,
-        )
-        bench.store.put_tasks(bench.lease, [kept])
-        return kept
-
-    def retried(error: BaseException, wait: float, is_told: bool) -> None:
-        kept = failed(error, bench.clock() + wait, is_told)
-        tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
-
-    first = 0.0
-    tell(NodeStarted, attempt=attempt)
-    if before is not None and before.resume_at is not None and before.failure is not None:
-        first = before.resume_at - bench.clock()
-        if first > 0:
-            if node.rate_limit is not None and before.is_told:
-                node.rate_limit.hold(before.resume_at)
-            tell(NodeRetried, failure=before.failure, wait=first, attempt=tried)
-    around = policies.Surroundings(
-        executor=bench.executor,
-        clock=bench.clock,
-        limit=limit,
-        retried=retried,
-        given_up=lambda error: failed(error, None, False),
-        delayed=lambda wait: tell(NodeDelayed, wait=wait),
-        sleep=bench.sleep,
-        first=first,
-    )
-
-    update: Mapping[str, Any] = {}
-    goto: tuple[Any, ...] = ()
+    one = _Performance(program, checkpoint, task, work, bench)
     cause: BaseException | None = None
-    remembered: tuple[Mapping[str, Any], tuple[Any, ...]] | None = None
     try:
-        with attempts:
-            is_sent = task.input is not MISSING
-            argument = isolate(task.input) if is_sent else program.schema.view(checkpoint.values)
-            inputs: Any = None
-            # What a person or an effect said in this task is not in the inputs.
-            if node.cache is not None and not first_context.journal:
-                inputs = _inputs(node.cache, task.input if is_sent else checkpoint.values, argument)
-                found = bench.store.recall(node.name, node.captured, inputs, bench.clock())
-                remembered = None if found is None else _fitting(program, found)
-            if remembered is not None:
-                update, goto = remembered
-            else:
-                returned, is_own = (
-                    await policies.call(node, argument, attempts, around)
-                    if node.has_policies
-                    else (await bench.executor.call(node.function, node.is_async, argument), True)
-                )
-                update, goto = read_return(program, node, returned)
-                if node.cache is not None and is_own and not first_context.journal:
-                    _remember(node, inputs, [update, list(goto)], bench)
+        with one.attempts:
+            await one.call()
     except Interrupted:
         pass
     except Suspended as suspended:
         for question in suspended.questions:
-            tell(NodeWaiting, question=question)
+            one.tell(NodeWaiting, question=question)
         if not suspended.questions:
-            tell(NodeCancelled)
+            one.tell(NodeCancelled)
         return suspended
     except asyncio.CancelledError as error:
         if is_cancelled():
-            tell(NodeCancelled)
+            one.tell(NodeCancelled)
             raise
         cause = error  # the node's own, not ours
     except BaseException as error:
         cause = error
 
-    if attempts.now.asked is not None:
+    asked = one.attempts.now.asked
+    if asked is not None:
         # Also when the node swallowed the interrupt or raised something over it: it has asked.
-        bench.store.put_journal(bench.lease, [attempts.now.asked])
-        asked = to_question(attempts.now.asked)
-        tell(NodeWaiting, question=asked)
-        return Suspended([asked])
-    ended = bench.clock()
-    record = replace(record, update=update, goto=goto, attempt=attempts.now.attempt, ended=ended)
+        bench.store.put_journal(bench.lease, [asked])
+        one.tell(NodeWaiting, question=to_question(asked))
+        return Suspended([to_question(asked)])
     if cause is not None:
-        return fail(checkpoint, record, cause, bench), cause
-    event = NodeFinished(
-        **common,
-        update=update,
-        duration=record.ended - record.started,
-        attempt=record.attempt,
-        is_cached=remembered is not None,
-    )
-    return Finished(record, event)
+        return fail(checkpoint, one.record("failed", failure=to_failure(cause)), bench), cause
+    return one.finished()
 
 
-def _told(value: Any) -> Any:
-    """What a node emits, as everybody may see it."""
-    return strike_out(value) if isinstance(value, str) else freeze(value)
+class _Performance:
+    """A task while it is performed: what it has written, and how its attempts are told and kept."""
+
+    def __init__(
+        self, program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
+    ) -> None:
+        self.program = program
+        self.checkpoint = checkpoint
+        self.task = task
+        self.node = program.nodes[task.node]
+        self.bench = bench
+        self.before = work.failed.get(task.id)
+        self.started = bench.clock()
+        self.update: Mapping[str, Any] = {}
+        self.goto: tuple[Any, ...] = ()
+        self.is_cached = False
+        self.common: dict[str, Any] = {
+            "thread": bench.lease.thread,
+            "step": checkpoint.step + 1,
+            "node": task.node,
+            "task": task.id,
+        }
+        self.tried = self.before.attempt if self.before else 0
+        self.attempts = context.Attempts(
+            context.TaskContext(
+                **self.common,
+                anchor=checkpoint.anchor,
+                attempt=self.tried + 1,
+                journal=work.journal.get(task.id, {}),
+                schema=program.schema,
+                edited=checkpoint.id != checkpoint.anchor,
+                emit=self.emit,
+                keep=self.keep,
+                clock=bench.clock,
+                sent=task.input is not MISSING,
+                nest=bench.nest,
+            )
+        )
+
+    # -------------------------------------------------------------------------- what is told
+
+    def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
+        self.bench.tell(kind(**self.common, **facts))
+
+    def emit(self, value: Any) -> None:
+        shown = strike_out(value) if isinstance(value, str) else freeze(value)
+        self.tell(NodeEmitted, value=shown)
+
+    def keep(self, entry: JournalEntry) -> None:
+        self.bench.store.put_journal(self.bench.lease, [entry])
+
+    def record(self, status: TaskStatus, **facts: Any) -> TaskRecord:
+        """The task's record as it stands."""
+        return TaskRecord(
+            anchor=self.checkpoint.anchor,
+            task=self.task.id,
+            node=self.node.name,
+            status=status,
+            attempt=self.attempts.now.attempt,
+            started=self.started,
+            ended=self.bench.clock(),
+            **facts,
+        )
+
+    def finished(self) -> Finished:
+        record = self.record("done", update=self.update, goto=self.goto)
+        event = NodeFinished(
+            **self.common,
+            update=self.update,
+            duration=record.ended - record.started,
+            attempt=record.attempt,
+            is_cached=self.is_cached,
+        )
+        return Finished(record, event)
+
+    # ----------------------------------------------------------------------- what is called
+
+    async def call(self) -> None:
+        """Call the node under its policies, or find what it returned for equal inputs."""
+        node, task, values = self.node, self.task, self.checkpoint.values
+        self.tell(NodeStarted, attempt=self.tried + 1)
+        is_sent = task.input is not MISSING
+        argument = isolate(task.input) if is_sent else self.program.schema.view(values)
+        journal, inputs = self.attempts.now.journal, None
+        # What a person or an effect said in this task is not in the inputs.
+        if node.cache is not None and not journal:
+            inputs = _inputs(node.cache, task.input if is_sent else values, argument)
+            if self._recall(inputs):
+                return
+        if node.has_policies:
+            around = self._surroundings()
+            returned, is_own = await policies.call(node, argument, self.attempts, around)
+        else:
+            returned = await self.bench.executor.call(node.function, node.is_async, argument)
+            is_own = True
+        self.update, self.goto = read_return(self.program, node, returned)
+        if node.cache is not None and is_own and not journal:
+            _remember(node, inputs, [self.update, list(self.goto)], self.bench)
+
+    def _recall(self, inputs: Any) -> bool:
+        node, bench = self.node, self.bench
+        found = bench.store.recall(node.name, node.captured, inputs, bench.clock())
+        fitting = None if found is None else _fitting(self.program, found)
+        if fitting is None:
+            return False
+        self.update, self.goto = fitting
+        self.is_cached = True
+        return True
+
+    def _surroundings(self) -> policies.Surroundings:
+        """What the node's policies need; a wait that a restart broke off is taken up again."""
+        before, node, allowed = self.before, self.node, 1
+        if node.retry is not None:
+            allowed = node.retry.attempts
+        first = 0.0
+        if before is not None and before.resume_at is not None and before.failure is not None:
+            first = before.resume_at - self.bench.clock()
+            if first > 0:
+                if node.rate_limit is not None and before.is_told:
+                    node.rate_limit.hold(before.resume_at)
+                self.tell(NodeRetried, failure=before.failure, wait=first, attempt=self.tried)
+        return policies.Surroundings(
+            executor=self.bench.executor,
+            clock=self.bench.clock,
+            # A restart goes on counting; when all were used, a resume gives as many again.
+            limit=(self.tried // allowed + 1) * allowed,
+            retried=self._retried,
+            given_up=self._failed,
+            delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
+            sleep=self.bench.sleep,
+            first=first,
+        )
+
+    def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
+        kept = self._failed(error, resume_at=self.bench.clock() + wait, is_told=is_told)
+        self.tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
+
+    def _failed(self, error: BaseException, **facts: Any) -> TaskRecord:
+        """The record of an attempt that is not the last, stored."""
+        kept = self.record("failed", failure=to_failure(error), **facts)
+        self.bench.store.put_tasks(self.bench.lease, [kept])
+        return kept
 
 
 def _inputs(cache: Cache, values: Any, argument: Any) -> Any:
@@ -267,25 +300,22 @@ def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
     bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
 
 
-def fail(
-    checkpoint: Checkpoint, record: TaskRecord, cause: BaseException, bench: Bench
-) -> TaskRecord:
+def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord:
     """Store and tell that a task failed; the record of it."""
-    failure = to_failure(cause)
-    failed = replace(record, status="failed", update={}, goto=(), failure=failure)
-    bench.store.put_tasks(bench.lease, [failed])
+    assert record.failure is not None
+    bench.store.put_tasks(bench.lease, [record])
     bench.tell(
         NodeFailed(
             thread=bench.lease.thread,
             step=checkpoint.step + 1,
             node=record.node,
             task=record.task,
-            failure=failure,
+            failure=record.failure,
             duration=record.ended - record.started,
             attempt=record.attempt,
         )
     )
-    return failed
+    return record
 
 
 def is_cancelled() -> bool:
