@@ -91,6 +91,12 @@ def status(notebook: Notebook, index: int, name: str, seconds: float = 15) -> No
     expect(pill).to_contain_text(name, timeout=seconds * 1000)
 
 
+def done(notebook: Notebook, index: int) -> None:
+    """Wait until the run is over: then the picture that is saved stands in the view's place."""
+    expect(view(notebook, index)).to_have_count(0, timeout=15_000)
+    expect(notebook.output(index)).to_contain_text("done")
+
+
 def test_a_run_is_live_while_another_cell_computes(open_notebook: OpenNotebook) -> None:
     """The view comes at once and moves on during ten seconds of somebody else's work. (C3, W10)"""
     notebook = open_notebook(
@@ -151,7 +157,7 @@ def test_the_form_marks_what_does_not_fit_and_then_resumes(open_notebook: OpenNo
     page = form(notebook, 2)
     page.get_by_label("limit", exact=True).fill("5")
     page.get_by_role("button", name="Answer and resume").click()
-    status(notebook, 2, "done")
+    done(notebook, 2)
     notebook.run(3)
     assert "done 6 5" == notebook.outputs(3).strip()
     notebook.run(4)
@@ -320,5 +326,5 @@ def test_a_reloaded_page_gets_its_live_view_back(open_notebook: OpenNotebook) ->
     status(notebook, 2, "waiting")
     form(notebook, 2).get_by_role("radiogroup", name="answer").get_by_text("accept").click()
     form(notebook, 2).get_by_role("button", name="Answer and resume").click()
-    status(notebook, 2, "done")
+    done(notebook, 2)
     notebook.screenshot("reloaded")
