@@ -14,7 +14,7 @@ from nbagent import errors
 from nbagent.engine import checkpoint as _checkpoint
 from nbagent.engine.channels import Ephemeral, Topic
 from nbagent.engine.checkpoint import open_store, use_store
-from nbagent.engine.context import emit
+from nbagent.engine.context import emit, span
 from nbagent.engine.effects import acached, aeffect, cached, effect, idempotency_key
 from nbagent.engine.interrupts import interrupt
 from nbagent.engine.keeping import import_threads, prune, sizes, vacuum
@@ -89,6 +89,7 @@ __all__ = [
     "register_type",
     "resume_due",
     "sizes",
+    "span",
     "thaw",
     "threads",
     "use_store",
@@ -146,10 +147,10 @@ def _pandas_table(rows: Any, columns: Any) -> Any:
     import pandas
 
     made = pandas.DataFrame(rows, columns=list(columns))
-    for name in ("at", "updated"):
+    for name in ("at", "updated", "start"):
         if name in columns and not made.empty and made[name].dtype == float:
             made[name] = pandas.to_datetime(made[name], unit="s").dt.round("ms")
-    if "parent" in columns:
+    if "parent" in columns and "checkpoint" in columns:
         made["parent"] = made["parent"].astype("Int64")  # the first has none
     return made
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import Server, find
 
 IN_CI = os.environ.get("NBAGENT_CI") == "1"
 
@@ -36,3 +39,13 @@ def require(part: str, what_to_install: str, *, found: str | None = None) -> str
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is quick first: the browser's tests come last."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server that the session shares; started when the first test asks for it."""
+    require("psycopg", 'psycopg (pip install "nbagent-jupyter[postgres]")')
+    require("initdb", "PostgreSQL (on Debian: apt-get install postgresql)", found=find("initdb"))
+    server = Server()
+    yield server
+    server.remove()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from nbagent.engine.spans import Span
 from nbagent.errors import StoreError
 
 Kind = Literal["input", "step", "edit", "fork"]
@@ -339,6 +340,18 @@ class CheckpointStore(Protocol):
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
         """Keep a node's result for all threads, until a Unix time or for ever."""
+        ...
+
+    def put_spans(self, spans: Iterable[Span]) -> None:
+        """Keep spans with their threads, in any order; no lease is needed."""
+        ...
+
+    def outcomes(self, thread: str) -> list[TaskRecord]:
+        """The records of all tasks of a thread, without what they wrote, by when they began."""
+        ...
+
+    def spans(self, thread: str) -> list[Span]:
+        """The spans of a thread, by when they began."""
         ...
 
     def prune(self, lease: Lease, keep: Collection[int]) -> int:

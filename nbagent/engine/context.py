@@ -11,6 +11,7 @@ Rule 3: each attempt has a context of its own, closed when the attempt ends. A c
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 from nbagent.engine.checkpoint import JournalEntry
 from nbagent.engine.program import Program, Schema
+from nbagent.engine.spans import Recorder, Span, recorded
 from nbagent.errors import NbagentError, StateError
 
 Values = Mapping[str, Any]
@@ -51,6 +53,7 @@ class TaskContext:
         clock: Callable[[], float],
         sent: bool = False,
         nest: Nest | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.thread = thread
         self.step = step
@@ -66,6 +69,7 @@ class TaskContext:
         self.clock = clock
         self.sent = sent
         self.nest = nest
+        self.recorder = recorder
         self.asked: JournalEntry | None = None
         self._positions = 0
         self._is_closed = False
@@ -157,19 +161,41 @@ class Attempts:
 
     def __init__(self, first: TaskContext) -> None:
         self.now = first
+        self.began = first.clock()
+        self._bridged = contextlib.ExitStack()
 
     def __enter__(self) -> Attempts:
         self._before = _current.set(self.now)
+        self._bridge()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self.now.close()
+        self._bridged.__exit__(*error)
         _current.reset(self._before)
+
+    def fail(self, error: BaseException) -> None:
+        """The attempt ends with an error; another may follow."""
+        self.now.close()
+        self._bridged.__exit__(type(error), error, error.__traceback__)
 
     def begin_again(self, first: int = 0, counts: bool = True) -> None:
         """Close the attempt's context and go on in a fresh one, whose calls begin at `first`."""
+        self._bridged.close()
         self.now = self.now.again(self.now.attempt + counts, first)
+        self.began = self.now.clock()
         _current.set(self.now)
+        self._bridge()
+
+    def _bridge(self) -> None:
+        """Tell of the attempt to somebody else's tracer, in the context that the node runs in."""
+        now = self.now
+        bridge = now.recorder.bridge if now.recorder is not None else None
+        if bridge is not None:
+            self._bridged = contextlib.ExitStack()
+            self._bridged.enter_context(
+                bridge.attempt(now.thread, now.step, now.node, now.task, now.attempt)
+            )
 
 
 def forget() -> None:
@@ -193,3 +219,23 @@ def emit(value: Any) -> None:
     context = _current.get(None)
     if context is not None and not context.is_closed:
         context.emit(value)
+
+
+def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span]:
+    """Measure a part of a node: `with span("search", query=q) as one: …; one.set(hits=3)`. (R36)
+
+    Spans nest, and are kept with the thread: see `thread.trace()`. For calls of models,
+    OpenTelemetry's names are understood: `gen_ai.usage.input_tokens` and the like; `cost` is in
+    whatever currency you count. Outside a run nothing is kept.
+    """
+    context = _current.get(None)
+    if context is None:
+        return recorded(None, {"thread": ""}, name, attributes)
+    facts = {
+        "thread": context.thread,
+        "step": context.step,
+        "node": context.node,
+        "task": context.task,
+        "attempt": context.attempt,
+    }
+    return recorded(context.recorder, facts, name, attributes)

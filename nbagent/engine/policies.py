@@ -187,7 +187,7 @@ async def _attempts(
             raise
         except Exception as error:
             number, retry = attempts.now.attempt, node.retry
-            attempts.now.close()
+            attempts.fail(error)
             asked = retry_after(origin(error))
             if node.rate_limit is not None and asked is not None:
                 node.rate_limit.hold(around.clock() + asked)

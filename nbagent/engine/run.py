@@ -36,6 +36,7 @@ from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import thaw
+from nbagent.engine.spans import Recorder
 from nbagent.engine.subgraphs import Suspended, drive
 from nbagent.engine.superstep import Executed, check_ended, execute, keep, plan, reconcile
 from nbagent.engine.task import Bench, Work
@@ -108,6 +109,7 @@ class Run:
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
+        self.recorder = Recorder(thread.store)
 
     def __repr__(self) -> str:
         return f"<Run of {self.thread.id!r}: {self.status} at super-step {self.checkpoint.step}>"
@@ -294,7 +296,8 @@ class Run:
             )
         )
         try:
-            status = await self._steps()
+            with self.recorder.around_run(self.thread.id, self.thread.program.name):
+                status = await self._steps()
         except asyncio.CancelledError:
             status = self._ends_as
         except (ThreadBusy, StepLimit) as error:
@@ -313,6 +316,7 @@ class Run:
         stop_beating(self)
         message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         message = strike_out(message)
+        self.recorder.end(status)
         try:
             if not isinstance(self._error, ThreadBusy):
                 self.thread.store.release(self._lease, status, error=message)
@@ -344,6 +348,7 @@ class Run:
             self.thread.clock,
             functools.partial(drive, self),
             self.sleep,
+            self.recorder,
         )
         made = 0
         while True:
@@ -371,7 +376,8 @@ class Run:
                     finished=frozenset(self._work.done),
                 )
             )
-            executed = await execute(program, self.checkpoint, tasks, self._work, bench)
+            with self.recorder.around_step(self.thread.id, self.checkpoint.step + 1):
+                executed = await execute(program, self.checkpoint, tasks, self._work, bench)
             self._work = Work(executed.records, self._work.failed, self._work.journal)
             self.questions = tuple(executed.questions)
             if executed.failures:

@@ -41,6 +41,7 @@ from nbagent.engine.program import Cache, Node, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
+from nbagent.engine.spans import Recorder, Span
 from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import StateError
 
@@ -79,6 +80,7 @@ class Bench:
     clock: Callable[[], float]
     nest: context.Nest | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    recorder: Recorder | None = None
 
 
 class Finished(NamedTuple):
@@ -160,6 +162,7 @@ class _Performance:
                 clock=bench.clock,
                 sent=task.input is not MISSING,
                 nest=bench.nest,
+                recorder=bench.recorder,
             )
         )
 
@@ -263,8 +266,22 @@ class _Performance:
 
     def _failed(self, error: BaseException, **facts: Any) -> TaskRecord:
         """The record of an attempt that is not the last, stored."""
-        kept = self.record("failed", failure=to_failure(error), **facts)
+        failure = to_failure(error)
+        kept = self.record("failed", failure=failure, **facts)
         self.bench.store.put_tasks(self.bench.lease, [kept])
+        if self.bench.recorder is not None:
+            self.bench.recorder.add(
+                Span(
+                    **self.common,
+                    kind="attempt",
+                    name=self.node.name,
+                    attempt=kept.attempt,
+                    started=self.attempts.began,
+                    ended=kept.ended,
+                    status="error",
+                    attributes={"error.type": failure.type, "error.message": failure.message},
+                )
+            )
         return kept
 
 

@@ -59,6 +59,7 @@ from nbagent.engine.snapshot import freeze, seal, thaw
 from nbagent.engine.subgraphs import as_parents
 from nbagent.engine.superstep import begin, plan
 from nbagent.engine.task import Task, Work
+from nbagent.engine.trace import trace_table
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -216,6 +217,15 @@ class Thread:
             a = after.checkpoint.parent
         earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
         return diff_table(earlier, after.checkpoint.values)
+
+    def trace(self) -> Any:
+        """Where its time went: a row for each run, task, failed attempt and span, by its start.
+
+        Columns: thread, step, node, task, attempt, kind ("run", "node", "attempt", "span"), name,
+        start, duration (seconds), status, tokens, cost, error, id, parent. Threads of subgraphs
+        are in it.
+        """
+        return trace_table(self.store, self.id)
 
     # ------------------------------------------------------------------------------- changing
 

@@ -26,6 +26,7 @@ from nbagent.engine.checkpoint import (
     ThreadInfo,
 )
 from nbagent.engine.ownership import LEASE, busy, is_alive
+from nbagent.engine.spans import Span
 from nbagent.errors import StoreError, ThreadBusy, UnknownThread
 
 
@@ -37,6 +38,7 @@ class _Stored:
     checkpoints: dict[int, tuple[Checkpoint, float]] = field(default_factory=dict)
     tasks: dict[tuple[int, str], TaskRecord] = field(default_factory=dict)
     journal: dict[tuple[int, str, int], JournalEntry] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
 
 
 class MemoryStore:
@@ -235,6 +237,21 @@ class MemoryStore:
         from nbagent.stores.codec import cache_key
 
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
+
+    def put_spans(self, spans: Iterable[Span]) -> None:
+        with self._lock:
+            for span in spans:
+                if span.thread in self._threads:
+                    self._threads[span.thread].spans.append(span)
+
+    def outcomes(self, thread: str) -> list[TaskRecord]:
+        with self._lock:
+            found = [replace(one, update={}, goto=()) for one in self._get(thread).tasks.values()]
+        return sorted(found, key=lambda record: (record.started, record.task))
+
+    def spans(self, thread: str) -> list[Span]:
+        with self._lock:
+            return sorted(self._get(thread).spans, key=lambda span: span.started)
 
     def prune(self, lease: Lease, keep: Collection[int]) -> int:
         with self._lock:

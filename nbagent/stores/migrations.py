@@ -11,6 +11,7 @@ written in one transaction. A file of a newer nbagent is refused, never guessed 
     tasks         the outcome of each task: what it wrote, or how it failed
     journal       questions and their answers, effects and their results
     cache         results of cached nodes, by what they depend on; for all threads
+    spans         where the time of a node went, and what it printed
     settings      what the file was made with, such as a value to check its key by
     state         the latest values as JSON, as they were when the thread was last given back
 
@@ -94,6 +95,12 @@ CREATE INDEX versions_of_thread ON versions (thread);
 CREATE TABLE state (
     thread TEXT NOT NULL, field TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (thread, field)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE spans (
+    id TEXT NOT NULL, thread TEXT NOT NULL, parent TEXT, kind TEXT NOT NULL, name TEXT NOT NULL,
+    step INTEGER NOT NULL, node TEXT NOT NULL, task TEXT NOT NULL, attempt INTEGER NOT NULL,
+    started REAL NOT NULL, ended REAL NOT NULL, status TEXT NOT NULL, attributes TEXT NOT NULL,
+    PRIMARY KEY (thread, id)
 ) STRICT, WITHOUT ROWID;
 CREATE VIEW thread_list AS
     SELECT id, graph, status, step, datetime(created, 'unixepoch') AS created,

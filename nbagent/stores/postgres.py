@@ -85,6 +85,12 @@ CREATE TABLE state (
     thread TEXT COLLATE "C" NOT NULL, field TEXT COLLATE "C" NOT NULL, version BIGINT NOT NULL,
     value TEXT NOT NULL, PRIMARY KEY (thread, field)
 );
+CREATE TABLE spans (
+    id TEXT NOT NULL, thread TEXT COLLATE "C" NOT NULL, parent TEXT, kind TEXT NOT NULL,
+    name TEXT NOT NULL, step BIGINT NOT NULL, node TEXT NOT NULL, task TEXT NOT NULL,
+    attempt INTEGER NOT NULL, started DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION NOT NULL,
+    status TEXT NOT NULL, attributes TEXT NOT NULL, PRIMARY KEY (thread, id)
+);
 CREATE VIEW thread_list AS
     SELECT id, graph, status, step, to_timestamp(created) AS created,
         to_timestamp(updated) AS updated, parent, error, owner::json ->> 'label' AS run_by

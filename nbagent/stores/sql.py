@@ -32,6 +32,7 @@ from typing import Any
 from nbagent.engine.checkpoint import Checkpoint, JournalEntry, Lease, Owner, Status, TaskRecord
 from nbagent.engine.ownership import busy, is_alive
 from nbagent.engine.snapshot import FrozenList
+from nbagent.engine.spans import Span
 from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
 from nbagent.stores.codec import cache_key, encode, encode_checked
 from nbagent.stores.encryption import Cipher, Plain
@@ -269,6 +270,18 @@ class SqlWriter:
             self._touch(db, lease, "updated = ?", (self._clock(),))
             db.executemany(_PUT_JOURNAL, rows)
 
+    def put_spans(self, spans: Iterable[Span]) -> None:
+        rows = []
+        for span in spans:
+            text = json.dumps(span.attributes, default=str, ensure_ascii=False)
+            text = self._cipher.seal_text(text, "span", span.thread, span.id)
+            rows.append(
+                (span.id, span.thread, span.parent, span.kind, span.name, span.step, span.node,
+                 span.task, span.attempt, span.started, span.ended, span.status, text)
+            )  # fmt: skip
+        with self._write() as db:
+            db.executemany(_PUT_SPAN, rows)
+
     def remember(
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
@@ -337,6 +350,7 @@ def _stored_as(value: Any, one: _New | None) -> str:
     return "+" if same else ""
 
 
+SPAN_COLUMNS = "parent, kind, name, step, node, task, attempt, started, ended, status, attributes"
 _CREATE = (
     "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent)"
     " VALUES (?, ?, 'running', 0, 0, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
@@ -374,6 +388,7 @@ _PUT_JOURNAL = _put(
     "thread, anchor, task, position",
 )
 _PUT_STATE = _put("state", "thread, field, version, value", "thread, field")
+_PUT_SPAN = _put("spans", f"id, thread, {SPAN_COLUMNS}", "thread, id")
 _PUT_CACHE = _put("cache", "id, node, made, expires, data, checksum", "id")
 
 

@@ -74,7 +74,7 @@ class SqlKeeper(SqlStore):
     def delete(self, lease: Lease) -> None:
         with self._write() as db:
             self._touch(db, lease, "updated = updated", ())
-            for table in ("tasks", "journal", "versions", "state", "checkpoints"):
+            for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
                 db.execute(f"DELETE FROM {table} WHERE thread = ?", (lease.thread,))
             db.execute("DELETE FROM threads WHERE id = ?", (lease.thread,))
             self._held.pop(lease.thread, None)
@@ -92,6 +92,10 @@ _SIZES = (
     ("", "SELECT thread, field, count(*), sum(length(data)) FROM versions GROUP BY thread, field"),
     ("(tasks)", "SELECT thread, NULL, count(*), sum(length(data)) FROM tasks GROUP BY thread"),
     ("(journal)", "SELECT thread, NULL, count(*), sum(length(data)) FROM journal GROUP BY thread"),
+    (
+        "(spans)",
+        "SELECT thread, NULL, count(*), sum(length(attributes)) FROM spans GROUP BY thread",
+    ),
     (
         "(checkpoints)",
         "SELECT thread, NULL, count(*), sum(length(control) + length(versions))"

@@ -23,9 +23,10 @@ from nbagent.engine.checkpoint import (
 )
 from nbagent.engine.ownership import is_alive
 from nbagent.engine.snapshot import frozen_dict
+from nbagent.engine.spans import Span
 from nbagent.errors import CorruptError, StoreError
 from nbagent.stores.codec import cache_key, decode
-from nbagent.stores.sql import SqlWriter, checksum, read_owner, unknown
+from nbagent.stores.sql import SPAN_COLUMNS, SqlWriter, checksum, read_owner, unknown
 from nbagent.stores.versions import Connection, Held, Version, read_tail, read_versions
 
 
@@ -157,9 +158,7 @@ class SqlStore(SqlWriter):
             place = (thread, anchor, task)
             try:
                 update, goto, *more = decode(self._cipher.unseal(data, "task", *place))
-                if failure and self._cipher.is_on:
-                    sealed = json.loads(failure)["sealed"]
-                    failure = self._cipher.unseal_text(sealed, "failure", *place)
+                said = self._failure(failure, place)
                 if more:
                     there = {name: self._there(db, name, *at) for name, at in more[0].items()}
                     update = frozen_dict({**update, **there})
@@ -170,7 +169,7 @@ class SqlStore(SqlWriter):
                     anchor=anchor, task=task, node=node, status=status, update=update,
                     goto=tuple(goto), attempt=attempt, started=started, ended=ended,
                     resume_at=until, is_told=bool(told),
-                    failure=Failure(**json.loads(failure)) if failure else None,
+                    failure=said,
                 )
             )  # fmt: skip
         return tuple(tasks)
@@ -236,6 +235,45 @@ class SqlStore(SqlWriter):
             )
             for row in rows
         ]  # fmt: skip
+
+    def outcomes(self, thread: str) -> list[TaskRecord]:
+        with self._read() as db:
+            rows = db.execute(
+                "SELECT anchor, task, node, status, attempt, started, ended, failure FROM tasks"
+                " WHERE thread = ? ORDER BY started, task",
+                (thread,),
+            ).fetchall()
+        return [
+            TaskRecord(
+                anchor=anchor, task=task, node=node, status=status, attempt=attempt,
+                started=started, ended=ended,
+                failure=self._failure(failure, (thread, anchor, task)),
+            )
+            for anchor, task, node, status, attempt, started, ended, failure in rows
+        ]  # fmt: skip
+
+    def _failure(self, text: str | None, place: tuple[Any, ...]) -> Failure | None:
+        if text and self._cipher.is_on:
+            text = self._cipher.unseal_text(json.loads(text)["sealed"], "failure", *place)
+        return Failure(**json.loads(text)) if text else None
+
+    def spans(self, thread: str) -> list[Span]:
+        with self._read() as db:
+            rows = db.execute(
+                f"SELECT id, {SPAN_COLUMNS} FROM spans WHERE thread = ? ORDER BY started",
+                (thread,),
+            ).fetchall()
+        found = []
+        for id, parent, kind, name, step, node, task, attempt, began, ended, status, text in rows:
+            text = self._cipher.unseal_text(text, "span", thread, id)
+            found.append(
+                Span(
+                    thread=thread, kind=kind, name=name, step=step, node=node, task=task,
+                    attempt=attempt, started=began, ended=ended, status=status,
+                    attributes=json.loads(text), id=id, parent=parent,
+                )
+            )  # fmt: skip
+        return found
 
     def recall(
         self, node: str, fingerprint: str, inputs: Any, now: float
