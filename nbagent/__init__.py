@@ -25,6 +25,7 @@ from nbagent.engine.program import Cache, Command, Send
 from nbagent.engine.secrets import Secret, redact
 from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
+from nbagent.engine.spans import register_bridge as _register_bridge
 from nbagent.engine.tables import register_table as _register_table
 from nbagent.errors import (
     CircuitOpen,
@@ -195,7 +196,17 @@ def _register_types(annotation: Any) -> None:
     register_types_in(annotation)
 
 
+def _find_otel() -> Any:
+    """OpenTelemetry's bridge; nothing is imported for it where nobody uses it."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from nbagent.tracing.otel import find
+
+    return find()
+
+
 _register_table(_pandas_table)
+_register_bridge(_find_otel)
 for _module in ("pandas", "pandas.core.frame", "pandas.core.series"):
     for _name in ("DataFrame", "Series"):
         _register_copier(f"{_module}.{_name}", _copy_table)

@@ -203,6 +203,11 @@ def forget() -> None:
     _current.set(None)
 
 
+def running() -> TaskContext | None:
+    """The running task, if any."""
+    return _current.get(None)
+
+
 def current(caller: str) -> TaskContext:
     """The running task; an error that names `caller` when no node is running."""
     context = _current.get(None)
