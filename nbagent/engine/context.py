@@ -34,6 +34,7 @@ class TaskContext:
     edited  a person changed the state since the task was planned
     sent    the task was sent an input in place of the state
     nest    runs a subgraph inside the task
+    output  takes what the node prints: see `output`; `echo` writes it where it would have been
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class TaskContext:
         sent: bool = False,
         nest: Nest | None = None,
         recorder: Recorder | None = None,
+        output: Any = None,
+        echo: Any = None,
     ) -> None:
         self.thread = thread
         self.step = step
@@ -70,6 +73,8 @@ class TaskContext:
         self.sent = sent
         self.nest = nest
         self.recorder = recorder
+        self.output = output
+        self.echo = echo
         self.asked: JournalEntry | None = None
         self._positions = 0
         self._is_closed = False

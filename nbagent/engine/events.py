@@ -68,6 +68,22 @@ class NodeEmitted(NodeEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodePrinted(NodeEvent):
+    """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log"). (R38)"""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStalled(NodeEvent):
+    """The node has emitted and printed nothing for `seconds`, longer than `usual`. (R39)"""
+
+    seconds: float
+    usual: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished(NodeEvent):
     """`update` is what the node wrote, frozen; `duration` seconds; stored before this is told.
 

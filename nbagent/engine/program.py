@@ -69,6 +69,7 @@ class Node:
     captured    fingerprint of its code with the lists and dicts that it captures, for its cache
     retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
                 breaker, recover   what happens when it fails: see `policies`
+    stall       seconds of silence after which it is told of as stalled: see `pace`
     cache       reuse an earlier result for equal inputs: see `Cache`
     program     the graph that it runs, where it is a subgraph
     """
@@ -91,6 +92,7 @@ class Node:
     breaker: Breaker | None = None
     recover: Mapping[type[BaseException], Any] | None = None
     cache: Cache | None = None
+    stall: float | None = None
     program: Program | None = None
 
     @property
@@ -220,6 +222,7 @@ class Program:
     """The compiled graph. See `nbagent.graph.builder.Graph.compile`.
 
     on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
+    on_stall   called with the event of a node that has been silent for too long
     """
 
     name: str
@@ -231,6 +234,7 @@ class Program:
     eaches: tuple[Each, ...]
     schema: Schema
     on_error: Literal["finish", "cancel"] = "finish"
+    on_stall: Callable[[Any], object] | None = None
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:

@@ -21,11 +21,12 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbagent.engine import context
+from nbagent.engine import context, output
 from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
 from nbagent.engine.events import (
     Checkpointed,
     Event,
+    NodeStalled,
     Observer,
     RunEnded,
     RunStarted,
@@ -34,6 +35,7 @@ from nbagent.engine.events import (
 )
 from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
+from nbagent.engine.pace import Pace
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.spans import Recorder
@@ -110,6 +112,8 @@ class Run:
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
         self.recorder = Recorder(thread.store)
+        self._pace = Pace(thread.program)
+        self.echo: output.Echo = parent.echo if parent else output.Echo()
 
     def __repr__(self) -> str:
         return f"<Run of {self.thread.id!r}: {self.status} at super-step {self.checkpoint.step}>"
@@ -190,6 +194,24 @@ class Run:
         if not woken:
             raise Suspended(())
 
+    def tell_stalls(self) -> None:
+        """Tell of nodes that have been silent for too long. The watchdog calls it. (R39)"""
+        for task, silence, usual in self._pace.stalls(time.time()):
+            event = NodeStalled(
+                thread=self.thread.id,
+                step=silence.step,
+                node=silence.node,
+                task=task,
+                seconds=time.time() - silence.since,
+                usual=usual,
+            )
+            self.tell(event)
+            if self.thread.program.on_stall is not None:
+                try:
+                    self.thread.program.on_stall(event)
+                except Exception:
+                    log.exception("on_stall= of graph %r failed", self.thread.program.name)
+
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
         self.thread.store.renew(self._lease)
@@ -267,6 +289,7 @@ class Run:
             object.__setattr__(event, "number", self._numbers)
             object.__setattr__(event, "at", time.time())
             self._events.append(event)
+            self._pace.see(event)
             for observer in tuple(self._observers):
                 self._show(observer, event)
 
@@ -285,6 +308,7 @@ class Run:
         status: Status = "failed"
         failure: BaseException | None = None
         self._begun = True
+        output.catch()
         context.forget()
         self.tell(
             RunStarted(
@@ -317,6 +341,8 @@ class Run:
         message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         message = strike_out(message)
         self.recorder.end(status)
+        if self._begun:
+            output.let_go()
         try:
             if not isinstance(self._error, ThreadBusy):
                 self.thread.store.release(self._lease, status, error=message)
@@ -349,6 +375,7 @@ class Run:
             functools.partial(drive, self),
             self.sleep,
             self.recorder,
+            self.echo,
         )
         made = 0
         while True:

@@ -31,12 +31,14 @@ from nbagent.engine.events import (
     NodeEvent,
     NodeFailed,
     NodeFinished,
+    NodePrinted,
     NodeRetried,
     NodeStarted,
     NodeWaiting,
 )
 from nbagent.engine.executor import NodeExecutor
 from nbagent.engine.interrupts import KIND, Interrupted, to_question
+from nbagent.engine.output import Echo, Output
 from nbagent.engine.program import Cache, Node, Program
 from nbagent.engine.returns import check_field, read_return, to_failure
 from nbagent.engine.secrets import strike_out
@@ -81,6 +83,7 @@ class Bench:
     nest: context.Nest | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     recorder: Recorder | None = None
+    echo: Echo | None = None
 
 
 class Finished(NamedTuple):
@@ -98,7 +101,10 @@ async def perform(
     cause: BaseException | None = None
     try:
         with one.attempts:
-            await one.call()
+            try:
+                await one.call()
+            finally:
+                one.keep_output()
     except Interrupted:
         pass
     except Suspended as suspended:
@@ -148,6 +154,7 @@ class _Performance:
             "node": task.node,
             "task": task.id,
         }
+        self.output = Output(lambda stream, text: self.tell(NodePrinted, stream=stream, text=text))
         self.tried = self.before.attempt if self.before else 0
         self.attempts = context.Attempts(
             context.TaskContext(
@@ -163,6 +170,8 @@ class _Performance:
                 sent=task.input is not MISSING,
                 nest=bench.nest,
                 recorder=bench.recorder,
+                output=self.output,
+                echo=bench.echo,
             )
         )
 
@@ -177,6 +186,16 @@ class _Performance:
 
     def keep(self, entry: JournalEntry) -> None:
         self.bench.store.put_journal(self.bench.lease, [entry])
+
+    def keep_output(self) -> None:
+        """Tell the rest of what it printed, and keep it all with the thread."""
+        text = self.output.end()
+        if text and self.bench.recorder is not None:
+            attempt, now = self.attempts.now.attempt, self.bench.clock()
+            span = Span(**self.common, kind="output", name="output", attempt=attempt)
+            span.started, span.ended = self.started, now
+            span.set(text=text)
+            self.bench.recorder.add(span)
 
     def record(self, status: TaskStatus, **facts: Any) -> TaskRecord:
         """The task's record as it stands."""

@@ -87,6 +87,8 @@ def _look() -> None:
         elif now - beat.asked > BLOCKED and not beat.told:
             beat.told = True
             _tell(loop, now - beat.asked)
+    for run in runs:
+        run.tell_stalls()
     for loop in set(_beats) - {run.loop for run in runs}:
         del _beats[loop]
     with _lock:

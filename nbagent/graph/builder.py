@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar
 
 from nbagent.engine import program as compiled
 from nbagent.engine.checkpoint import CheckpointStore, resolve_store
+from nbagent.engine.events import NodeStalled
 from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.names import nearest
 from nbagent.engine.policies import Retry
@@ -168,6 +169,7 @@ def node(
     breaker: Breaker | None = None,
     recover: Mapping[type[BaseException], Any] | None = None,
     cache: Cache | float | bool | None = None,
+    stall: float | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
     inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
@@ -188,6 +190,8 @@ def node(
     recover   exception type -> what to do when that is what is left: a state field, which gets
               the error as text, so that a model can mend what it did; a function of the
               exception that returns what the node would have; or `PERSON`, who is asked
+    stall     seconds of silence after which it is told of as stalled, long before any timeout; by
+              default three times what it usually takes
     cache     True, seconds, or a `Cache`: take an earlier result for equal inputs
     pause     a breakpoint: the run pauses "before" or "after" it
     defer     run it only when nothing else is left to run
@@ -198,10 +202,13 @@ def node(
     """
     location = here()
     policy = Retry(attempts=retry) if isinstance(retry, int) else retry
-    if timeout is not None and not timeout > 0:
-        raise GraphError(f"timeout={timeout!r}: give seconds, more than 0", location=location)
-    if total_timeout is not None and not total_timeout > 0:
-        raise GraphError(f"total_timeout={total_timeout!r}: give seconds", location=location)
+    for option, seconds in (
+        ("timeout", timeout),
+        ("total_timeout", total_timeout),
+        ("stall", stall),
+    ):
+        if seconds is not None and not seconds > 0:
+            raise GraphError(f"{option}={seconds!r}: give seconds, more than 0", location=location)
     if cache is not None and not isinstance(cache, Cache):
         cache = Cache(None if cache is True else float(cache)) if cache else None
     if fallback is not None and not callable(fallback):
@@ -236,6 +243,7 @@ def node(
                 "breaker": breaker,
                 "recover": recover,
                 "cache": cache,
+                "stall": stall,
             },
         )
         graph = _building.get(None)
@@ -271,6 +279,8 @@ class Graph(Wirable):
               is `sqlite:///nbagent.db` in the current folder
     on_error  what a failed node does to those that run beside it: they "finish" and their results
               are kept, or it "cancel"s them
+    on_stall  called, on a thread of its own, with the event of a node that has been silent for
+              longer than its `stall=` says or than it usually takes
     migrate   called when a thread that an earlier version of `state` wrote is opened: takes all
               fields that it holds as a dict, returns those that it is to hold
     """
@@ -282,6 +292,7 @@ class Graph(Wirable):
         *,
         store: str | CheckpointStore | None = None,
         on_error: Literal["finish", "cancel"] = "finish",
+        on_stall: Callable[[NodeStalled], object] | None = None,
         migrate: Migrate | None = None,
     ) -> None:
         if on_error not in ("finish", "cancel"):
@@ -293,6 +304,7 @@ class Graph(Wirable):
         self.nodes: dict[str, NodeFunction] = {}
         self.wires: list[Any] = []
         self.on_error = on_error
+        self.on_stall = on_stall
         self._store = store
         self._program: Program | None = None
         defined[name] = self
@@ -330,6 +342,7 @@ class Graph(Wirable):
             eaches=self._wires(compiled.Each),
             schema=self.schema,
             on_error=self.on_error,
+            on_stall=self.on_stall,
         )
         validate(program, self.location)
         return program

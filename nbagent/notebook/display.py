@@ -88,6 +88,7 @@ class LiveRun:
     def watch(self, run: Run) -> None:
         """Show this run from now on."""
         self.run = run
+        run.echo.is_shown = True
         run.watch(self.see)
 
     def see(self, event: Event) -> None:

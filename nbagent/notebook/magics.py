@@ -11,6 +11,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 from nbagent.engine.checkpoint import use_store
 from nbagent.engine.listing import threads
+from nbagent.engine.output import view_follows
 from nbagent.engine.run import Run
 from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
@@ -72,7 +73,8 @@ class AgentMagics(Magics):
             options = _parse(line)
         except Helped:
             return None
-        return getattr(self, f"_{options.command}")(options)
+        with view_follows():
+            return getattr(self, f"_{options.command}")(options)
 
     # ------------------------------------------------------------------------------- commands
 

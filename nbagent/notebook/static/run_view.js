@@ -199,7 +199,12 @@ export function card(name, node) {
     box.append(row);
   }
   for (const item of node.emitted) box.append(el("div", "nba-emitted", item));
-  if (!node.failure && !node.writes.length && !node.emitted.length) {
+  if (node.printed) {
+    const printed = el("pre", "nba-printed", node.printed);
+    printed.setAttribute("aria-label", `what ${name} printed`);
+    box.append(printed);
+  }
+  if (!node.failure && !node.writes.length && !node.emitted.length && !node.printed) {
     box.append(el("div", "nba-muted", node.status === "idle" ? "It has not run in this view." : "Nothing written yet."));
   }
   return box;

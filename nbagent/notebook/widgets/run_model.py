@@ -8,6 +8,7 @@ Rule 2: everything in it is bounded: previews, not values.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from nbagent.engine.task import is_open_question
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.preview import preview, short
 
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for terminals
+PRINTED = 4_000  # the last characters of what a node printed
 EMITTED = 20  # the last emitted values kept for a node
 
 
@@ -28,6 +31,7 @@ class RunModel:
 
     def __init__(self, thread: str, graph: str, drawing: Drawing) -> None:
         self._names = [box.name for box in drawing.boxes if box.kind == "node"]
+        self.printed = ""  # by all nodes of the run, for the picture that stays
         self.state: dict[str, Any] = {
             "thread": thread,
             "graph": graph,
@@ -146,6 +150,16 @@ class RunModel:
             node["since"] = event.at
         elif isinstance(event, ev.NodeEmitted):
             node["emitted"] = [*node["emitted"], short(event.value)][-EMITTED:]
+        elif isinstance(event, ev.NodePrinted):
+            text = _ESCAPES.sub("", event.text)
+            node["printed"] = (node["printed"] + text)[-PRINTED:]
+            lines = "".join(f"{event.node}: {line}\n" for line in text.splitlines())
+            self.printed = (self.printed + lines)[-2 * PRINTED :]
+        elif isinstance(event, ev.NodeStalled):
+            node["warning"] = (
+                f"Silent for {event.seconds:.1f} s, which is longer than it was given or usually "
+                f"takes ({event.usual:.1f} s). It goes on."
+            )
         elif isinstance(event, ev.NodeDelayed):
             node["status"], node["retry_at"] = "retrying", event.at + event.wait
             node["warning"] = "It waits for a rate limit that it shares with others."
@@ -203,6 +217,7 @@ def _idle() -> dict[str, Any]:
         "duration": None,
         "writes": [],
         "emitted": [],
+        "printed": "",
         "failure": None,
         "warning": "",
         "cached": False,

@@ -50,6 +50,12 @@ def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
         for name, value in state["values"].items()
     )
     parts.append(_table("State", rows) if rows else "")
+    if model.printed:
+        parts.append(
+            '<details style="margin-top:8px"><summary style="font-weight:600">Printed</summary>'
+            '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;margin:4px 0">'
+            f"{html.escape(model.printed)}</pre></details>"
+        )
     # Names that a user chose are in it, too: nothing may reach a terminal as an escape.
     return "".join([*parts, "</div>"]).translate(CONTROLS)
 
