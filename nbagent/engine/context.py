@@ -167,7 +167,7 @@ class Attempts:
     def __init__(self, first: TaskContext) -> None:
         self.now = first
         self.began = first.clock()
-        self._bridged = contextlib.ExitStack()
+        self._bridged: contextlib.ExitStack | None = None
 
     def __enter__(self) -> Attempts:
         self._before = _current.set(self.now)
@@ -176,21 +176,26 @@ class Attempts:
 
     def __exit__(self, *error: Any) -> None:
         self.now.close()
-        self._bridged.__exit__(*error)
+        self._end(*error)
         _current.reset(self._before)
 
     def fail(self, error: BaseException) -> None:
         """The attempt ends with an error; another may follow."""
         self.now.close()
-        self._bridged.__exit__(type(error), error, error.__traceback__)
+        self._end(type(error), error, error.__traceback__)
 
     def begin_again(self, first: int = 0, counts: bool = True) -> None:
         """Close the attempt's context and go on in a fresh one, whose calls begin at `first`."""
-        self._bridged.close()
+        self._end(None, None, None)
         self.now = self.now.again(self.now.attempt + counts, first)
         self.began = self.now.clock()
         _current.set(self.now)
         self._bridge()
+
+    def _end(self, *error: Any) -> None:
+        bridged, self._bridged = self._bridged, None
+        if bridged is not None:
+            bridged.__exit__(*error)
 
     def _bridge(self) -> None:
         """Tell of the attempt to somebody else's tracer, in the context that the node runs in."""

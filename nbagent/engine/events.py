@@ -171,6 +171,13 @@ class SubgraphEvent(NodeEvent):
     event: Event
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsMissed(Event):
+    """This reader of a stream was too slow: `count` events before the next one are gone for it."""
+
+    count: int
+
+
 class Observer(Protocol):
     """Anything that can be called with an event."""
 

@@ -34,20 +34,22 @@ class Output:
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         self._lock = threading.Lock()
-        self._begun = dict.fromkeys((*STREAMS, "log"), "")
+        self._begun: dict[str, str] = {}  # what has no newline yet
         self._kept: list[str] = []
         self._length = 0
 
     def write(self, stream: str, text: str) -> None:
         """Take a piece of text; what ends with a newline is told."""
         with self._lock:
-            begun, newline, rest = (self._begun[stream] + text).rpartition("\n")
+            begun, newline, rest = (self._begun.get(stream, "") + text).rpartition("\n")
             self._begun[stream] = rest
             if newline:
                 self._out(stream, begun + newline)
 
     def end(self) -> str:
         """Tell what had no newline; all that was kept."""
+        if not self._begun:
+            return ""
         with self._lock:
             for stream, rest in self._begun.items():
                 if rest:

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +39,7 @@ from nbagent.engine.pace import Pace
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.spans import Recorder
+from nbagent.engine.stream import BUFFER, Mode, read
 from nbagent.engine.subgraphs import Suspended, drive
 from nbagent.engine.superstep import Executed, check_ended, execute, keep, plan, reconcile
 from nbagent.engine.task import Bench, Work
@@ -264,11 +265,29 @@ class Run:
 
     # ------------------------------------------------------------------------------- watching
 
-    def watch(self, observer: Observer) -> Callable[[], None]:
-        """Call `observer` with every event, those already past first. Returns how to stop that."""
+    def stream(
+        self,
+        mode: Mode = "events",
+        *,
+        start: Literal["beginning", "now"] = "beginning",
+        buffer: int = BUFFER,
+    ) -> AsyncIterator[Any]:
+        """Read the run as it goes; any number of readers may, on any event loop. (R36)
+
+        mode    "events"; or "updates", "values", "emitted", as `graph.stream` gives them
+        start   with what is past already, or from now on
+        buffer  events that wait for this reader; of a slower one the oldest are lost, and it is
+                told so with `EventsMissed` (in the other modes, in the log)
+
+        It ends with the run, and raises nothing of the run's: await the run for that.
+        """
+        return read(self, mode, start, buffer)
+
+    def watch(self, observer: Observer, *, past: bool = True) -> Callable[[], None]:
+        """Call `observer` with every event, those `past` already first. Returns how to stop it."""
         with self._watching:
             self._observers.append(observer)
-            for event in tuple(self._events):
+            for event in tuple(self._events) if past else ():
                 if observer in self._observers:
                     self._show(observer, event)
 

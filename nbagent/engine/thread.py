@@ -47,12 +47,14 @@ from nbagent.engine.edits import (
     user,
 )
 from nbagent.engine.escalation import Escalation, Pick, escalate
+from nbagent.engine.events import Event
 from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
 from nbagent.engine.heartbeat import live_runs
 from nbagent.engine.listing import diff_table, history_table
 from nbagent.engine.names import nearest
 from nbagent.engine.ownership import current_owner
 from nbagent.engine.program import Program
+from nbagent.engine.replay import replay
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
 from nbagent.engine.snapshot import freeze, seal, thaw
@@ -218,6 +220,10 @@ class Thread:
         earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
         return diff_table(earlier, after.checkpoint.values)
 
+    def replay(self) -> Iterator[Event]:
+        """Its events again, from the store, along the line to the latest checkpoint. (R24)"""
+        return replay(self)
+
     def trace(self) -> Any:
         """Where its time went: a row for each run, task, failed attempt and span, by its start.
 
@@ -265,7 +271,8 @@ class Thread:
             if previous is None:
                 self._commit_first(lease, first.checkpoint, before)
                 return Run(self, lease, first.checkpoint, Work(), options, parent)
-            self.store.release(lease, self._before_acquire(previous))
+            asks = work_of(previous).questions()
+            self.store.release(lease, "waiting" if asks else "stopped")
             raise self._unfinished("done")
         if before.status != "done":
             if before.status == "running":
@@ -550,9 +557,6 @@ class Thread:
             status: Status = "stopped" if before.status == "running" else before.status
             self.store.release(lease, status, error=before.error)
             raise
-
-    def _before_acquire(self, loaded: Loaded) -> Status:
-        return "waiting" if work_of(loaded).questions() else "stopped"
 
     def _commit_first(
         self, lease: Lease, checkpoint: Checkpoint, before: ThreadInfo | None

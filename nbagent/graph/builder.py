@@ -31,12 +31,12 @@ from nbagent.engine.names import nearest
 from nbagent.engine.policies import Retry
 from nbagent.engine.program import Cache, Program
 from nbagent.engine.run import Run
+from nbagent.engine.stream import stream
 from nbagent.engine.subgraphs import Subgraph
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError, Location
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
 from nbagent.graph.schema import Migrate, StateSchema
-from nbagent.graph.stream import stream
 from nbagent.graph.validate import validate
 
 W = TypeVar("W")

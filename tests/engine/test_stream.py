@@ -1,0 +1,131 @@
+"""Readers of a run, fast and slow, early and late; the same events again from the store. (R36)"""
+
+import asyncio
+import operator
+from typing import Annotated, TypedDict
+
+import pytest
+
+from nbagent import END, START, Graph, NbagentError, NodeError, emit, interrupt, node
+from nbagent.engine import events as ev
+from nbagent.stores.memory import MemoryStore
+from nbagent.stores.sqlite import SqliteStore
+
+
+class State(TypedDict):
+    x: int
+    log: Annotated[list[str], operator.add]
+
+
+def made(store=None):
+    async def first(state):
+        for number in range(3):
+            emit(number)
+            await asyncio.sleep(0.02)
+        print("printed")
+        return {"x": 1, "log": ["first"]}
+
+    with Graph("g", State, store=store or MemoryStore()) as graph:
+        START >> node(first) >> node(lambda s: {"log": ["second"]}, name="second") >> END
+    return graph
+
+
+async def collect(stream):
+    return [item async for item in stream]
+
+
+async def test_several_readers_see_the_same(capsys):
+    """Each from the start, in its own mode; one that comes late too."""
+    run = made().start({"x": 0, "log": []}, thread="t")
+    events, updates, values, emitted = await asyncio.gather(
+        *(collect(run.stream(mode)) for mode in ("events", "updates", "values", "emitted"))
+    )
+    assert list(range(1, len(events) + 1)) == [event.number for event in events]
+    assert [{"first": {"x": 1, "log": ["first"]}}, {"second": {"log": ["second"]}}] == updates
+    assert [["first"], ["first", "second"]] == [state["log"] for state in values]
+    assert [("first", 0), ("first", 1), ("first", 2)] == emitted
+    assert events == await collect(run.stream())
+    assert [] == await collect(run.stream(start="now"))
+
+
+async def test_a_reader_from_now_has_no_past(capsys):
+    """It begins with what comes next."""
+    run = made().start({"x": 0, "log": []})
+    await asyncio.sleep(0.03)
+    events = await collect(run.stream(start="now"))
+    assert ev.RunStarted not in map(type, events)
+    assert ev.RunEnded is type(events[-1])
+
+
+async def test_a_slow_reader_is_told_what_it_missed_and_slows_nothing():
+    """Its buffer holds so many; the run does not wait for it."""
+
+    def chatty(state):
+        for number in range(5000):
+            emit(number)
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> node(chatty) >> END
+    run = graph.start({"x": 0, "log": []})
+    slow = run.stream(buffer=100)
+    first = await anext(slow)
+    await run  # the reader sleeps meanwhile
+    rest = [event async for event in slow]
+    (missed,) = [event for event in rest if isinstance(event, ev.EventsMissed)]
+    seen = [event for event in rest if not isinstance(event, ev.EventsMissed)]
+    last = run.stream()
+    total = len([event async for event in last])
+    assert total == missed.count + len(seen) + first.number
+    assert ev.RunEnded is type(seen[-1])
+
+
+async def test_a_run_that_fails_ends_its_readers():
+    """A reader of a run gets the events; `graph.stream` raises what the run raised."""
+
+    def fails(state):
+        raise ValueError("no")
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> node(fails) >> END
+    events = await collect(graph.start({"x": 0, "log": []}).stream())
+    assert "failed" == events[-1].status
+    with pytest.raises(NodeError):
+        await collect(graph.stream({"x": 0, "log": []}))
+    with pytest.raises(NbagentError, match="one of events"):
+        await collect(graph.stream({"x": 0, "log": []}, mode="evnts"))
+
+
+async def test_a_finished_run_is_replayed_from_the_store(tmp_path, capsys):
+    """In the order in which it was, without what is not kept: as by another process."""
+    store = SqliteStore(tmp_path / "a.db")
+    live = await collect(made(store).stream({"x": 0, "log": []}, thread="t"))
+    store.close()
+    again = SqliteStore(tmp_path / "a.db")
+    replayed = list(made(again).thread("t").replay())
+
+    def told(events):
+        return [
+            (type(event), event.step, getattr(event, "node", ""), getattr(event, "update", None))
+            for event in events
+            if not isinstance(event, ev.NodeEmitted)
+        ]
+
+    assert told(live) == told(replayed)
+    assert [e.changes for e in live if isinstance(e, ev.StepReconciled)] == [
+        e.changes for e in replayed if isinstance(e, ev.StepReconciled)
+    ]
+    assert list(range(1, len(replayed) + 1)) == [event.number for event in replayed]
+    times = [event.at for event in replayed]
+    assert times == sorted(times)
+    again.close()
+
+
+async def test_a_thread_with_an_edit_and_a_question_is_replayed():
+    """An edit is a checkpoint of its own; at the end it waits."""
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> node(lambda s: {"x": interrupt("Well?")}, name="ask") >> END
+    graph.run({"x": 0, "log": []}, thread="t")
+    graph.thread("t").edit({"x": 5})
+    kinds = [event for event in graph.thread("t").replay()]
+    assert ["edit"] == [e.checkpoint.kind for e in kinds if isinstance(e, ev.Checkpointed)]
+    assert ("waiting", 1) == (kinds[-1].status, len(kinds[-1].questions))
