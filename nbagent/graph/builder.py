@@ -36,6 +36,7 @@ from nbagent.engine.subgraphs import Subgraph
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError, Location
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
+from nbagent.graph.many import Runs
 from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.validate import validate
 
@@ -521,6 +522,16 @@ class Graph(Wirable):
         emitted  `(node, value)` for each value given to `emit`
         """
         return stream(lambda: self.start(input, thread, step_limit=step_limit), mode)
+
+    def map(
+        self, inputs: Sequence[Mapping[str, Any]], name: str | None = None, *, limit: int = 8
+    ) -> Runs:
+        """Run over many inputs, a thread each, at most `limit` at once; returns at once.
+
+        name   of the batch: its threads are `NAME-0`, `NAME-1` …; calling `map` again with the
+               same name goes on, and what is done is not done again. By default the graph's
+        """
+        return Runs(self, inputs, name or self.name, limit)
 
 
 def new_id(name: str) -> str:
