@@ -26,6 +26,7 @@ from nbagent.engine.secrets import Secret, redact
 from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.spans import register_bridge as _register_bridge
+from nbagent.engine.tables import register_plotter as _register_plotter
 from nbagent.engine.tables import register_table as _register_table
 from nbagent.errors import (
     CircuitOpen,
@@ -205,7 +206,14 @@ def _find_otel() -> Any:
     return find()
 
 
+def _plot(trace: Any, ax: Any) -> Any:
+    from nbagent.tracing.waterfall import waterfall
+
+    return waterfall(trace, ax)
+
+
 _register_table(_pandas_table)
+_register_plotter(_plot)
 _register_bridge(_find_otel)
 for _module in ("pandas", "pandas.core.frame", "pandas.core.series"):
     for _name in ("DataFrame", "Series"):

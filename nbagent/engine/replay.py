@@ -15,18 +15,18 @@ from nbagent.engine.checkpoint import Checkpoint, CheckpointInfo, TaskRecord
 from nbagent.engine.snapshot import MISSING, equal
 
 if TYPE_CHECKING:
-    from nbagent.engine.thread import Thread
+    from nbagent.engine.stored import StoredThread
 
 
-def replay(thread: Thread) -> Iterator[ev.Event]:
-    """See `Thread.replay`."""
+def replay(thread: StoredThread) -> Iterator[ev.Event]:
+    """See `StoredThread.replay`."""
     for number, (event, at) in enumerate(_events(thread), 1):
         object.__setattr__(event, "number", number)  # nobody else has seen it
         object.__setattr__(event, "at", at)
         yield event
 
 
-def _events(thread: Thread) -> Iterator[tuple[ev.Event, float]]:
+def _events(thread: StoredThread) -> Iterator[tuple[ev.Event, float]]:
     id, info = thread.id, thread.info
     line = _line(thread)
     printed = {s.task: s.attributes["text"] for s in thread.store.spans(id) if s.kind == "output"}
@@ -62,7 +62,7 @@ def _events(thread: Thread) -> Iterator[tuple[ev.Event, float]]:
     )
 
 
-def _line(thread: Thread) -> list[CheckpointInfo]:
+def _line(thread: StoredThread) -> list[CheckpointInfo]:
     """The history from the first checkpoint to the latest, without other branches."""
     by_id = {info.id: info for info in thread.store.history(thread.id)}
     at: int | None = thread.checkpoint_id

@@ -1,5 +1,5 @@
 """
-Lists of facts as tables, without knowing what a table is.
+Lists of facts as tables and pictures, without knowing what these are.
 
 The engine has only the standard library; `nbagent` registers pandas as the factory. (C5)
 """
@@ -27,3 +27,16 @@ def register_table(factory: Callable[[Rows, Sequence[str]], Any]) -> None:
 def table(rows: Rows, columns: Sequence[str]) -> Any:
     """The rows as a table with these columns: a pandas DataFrame where nbagent is imported."""
     return _factory[0](rows, columns)
+
+
+_plotters: list[Callable[[Any, Any], Any]] = []
+
+
+def register_plotter(plotter: Callable[[Any, Any], Any]) -> None:
+    """Draw traces with `plotter(trace, ax)` from now on."""
+    _plotters[:] = [plotter]
+
+
+def plot(trace: Any, ax: Any) -> Any:
+    """The trace drawn, by whoever has registered for that."""
+    return _plotters[0](trace, ax)

@@ -1,42 +1,36 @@
 """
 A thread: the durable life of one agent, whether or not anything runs. (R22, R31, W4, W12)
 
-Rule 1: a Thread object holds no state of its own; every look reads the store.
-Rule 2: whatever changes the thread (a run, an edit, an answer) takes its lease first and gives
+What can be seen of it without its lease is in `stored`.
+
+Rule 1: whatever changes the thread (a run, an edit, an answer) takes its lease first and gives
         it back; somebody else's lease is a `ThreadBusy` that says whose.
-Rule 3: input that is refused is refused before anything is written and before any node runs.
+Rule 2: input that is refused is refused before anything is written and before any node runs.
 """
 
 from __future__ import annotations
 
-import os
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine import keeping
 from nbagent.engine.answers import (
     THE_ONE,
     answered,
     check_kept,
     expired,
     match,
-    moved_fields,
     split,
     work_of,
 )
 from nbagent.engine.checkpoint import (
     Checkpoint,
-    CheckpointStore,
     Lease,
     Loaded,
-    Question,
     Status,
     ThreadInfo,
-    resolve_store,
 )
 from nbagent.engine.edits import (
     changed_nodes,
@@ -47,191 +41,22 @@ from nbagent.engine.edits import (
     user,
 )
 from nbagent.engine.escalation import Escalation, Pick, escalate
-from nbagent.engine.events import Event
-from nbagent.engine.executor import AsyncioExecutor, NodeExecutor
-from nbagent.engine.heartbeat import live_runs
-from nbagent.engine.listing import diff_table, history_table
 from nbagent.engine.names import nearest
 from nbagent.engine.ownership import current_owner
-from nbagent.engine.program import Program
-from nbagent.engine.replay import replay
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
-from nbagent.engine.snapshot import freeze, seal, thaw
-from nbagent.engine.subgraphs import as_parents
-from nbagent.engine.superstep import begin, plan
-from nbagent.engine.task import Task, Work
-from nbagent.engine.trace import trace_table
+from nbagent.engine.stored import StoredThread
+from nbagent.engine.superstep import begin
+from nbagent.engine.task import Work
 from nbagent.errors import (
     GraphChanged,
     StateError,
     ThreadError,
-    UnknownThread,
 )
 
-_executor = AsyncioExecutor()
 
-
-class Thread:
+class Thread(StoredThread):
     """The durable handle of one thread. Made by `graph.thread(id)`."""
-
-    def __init__(
-        self,
-        id: str,
-        *,
-        program: Program,
-        store: CheckpointStore,
-        executor: NodeExecutor | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.id = id
-        self.program = program
-        self.store = store
-        self.executor = executor or _executor
-        self.clock = clock
-
-    def __repr__(self) -> str:
-        return f"<Thread {self.id!r} of graph {self.program.name!r}>"
-
-    # -------------------------------------------------------------------------------- looking
-
-    @property
-    def info(self) -> ThreadInfo:
-        """Its line in the list of threads. `UnknownThread` if the store has none."""
-        return self.store.thread(self.id)
-
-    @property
-    def status(self) -> Status:
-        """running · paused · waiting · failed · done · stopped"""
-        return self.info.status
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """A private copy of the latest checkpoint's values."""
-        values: dict[str, Any] = thaw(self.latest().checkpoint.values)
-        return values
-
-    @property
-    def checkpoint_id(self) -> int:
-        """The latest checkpoint's id; what `edit(expect=)` compares with."""
-        return self.latest().checkpoint.id
-
-    @property
-    def next(self) -> tuple[str, ...]:
-        """The nodes that a resume would run or ask, in order; empty when it is done."""
-        loaded = self.latest()
-        done = work_of(loaded).done
-        tasks = plan(self.program, loaded.checkpoint)
-        return tuple(dict.fromkeys(task.node for task in tasks if task.id not in done))
-
-    @property
-    def questions(self) -> tuple[Question, ...]:
-        """The questions that wait for an answer, those of subgraphs included."""
-        return self._questions(self.latest())
-
-    def _questions(self, loaded: Loaded) -> tuple[Question, ...]:
-        found = list(work_of(loaded).questions())
-        for task, thread in self._subgraphs(loaded):
-            found += [as_parents(q, task.id, task.node, thread.id) for q in thread.questions]
-        return tuple(found)
-
-    @property
-    def resume_at(self) -> float | None:
-        """Unix seconds at which there is something to do: a wait for a server is over, or a
-        question's deadline has passed and it says what then. None: nothing to wait for. (W14)"""
-        loaded = self.latest()
-        work = work_of(loaded)
-        asked = {question.task for question in work.questions()}
-        times = [r.resume_at for r in work.failed.values() if r.task not in asked]
-        times += [q.deadline for q in work.questions() if q.on_expiry is not None]
-        times += [thread.resume_at for _, thread in self._subgraphs(loaded)]
-        return min((time for time in times if time is not None), default=None)
-
-    def _subgraphs(
-        self, loaded: Loaded, rerun: Sequence[str] = ()
-    ) -> Iterator[tuple[Task, Thread]]:
-        """The unfinished tasks that run a subgraph, and its thread, where that has begun."""
-        if not self.program.has_subgraphs:
-            return
-        done = work_of(loaded, rerun).done
-        for task in plan(self.program, loaded.checkpoint):
-            program = self.program.nodes[task.node].program
-            if program is not None and task.id not in done:
-                thread = self.nested(task.id, program)
-                info = thread.stored()
-                if info is not None and info.checkpoint:
-                    yield task, thread
-
-    def nested(self, task: str, program: Program) -> Thread:
-        """The thread of the subgraph that a task runs."""
-        return self._sibling(f"{self.id}/{task}", program)
-
-    @property
-    def run(self) -> Run | None:
-        """The run that drives it in this process, if one does."""
-        for run in live_runs():
-            if run.thread.id == self.id and run.thread.store is self.store:
-                return run
-        return None
-
-    def latest(self) -> Loaded:
-        """The latest checkpoint and the work under way on it. `UnknownThread` if there is none."""
-        loaded = self.store.latest(self.id)
-        if loaded is None:
-            raise UnknownThread(
-                f"thread {self.id!r} has no checkpoint yet: start it with an input", thread=self.id
-            )
-        return self._adopted(loaded)
-
-    def _adopted(self, loaded: Loaded) -> Loaded:
-        """The checkpoint as one of the state class that the graph has now. (R47)"""
-        checkpoint, schema = loaded.checkpoint, self.program.schema
-        if checkpoint.schema == schema.fingerprint:
-            return loaded
-        try:
-            values, said = schema.adopt(checkpoint.values)
-        except StateError as error:
-            raise StateError(
-                f"thread {self.id!r} was written with another state class, and {error}. Nothing "
-                "was changed: give the class what the thread holds, or Graph(…, migrate=function)",
-                field=error.field,
-                path=error.path,
-                errors=error.errors,
-            ) from error
-        kept = checkpoint.values
-        frozen = seal({n: v if v is kept.get(n) else freeze(v) for n, v in values.items()})
-        adopted = replace(checkpoint, values=frozen, schema=schema.fingerprint)
-        moved = moved_fields(self.program, checkpoint.values, adopted.values)
-        notice = " ".join(filter(None, [loaded.notice, said]))
-        return replace(loaded, checkpoint=adopted, notice=notice, moved=moved)
-
-    def history(self) -> Any:
-        """All checkpoints, one a row, without their values. (R24)"""
-        return history_table(self.store.history(self.id))
-
-    def diff(self, a: int | None = None, b: int | None = None) -> Any:
-        """What differs between checkpoints `a` and `b`: a row a field, with both values.
-
-        By default, what the latest checkpoint changed.
-        """
-        after = self.latest() if b is None else self.store.load(self.id, b)
-        if a is None:
-            a = after.checkpoint.parent
-        earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
-        return diff_table(earlier, after.checkpoint.values)
-
-    def replay(self) -> Iterator[Event]:
-        """Its events again, from the store, along the line to the latest checkpoint. (R24)"""
-        return replay(self)
-
-    def trace(self) -> Any:
-        """Where its time went: a row for each run, task, failed attempt and span, by its start.
-
-        Columns: thread, step, node, task, attempt, kind ("run", "node", "attempt", "span"), name,
-        start, duration (seconds), status, tokens, cost, error, id, parent. Threads of subgraphs
-        are in it.
-        """
-        return trace_table(self.store, self.id)
 
     # ------------------------------------------------------------------------------- changing
 
@@ -492,39 +317,7 @@ class Thread:
         """
         return escalate(self, graph.compile(), input, question=question, answer=answer)
 
-    # -------------------------------------------------------------------------------- keeping
-
-    def copy(self, to: str | CheckpointStore, id: str | None = None) -> None:
-        """Copy it with its whole history into another store (a URL or an open one), or under
-        another id into this one."""
-        keeping.copy(self.store, self.id, resolve_store(to), id)
-
-    def export(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file of its own: `import_threads(path)` takes it into a store, and
-        `Graph(store="sqlite:///PATH")` goes on in the file itself."""
-        keeping.export(self.store, self.id, os.fspath(path))
-
-    def delete(self) -> None:
-        """Throw it away, with the threads under it. `ThreadBusy` while it runs."""
-        keeping.delete(self.store, self.id)
-
     # --------------------------------------------------------------------------------- inside
-
-    def _sibling(self, id: str, program: Program | None = None) -> Thread:
-        return Thread(
-            id,
-            program=program or self.program,
-            store=self.store,
-            executor=self.executor,
-            clock=self.clock,
-        )
-
-    def stored(self) -> ThreadInfo | None:
-        """Its line in the list of threads; None if the store has none."""
-        try:
-            return self.store.thread(self.id)
-        except UnknownThread:
-            return None
 
     def _next_id(self) -> int:
         """Above every id in the store, those that can no longer be read included."""
@@ -572,24 +365,6 @@ class Thread:
             f"thread {self.id!r} is {status}: resume it, or start under another thread id",
             thread=self.id,
         )
-
-    def point(self, step: int | None = None, checkpoint: int | None = None) -> Checkpoint:
-        """A checkpoint of its past, by id or super-step, as the state class is now."""
-        if checkpoint is not None:
-            return self._adopted(self.store.load(self.id, checkpoint)).checkpoint
-        latest = self.latest().checkpoint
-        if step is None or step == latest.step:
-            return latest
-        by_id = {info.id: info for info in self.store.history(self.id)}
-        at: int | None = latest.id
-        while at is not None and by_id[at].step > step:
-            at = by_id[at].parent
-        if at is None or by_id[at].step != step or step < 0:
-            raise ThreadError(
-                f"thread {self.id!r} has no super-step {step}: it is at {latest.step}",
-                thread=self.id,
-            )
-        return self._adopted(self.store.load(self.id, at)).checkpoint
 
     def _fork_id(self) -> str:
         taken = {info.id for info in self.store.threads()}

@@ -141,3 +141,27 @@ def test_a_store_that_cannot_keep_spans_does_not_fail_the_run(caplog):
         START >> node(lambda s: {"x": 2}, name="a") >> END
     assert 2 == graph.run({"x": 0})["x"]
     assert "spans could not be stored" in caplog.text
+
+
+def test_the_trace_is_drawn():
+    """A bar for each task, failed attempt and span; an empty thread says so."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    calls = []
+
+    def work(state):
+        calls.append(1)
+        with span("search"):
+            time.sleep(0.02)
+        if len(calls) == 1:
+            raise ConnectionError("dropped")
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        first = node(work, name="work", retry=Retry(2, wait=0.01))
+        START >> first >> node(lambda s: {"x": interrupt("Well?")}, name="ask") >> END
+    graph.run({"x": 0}, thread="t")
+    axes = graph.thread("t").plot()
+    labels = [label.get_text().strip() for label in axes.get_yticklabels()]
+    assert "work (attempt 1)  ·  step 1" in labels[:2]
+    assert "search (attempt 2)  ·  step 1" in labels
+    assert len(labels) == len(axes.patches)
