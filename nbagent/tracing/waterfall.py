@@ -46,6 +46,8 @@ def waterfall(trace: Any, ax: Any = None) -> Any:
         ax.plot([begins], [place], marker="|", color=look["color"], markersize=8)
         indent = "" if row.kind == "node" else "    "
         again = f" (attempt {row.attempt})" if row.attempt > 1 or row.kind == "attempt" else ""
+        if row.kind == "node" and row.attempt > 1:
+            again = f" ({row.attempt} attempts)"
         labels.append(f"{indent}{row.name}{again}  ·  step {row.step}")
     ax.set_yticks(range(len(labels)), labels, fontsize=8)
     ax.invert_yaxis()
