@@ -68,6 +68,14 @@ class NodeEmitted(NodeEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeEffect(NodeEvent):
+    """An effect of the node is "open" (begun), "done", or "void" (it did not happen). (R7)"""
+
+    effect: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodePrinted(NodeEvent):
     """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log"). (R38)"""
 

@@ -27,6 +27,7 @@ from nbagent.engine.events import (
     Event,
     NodeCancelled,
     NodeDelayed,
+    NodeEffect,
     NodeEmitted,
     NodeEvent,
     NodeFailed,
@@ -186,6 +187,8 @@ class _Performance:
 
     def keep(self, entry: JournalEntry) -> None:
         self.bench.store.put_journal(self.bench.lease, [entry])
+        if entry.kind == "effect":
+            self.tell(NodeEffect, effect=entry.key, status=entry.status)
 
     def keep_output(self) -> None:
         """Tell the rest of what it printed, and keep it all with the thread."""

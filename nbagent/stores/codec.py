@@ -121,8 +121,17 @@ def _family(kind: type) -> str | None:
 
 def encode(value: Any) -> bytes:
     """The value's bytes; `CodecError` with the `path` to what cannot be stored."""
+    if is_plain(value):
+        return _encode_plain(value)
     try:
         return _encoder.encode(_pack(value, (), 0))
+    except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
+        raise CodecError(f"the value cannot be stored: {error}") from error
+
+
+def _encode_plain(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value)
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
         raise CodecError(f"the value cannot be stored: {error}") from error
 
@@ -385,8 +394,10 @@ _BUILD: Mapping[str, Callable[[Any], Any]] = {
 
 def encode_checked(value: Any) -> bytes:
     """`encode`, after proof that the value comes back equal; `CodecError` if it does not."""
+    if is_plain(value):
+        return _encode_plain(value)
     data = encode(value)
-    if not is_plain(value) and not same(decode(data), value):
+    if not same(decode(data), value):
         raise CodecError(
             f"a {type_name(type(value))} would not come back equal from the store: keep it in a "
             "form that does, such as a dict or a dataclass of plain values"

@@ -91,7 +91,6 @@ _THIRD = """
 ALTER TABLE tasks ADD COLUMN is_told INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE versions ADD COLUMN checkpoint INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX versions_of_thread ON versions (thread);
 CREATE TABLE state (
     thread TEXT NOT NULL, field TEXT NOT NULL, version INTEGER NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (thread, field)

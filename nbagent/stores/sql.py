@@ -50,6 +50,7 @@ class SqlWriter:
         self._lock = threading.RLock()
         self._held: dict[str, Held] = {}
         self._known_nodes: set[str] = set()
+        self._last_nodes: tuple[int, str, Mapping[str, str], str] | None = None
 
     @abstractmethod
     def _write(self) -> AbstractContextManager[Connection]:
@@ -239,9 +240,13 @@ class SqlWriter:
                 for record in records:
                     db.execute(_PUT_TASK, self._task_row(lease.thread, record, new, versions))
             self._known_nodes.add(nodes)
+            # The mapping is held, so that its id stays its own.
+            self._last_nodes = (id(checkpoint.nodes), checkpoint.schema, checkpoint.nodes, nodes)
             self._held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
 
     def _put_nodes(self, db: Connection, nodes: Mapping[str, str], schema: str) -> str:
+        if self._last_nodes is not None and self._last_nodes[:2] == (id(nodes), schema):
+            return self._last_nodes[3]  # a graph gives the same object each time
         text = json.dumps(dict(nodes))
         key = hashlib.blake2b(f"{schema} {text}".encode(), digest_size=8).hexdigest()
         if key not in self._known_nodes:

@@ -171,3 +171,17 @@ def test_a_process_that_dies_between_the_effect_and_its_record(how, said, times,
     assert said == after.stdout.strip(), after.stderr
     keys = oracle.read_text().split()
     assert (times, 1) == (len(keys), len(set(keys)))
+
+
+def test_effects_are_events():
+    """Begun and done, by the name that a person knows them by. (R36)"""
+    from nbagent.engine.events import NodeEffect
+
+    events = []
+    one = thread(program(sync("a", lambda s: {"x": effect("mail", lambda: 1)}),
+                         wires=(Edge(START, "a"), Edge("a", END))))  # fmt: skip
+    run = one.start({})
+    run.watch(events.append)
+    run.result(5)
+    told = [(e.effect, e.status) for e in events if isinstance(e, NodeEffect)]
+    assert [("mail", "open"), ("mail", "done")] == told
