@@ -469,6 +469,7 @@ def test_what_a_person_said_is_there_until_it_is_written(tmp_path):
     assert () == graph.thread("t").questions
     assert 5 == graph.thread("t").resume().result(5)["x"]
     assert 1 == len(calls)
+    store.close()
 
 
 def test_a_wait_before_a_question_is_over_when_the_question_is_asked(store):
