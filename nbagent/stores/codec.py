@@ -275,13 +275,27 @@ _TAKE: dict[str, Callable[[Any], Any]] = {
 def decode(data: bytes) -> Any:
     """The frozen value that `encode` made the bytes from."""
     try:
-        return freeze(_Reader().read(data))
+        try:
+            return freeze(_plain_decoder.decode(data))
+        except _NotPlain:
+            return freeze(_Reader().read(data))
     except CodecError:
         raise
     except RecursionError:
         raise CodecError(f"the stored value is nested more than {DEPTH} deep") from None
     except Exception as error:
         raise CodecError(f"the stored bytes are not a value of nbagent: {error}") from error
+
+
+class _NotPlain(Exception):
+    """The bytes hold more than MessagePack says by itself."""
+
+
+def _not_plain(code: int, data: memoryview) -> Any:
+    raise _NotPlain
+
+
+_plain_decoder = msgspec.msgpack.Decoder(ext_hook=_not_plain)  # one for all: they cost
 
 
 class _Reader:

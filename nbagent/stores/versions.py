@@ -5,11 +5,11 @@ A field's value through its life: whole versions, and changes since the last who
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from nbagent.engine.snapshot import freeze, frozen_dict
+from nbagent.engine.snapshot import FrozenList, freeze, frozen_dict
 from nbagent.errors import CorruptError
 from nbagent.stores.codec import decode, encode, encode_checked, is_plain
 from nbagent.stores.delta import apply, diff
@@ -72,13 +72,24 @@ def read_versions(
     versions: dict[str, Version] = {}
     for name, id in wanted.items():
         chain = _chain(db, unseal, name, id)
-        value = decode(chain[0][2])
-        for _, _, data in chain[1:]:
-            value = apply(value, decode(data))
-        values[name] = value
+        values[name] = followed(decode(chain[0][2]), [decode(data) for _, _, data in chain[1:]])
         whole, changes = len(chain[0][2]), sum(len(data) for _, _, data in chain[1:])
         versions[name] = Version(id, chain[0][0] if len(chain) > 1 else None, whole, changes)
     return frozen_dict(values), versions
+
+
+def followed(value: Any, changes: Sequence[Any]) -> Any:
+    """The value after its changes; what was appended to a list one by one is appended at once."""
+    tail: list[Any] = []
+    for change in changes:
+        grows = type(value) is type(change) is FrozenList and change[:1] == ["+"]
+        if grows and len(change) == 2 and type(change[1]) is FrozenList:
+            tail += change[1]
+            continue
+        if tail:
+            value, tail = value.grown(tail), []
+        value = apply(value, change)
+    return value.grown(tail) if tail else value
 
 
 def read_tail(db: Connection, unseal: Unseal, field: str, id: int) -> Any:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from nbagent import END, START, Graph, node
 from nbagent.engine.snapshot import FrozenDict, FrozenList, freeze, frozen_dict, frozen_list
+from nbagent.errors import CodecError
 from nbagent.stores.codec import decode, encode, same
 from nbagent.stores.delta import apply, diff
 from nbagent.stores.sqlite import SqliteStore
+from nbagent.stores.versions import followed
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.floats(0, 2), st.text("ab"))
 VALUES = st.recursive(
@@ -139,3 +141,13 @@ def test_tables_that_share_columns_come_back(index):
     pandas.testing.assert_frame_equal(new, apply(old, delta))
     assert diff(old, new.iloc[::-1]) is None
     assert diff(old, pandas.DataFrame({"i": [1, 2]})) is None
+
+
+def test_a_list_that_grew_is_read_as_it_was_written():
+    """Many appended tails, another change between them, and hostile ones."""
+    value = freeze([1])
+    changes = [["+", [2]], ["+", [3, 4]], ["=", 1, 1, ["x"]], ["+", [5]]]
+    assert [1, "x", 3, 4, 5] == followed(value, [freeze(change) for change in changes])
+    for bad in (5, [], ["+"], ["+", 5], "x", {"a": 1}):
+        with pytest.raises(CodecError):
+            followed(value, [freeze(["+", [2]]), freeze(bad)])
