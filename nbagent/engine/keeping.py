@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from nbagent.engine.checkpoint import (
@@ -26,7 +25,7 @@ from nbagent.engine.checkpoint import (
     open_store,
     resolve_store,
 )
-from nbagent.engine.ownership import current_owner
+from nbagent.engine.ownership import fresh_owner
 from nbagent.engine.tables import table
 from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 
@@ -196,6 +195,4 @@ def _table(found: Sequence[Any], kind: type) -> Any:
 
 
 def _acquire(store: CheckpointStore, id: str, **more: Any) -> Lease:
-    owner = current_owner()
-    owner = replace(owner, token=f"{owner.token}/{uuid.uuid4().hex[:12]}")
-    return store.acquire(id, owner, **more)
+    return store.acquire(id, fresh_owner(), **more)

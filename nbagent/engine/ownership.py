@@ -12,6 +12,7 @@ import os
 import socket
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from nbagent.engine.checkpoint import Owner
@@ -34,6 +35,12 @@ def _self(pid: int) -> Owner:
 def current_owner() -> Owner:
     """This process. The token is new for each process, also after a fork."""
     return _self(os.getpid())
+
+
+def fresh_owner() -> Owner:
+    """This process, for one hold of a thread: it may hold many, and none of them twice."""
+    owner = current_owner()
+    return replace(owner, token=f"{owner.token}/{uuid.uuid4().hex[:12]}")
 
 
 def process_started(pid: int) -> str:

@@ -10,7 +10,6 @@ Rule 2: input that is refused is refused before anything is written and before a
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,7 +41,7 @@ from nbagent.engine.edits import (
 )
 from nbagent.engine.escalation import Escalation, Pick, escalate
 from nbagent.engine.names import nearest
-from nbagent.engine.ownership import current_owner
+from nbagent.engine.ownership import fresh_owner
 from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
 from nbagent.engine.stored import StoredThread
@@ -326,13 +325,9 @@ class Thread(StoredThread):
     def _acquire(
         self, *, create: bool = False, take_over: bool = False, parent: str | None = None
     ) -> Lease:
-        owner = current_owner()
-        # One process may hold many threads, and must not run one of them twice: each run and
-        # each edit is an owner of its own.
-        owner = replace(owner, token=f"{owner.token}/{uuid.uuid4().hex[:12]}")
         return self.store.acquire(
             self.id,
-            owner,
+            fresh_owner(),
             graph=self.program.name,
             create=create,
             take_over=take_over,

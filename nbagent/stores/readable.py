@@ -18,8 +18,13 @@ from nbagent.engine.snapshot import thaw
 LONGEST = 100_000  # characters of JSON for one field; longer ones are described
 
 
-def to_json(value: Any) -> str:
-    """JSON of the value; what JSON cannot say, or what is too long, is `{"$opaque": "a …"}`."""
+def to_json(value: Any, stored: int = 0) -> str:
+    """JSON of the value; what JSON cannot say, or what is too long, is `{"$opaque": "a …"}`.
+
+    stored   bytes that it takes in the store, so that what is far too long is not even tried
+    """
+    if stored > 4 * LONGEST:
+        return json.dumps(_opaque(value, f"{stored:,} bytes"), ensure_ascii=False)
     try:
         text = json.dumps(thaw(value), default=_plain, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError):

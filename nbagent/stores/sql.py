@@ -146,7 +146,7 @@ class SqlWriter:
             db.execute("SELECT field, version FROM state WHERE thread = ?", (thread,)).fetchall()
         )
         rows = [
-            (thread, name, version.id, to_json(held.values[name]))
+            (thread, name, version.id, to_json(held.values[name], version.whole + version.changes))
             for name, version in held.versions.items()
             if known.get(name) != version.id
         ]
