@@ -351,16 +351,15 @@ class Graph(Wirable):
     def _node(self, found: NodeFunction) -> compiled.Node:
         function, program = found.function, None
         has_cache = found.policies.get("cache") is not None
-        code = fingerprint(function)
-        captured = fingerprint(function, strict=True) if has_cache else ""
         if isinstance(function, Graph):
             program = function.compile()
             joints = (program, found.inputs, found.outputs)
             code = fingerprint_of(*joints)
             captured = fingerprint_of(*joints, strict=True) if has_cache else ""
-            function = Subgraph(
-                program, found.inputs, found.outputs, self.schema.channels, has_cache
-            )
+            function = Subgraph(*joints, self.schema.channels, whole=has_cache)
+        else:
+            code = fingerprint(function)
+            captured = fingerprint(function, strict=True) if has_cache else ""
         return compiled.Node(
             name=found.name,
             function=function,
