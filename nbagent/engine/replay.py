@@ -7,48 +7,59 @@ Rule 1: they are those of the line that leads to the latest checkpoint, in order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbagent.engine import events as ev
-from nbagent.engine.checkpoint import Checkpoint, CheckpointInfo, TaskRecord
+from nbagent.engine.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.snapshot import MISSING, equal
 
 if TYPE_CHECKING:
     from nbagent.engine.stored import StoredThread
 
 
-def replay(thread: StoredThread) -> Iterator[ev.Event]:
+def replay(
+    thread: StoredThread, since: int | None = None, until: int | None = None
+) -> Iterator[ev.Event]:
     """See `StoredThread.replay`."""
-    for number, (event, at) in enumerate(_events(thread), 1):
+    for number, (event, at) in enumerate(_events(thread, since, until), 1):
         object.__setattr__(event, "number", number)  # nobody else has seen it
         object.__setattr__(event, "at", at)
         yield event
 
 
-def _events(thread: StoredThread) -> Iterator[tuple[ev.Event, float]]:
+def _events(
+    thread: StoredThread, since: int | None, until: int | None
+) -> Iterator[tuple[ev.Event, float]]:
     id, info = thread.id, thread.info
-    line = _line(thread)
+    line = thread.line(until or thread.checkpoint_id)
+    first = next((place for place, entry in enumerate(line) if entry.id == since), 0)
+    line = line[first:]
     printed = {s.task: s.attributes["text"] for s in thread.store.spans(id) if s.kind == "output"}
-    before = thread.point(checkpoint=line[0].id)
+    loaded = thread.load(line[0].id)
+    before = loaded.checkpoint
     common: dict[str, Any] = {"thread": id}
     started = ev.RunStarted(
         **common, step=before.step + 1, graph=thread.program.name, checkpoint=before
     )
     yield started, line[0].at
     for entry in line[1:]:
-        after = thread.point(checkpoint=entry.id)
+        records = {record.task: record for record in loaded.tasks}
+        loaded = thread.load(entry.id)
+        after = loaded.checkpoint
         common["step"] = after.step
         if after.kind == "step":
-            records = {r.task: r for r in thread.store.load(id, before.id).tasks}
             done = [records[task] for task in after.ran if task in records]
             began = min((record.started for record in done), default=entry.at)
             tasks = {record.task: record.node for record in done}
             yield ev.StepPlanned(**common, tasks=tasks), began
             yield from _of_tasks(common, done, printed)
-            yield ev.StepReconciled(**common, changes=_changes(before, after)), entry.at
+            changes = _changes(before, after, entry.updated)
+            yield ev.StepReconciled(**common, changes=changes), entry.at
         yield ev.Checkpointed(**common, checkpoint=after), entry.at
         before = after
+    if until is not None:
+        return
     common["step"] = before.step
     yield (
         ev.RunEnded(
@@ -60,17 +71,6 @@ def _events(thread: StoredThread) -> Iterator[tuple[ev.Event, float]]:
         ),
         info.updated,
     )
-
-
-def _line(thread: StoredThread) -> list[CheckpointInfo]:
-    """The history from the first checkpoint to the latest, without other branches."""
-    by_id = {info.id: info for info in thread.store.history(thread.id)}
-    at: int | None = thread.checkpoint_id
-    line = []
-    while at is not None and at in by_id:
-        line.append(by_id[at])
-        at = by_id[at].parent
-    return line[::-1]
 
 
 def _of_tasks(
@@ -92,7 +92,9 @@ def _of_tasks(
     yield from sorted(told, key=lambda each: each[1])
 
 
-def _changes(before: Checkpoint, after: Checkpoint) -> dict[str, tuple[Any, Any]]:
-    names = dict.fromkeys([*before.values, *after.values])
-    both = {n: (before.values.get(n, MISSING), after.values.get(n, MISSING)) for n in names}
+def _changes(
+    before: Checkpoint, after: Checkpoint, updated: Iterable[str]
+) -> dict[str, tuple[Any, Any]]:
+    """What the super-step says that it changed: two tables read from a file cannot be compared."""
+    both = {n: (before.values.get(n, MISSING), after.values.get(n, MISSING)) for n in updated}
     return {name: pair for name, pair in both.items() if not equal(*pair)}

@@ -32,8 +32,9 @@ SOON = 1.0  # seconds that the first of them waits at the most
 class Span:
     """A stretch of time inside a task, or a run.
 
-    kind        "run", "attempt" (one that failed and was tried again), "span", "output" (what the
-                node printed: `attributes["text"]`)
+    kind        "run", "attempt" (one that failed and was tried again), "span"; without a length:
+                "output" (what the node printed), "note" (a person's, on the checkpoint `name`) and
+                "title" (of the thread), whose words are `attributes["text"]`
     parent      the id of the span around it; None directly in the task
     started, ended   Unix seconds
     status      "ok" or "error"; of a run, how it ended

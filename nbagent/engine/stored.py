@@ -17,6 +17,7 @@ from nbagent.engine import keeping
 from nbagent.engine.answers import moved_fields, work_of
 from nbagent.engine.checkpoint import (
     Checkpoint,
+    CheckpointInfo,
     CheckpointStore,
     Loaded,
     Question,
@@ -32,6 +33,7 @@ from nbagent.engine.program import Program
 from nbagent.engine.replay import replay
 from nbagent.engine.run import Run
 from nbagent.engine.snapshot import freeze, seal, thaw
+from nbagent.engine.spans import Span
 from nbagent.engine.subgraphs import as_parents
 from nbagent.engine.superstep import plan
 from nbagent.engine.tables import plot
@@ -132,7 +134,7 @@ class StoredThread:
 
     def nested(self, task: str, program: Program) -> Self:
         """The thread of the subgraph that a task runs."""
-        return self._sibling(f"{self.id}/{task}", program)
+        return self.sibling(f"{self.id}/{task}", program)
 
     @property
     def run(self) -> Run | None:
@@ -188,9 +190,12 @@ class StoredThread:
         earlier = {} if a is None else self.store.load(self.id, a).checkpoint.values
         return diff_table(earlier, after.checkpoint.values)
 
-    def replay(self) -> Iterator[Event]:
-        """Its events again, from the store, along the line to the latest checkpoint. (R24)"""
-        return replay(self)
+    def replay(self, *, since: int | None = None, until: int | None = None) -> Iterator[Event]:
+        """Its events again, from the store, along the line to the latest checkpoint. (R24)
+
+        since, until  only what led from one checkpoint to another, by their ids
+        """
+        return replay(self, since, until)
 
     def trace(self) -> Any:
         """Where its time went: a row for each run, task, failed attempt and span, by its start.
@@ -204,6 +209,38 @@ class StoredThread:
     def plot(self, ax: Any = None) -> Any:
         """Its trace as a waterfall, with matplotlib; the Axes."""
         return plot(self.trace(), ax)
+
+    def annotate(self, text: str, *, checkpoint: int | None = None) -> None:
+        """Write a note beside a checkpoint (by default the latest); a later one replaces it.
+
+        It needs no lease: a thread that runs can be annotated, too.
+        """
+        at = self.checkpoint_id if checkpoint is None else self.load(checkpoint).checkpoint.id
+        self._remark("note", str(at), text)
+
+    def rename(self, title: str) -> None:
+        """Give it a title for people; its id, which is its key, stays."""
+        self.store.thread(self.id)
+        self._remark("title", self.id, title)
+
+    @property
+    def notes(self) -> dict[int, str]:
+        """What `annotate` wrote: checkpoint id -> text."""
+        found = (span for span in self.store.spans(self.id) if span.kind == "note")
+        notes = {int(span.name): str(span.attributes["text"]) for span in found}
+        return {checkpoint: text for checkpoint, text in notes.items() if text}
+
+    @property
+    def title(self) -> str:
+        """What `rename` wrote; "" without one."""
+        titles = [span for span in self.store.spans(self.id) if span.kind == "title"]
+        return str(titles[-1].attributes["text"]) if titles else ""
+
+    def _remark(self, kind: str, name: str, text: str) -> None:
+        now = self.clock()
+        said = {"text": text}
+        span = Span(self.id, kind, name, started=now, ended=now, attributes=said)
+        self.store.put_spans([span])
 
     # -------------------------------------------------------------------------------- keeping
 
@@ -223,7 +260,7 @@ class StoredThread:
 
     # --------------------------------------------------------------------------------- inside
 
-    def _sibling(self, id: str, program: Program | None = None) -> Self:
+    def sibling(self, id: str, program: Program | None = None) -> Self:
         return type(self)(
             id,
             program=program or self.program,
@@ -242,17 +279,29 @@ class StoredThread:
     def point(self, step: int | None = None, checkpoint: int | None = None) -> Checkpoint:
         """A checkpoint of its past, by id or super-step, as the state class is now."""
         if checkpoint is not None:
-            return self._adopted(self.store.load(self.id, checkpoint)).checkpoint
+            return self.load(checkpoint).checkpoint
         latest = self.latest().checkpoint
         if step is None or step == latest.step:
             return latest
-        by_id = {info.id: info for info in self.store.history(self.id)}
-        at: int | None = latest.id
-        while at is not None and by_id[at].step > step:
-            at = by_id[at].parent
-        if at is None or by_id[at].step != step or step < 0:
+        at = next((info.id for info in reversed(self.line(latest.id)) if info.step == step), None)
+        if at is None:
             raise ThreadError(
                 f"thread {self.id!r} has no super-step {step}: it is at {latest.step}",
                 thread=self.id,
             )
-        return self._adopted(self.store.load(self.id, at)).checkpoint
+        return self.load(at).checkpoint
+
+    def load(self, checkpoint: int) -> Loaded:
+        """A checkpoint of its past and the work that was done on it, as the state class is now."""
+        return self._adopted(self.store.load(self.id, checkpoint))
+
+    def line(self, to: int | None = None) -> list[CheckpointInfo]:
+        """The history from the first checkpoint to this one (by default the latest), oldest
+        first, without other branches."""
+        by_id = {info.id: info for info in self.store.history(self.id)}
+        at = to if to is not None else max(by_id, default=None)
+        found = []
+        while at is not None and at in by_id:
+            found.append(by_id[at])
+            at = by_id[at].parent
+        return found[::-1]

@@ -205,11 +205,6 @@ def _since_its_start(thread: Thread, last: Checkpoint) -> tuple[Values, Values]:
     from a file cannot be told to be equal.
     """
     first = dict(thread.point(checkpoint=1).values)
-    by_id = {info.id: info for info in thread.store.history(thread.id)}
-    touched: set[str] = set()
-    at = by_id[last.id]
-    while at.parent is not None:
-        touched.update(at.updated)
-        at = by_id[at.parent]
+    touched = {name for info in thread.line(last.id)[1:] for name in info.updated}
     same = [name for name in first if name in last.values and name not in touched]
     return {**first, **{name: last.values[name] for name in same}}, last.values

@@ -284,7 +284,7 @@ class Thread(StoredThread):
                 self.store.commit(lease, made)
                 self.store.release(lease, "paused")
             return self
-        other = self._sibling(id or self._fork_id())
+        other = self.sibling(id or self._fork_id())
         if other.stored() is not None:
             raise ThreadError(
                 f"thread {other.id!r} exists already: fork to another id", thread=other.id

@@ -19,6 +19,11 @@ TRACE = (
 
 def trace_table(store: CheckpointStore, thread: str) -> Any:
     """Runs, tasks and spans of a thread and of those under it: see `Thread.trace`."""
+    return table(trace_rows(store, thread), TRACE)
+
+
+def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
+    """The rows of a thread's trace, by their start."""
     rows: list[dict[str, Any]] = []
     for info in family(store, thread):
         steps = {line.id: line.step + 1 for line in store.history(info.id)}
@@ -39,9 +44,9 @@ def trace_table(store: CheckpointStore, thread: str) -> Any:
                     "error": f"{failure.type}: {failure.message}" if failure else "",
                 }
             )
-        rows += [_span_row(span) for span in store.spans(info.id) if span.kind != "output"]
+        rows += [_span_row(span) for span in store.spans(info.id) if span.kind in _TIMED]
     rows.sort(key=lambda row: row["start"])
-    return table(rows, TRACE)
+    return rows
 
 
 def _span_row(span: Span) -> dict[str, Any]:
@@ -58,4 +63,5 @@ def _span_row(span: Span) -> dict[str, Any]:
     }
 
 
+_TIMED = ("run", "attempt", "span")
 _TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")
