@@ -111,7 +111,7 @@ class AgentMagics(Magics):
     def _edit(self, options: Any) -> Any:
         thread = self._thread(options.thread)
         if not options.fields:
-            from nbagent.notebook.display import edit_form
+            from nbagent.notebook.forms import edit_form
 
             return edit_form(thread)
         values = self._fields(thread.program.schema.json_schema(), options.fields)

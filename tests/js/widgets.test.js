@@ -1,19 +1,24 @@
 // The pure parts of the widgets' JavaScript, in Node's own test runner.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { test } from "node:test";
+import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
 
-/** A widget's file, imported as the page does: as text, with no neighbours. */
-async function widget(name) {
-  const url = new URL(`../../nbagent/notebook/static/${name}`, import.meta.url);
-  const text = await readFile(url, "utf8");
-  assert.ok(text.length < 60_000, `${name} is ${text.length} bytes: every view on a page carries it`);
-  return import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`);
-}
+// Node takes a .js file for a module only beside a package.json that says so.
+const folder = await mkdtemp(join(tmpdir(), "nbagent-"));
+after(() => rm(folder, { recursive: true }));
+await cp(new URL("../../nbagent/notebook/static", import.meta.url), folder, { recursive: true });
+await writeFile(join(folder, "package.json"), '{"type": "module"}');
+/** @param {string} name */
+const file = (name) => import(join(folder, `${name}.js`));
 
-const form = await widget("state_form.js");
-const view = await widget("run_view.js");
+const form = { ...(await file("schema")), ...(await file("state_form")) };
+const view = { ...(await file("run_view")), ...(await file("dom")) };
+const { axis, nested } = await file("timeline");
+const { lanes } = await file("history");
+const { viewBox, zoomed } = await file("graph");
 
 test("a $ref is followed, and what stands beside it wins", () => {
   const defs = { Fix: { type: "object", title: "Fix", properties: {} } };
@@ -72,6 +77,67 @@ test("buttons follow the status", () => {
 });
 
 test("times are said as people say them", () => {
-  assert.deepEqual([0.04, 59.9, 61, 3700].map(view.clock), ["0.0 s", "59.9 s", "1 min 1 s", "1 h 1 min"]);
+  assert.deepEqual([0.04, 59.9, 61, 3700].map(view.clock), ["40 ms", "59.9 s", "1 min 1 s", "1 h 1 min"]);
   assert.equal(view.clock(NaN), "");
+});
+
+test("a patch replaces what it names and removes what is gone", () => {
+  const state = { status: "running", nodes: { a: { status: "idle" }, b: {} }, values: { x: 1, y: 2 } };
+  const made = view.merged(state, { status: "done", nodes: { a: { status: "done" } }, values: { x: null } });
+  assert.deepEqual(made, { status: "done", nodes: { a: { status: "done" }, b: {} }, values: { y: 2 } });
+  assert.deepEqual(view.merged(state, { whole: true, nodes: {}, values: {} }).nodes, {});
+  assert.equal(state.values.x, 1);
+});
+
+test("the timeline cuts long pauses short and keeps the order", () => {
+  const rows = [{ start: 0, duration: 1 }, { start: 0.5, duration: 1 }, { start: 10_000, duration: 1 }];
+  const { place, cuts, worked } = axis(rows, 10_001);
+  assert.equal(worked, 2.5);
+  assert.deepEqual(cuts.map((cut) => cut.seconds), [9998.5]);
+  const places = [0, 1, 1.5, 5_000, 10_000, 10_001].map(place);
+  assert.deepEqual(places, [...places].sort((a, b) => a - b));
+  assert.equal(places[0], 0);
+  assert.equal(places[5], 1);
+  assert.ok(places[4] - places[2] < 0.12);
+});
+
+test("a task's spans stand below it, in their own order", () => {
+  const task = { kind: "node", thread: "t", task: "a", step: 1, name: "a" };
+  const inner = { kind: "span", thread: "t", task: "a", step: 1, name: "search", id: "2", parent: "1" };
+  const outer = { kind: "span", thread: "t", task: "a", step: 1, name: "llm", id: "1", parent: null };
+  const other = { ...task, task: "b", name: "b" };
+  const found = nested([inner, task, outer, other]).map((row) => [row.name, row.depth]);
+  assert.deepEqual(found, [["a", 0], ["llm", 1], ["search", 2], ["b", 0]]);
+});
+
+test("the latest line has lane 0, older branches have their own", () => {
+  const rows = [{ id: 5, parent: 2 }, { id: 4, parent: 3 }, { id: 3, parent: 2 }, { id: 2, parent: 1 }, { id: 1, parent: null }];
+  assert.deepEqual([...lanes(rows)].sort(), [[1, 0], [2, 0], [3, 1], [4, 1], [5, 0]]);
+});
+
+test("zooming keeps the point under the pointer", () => {
+  const before = { x: 0, y: 0, k: 1 };
+  const view = zoomed(before, 2, 30, 40);
+  assert.deepEqual([(30 - view.x) * view.k, (40 - view.y) * view.k], [30, 40]);
+  assert.equal(zoomed(before, 100, 0, 0).k, 8);
+  assert.equal(viewBox(before, 100, 50), "-8 -8 100 50");
+});
+
+test("a union's value finds its type; an edited table sends its cells", () => {
+  const options = [
+    { type: "object", properties: { kind: { const: "a" } }, required: ["kind"] },
+    { type: "object", properties: { kind: { const: "b" } }, required: ["kind"] },
+    { type: "integer" }, { type: "string" }, { type: "null" },
+  ];
+  const values = [{ kind: "a" }, { kind: "b" }, 1, "x", null, [1]];
+  assert.deepEqual(values.map((value) => form.fitting(value, options, {})), [0, 1, 2, 3, 4, -1]);
+  const table = { $table: { index: ["r"], columns: ["c"], rows: [["1"]] } };
+  const edited = { ...table, $cells: { "0,0": [0, 0, "2"] } };
+  assert.deepEqual(form.sent(edited), { $cells: [[0, 0, "2"]] });
+  assert.deepEqual(form.told(table, edited, "t"), [["t[r, c]", "1", "2"]]);
+  assert.equal(form.sent("x"), "x");
+});
+
+test("what changed under a form is told, but not what was typed alike", () => {
+  assert.deepEqual(form.moved({ a: 1, b: 2 }, { a: 3, b: 4 }, { b: 4 }), [["a", 1, 3]]);
 });

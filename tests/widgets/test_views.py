@@ -38,6 +38,13 @@ def graph(first, second=lambda state: None):
     return made
 
 
+def view_of(made, on_command=print):
+    """A view of its thread "t", on no page."""
+    drawing = draw.layout(made.compile())
+    model = RunModel("t", "g", drawing)
+    return RunView(drawing, model=model, on_command=on_command, on_ask=lambda what, args: what)
+
+
 def model_of(made, given, thread="t"):
     """The model after a run."""
     drawing = draw.layout(made.compile())
@@ -130,7 +137,7 @@ def test_a_nested_preview_is_bounded_as_a_whole():
 def test_the_end_of_a_run_is_the_last_patch(monkeypatch):
     """A flusher that holds an older patch cannot overtake it."""
     made = graph(lambda s: {"x": 1})
-    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=print)
+    view = view_of(made)
     sent = []
 
     def slow(content):
@@ -191,7 +198,7 @@ def test_a_command_that_fails_is_shown_in_the_view(monkeypatch):
         raise RuntimeError(f"cannot {name}")
 
     made = graph(lambda s: None)
-    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=refuse)
+    view = view_of(made, refuse)
     sent = []
     monkeypatch.setattr(view, "send", sent.append)
     view._receive(view, {"type": "command", "name": "pause"}, [])
@@ -203,7 +210,7 @@ def test_a_command_that_fails_is_shown_in_the_view(monkeypatch):
 def test_an_answer_to_a_page_cannot_arrive_behind_the_end(monkeypatch):
     """A page that asks how it stands, while the run ends, is told the end last."""
     made = graph(lambda s: time.sleep(0.2) or {"x": 1})
-    view = RunView(draw.layout(made.compile()), thread="t", graph="g", on_command=print)
+    view = view_of(made)
     sent = []
 
     def slow(content):

@@ -1,17 +1,22 @@
-// The live view of a run. It draws what the kernel's RunModel says and sends buttons back.
+// The live view of a thread. It draws what the kernel's RunModel says, sends buttons back, and
+// asks the kernel for what lies in the past.
 //
 // Rule 1: text from the state is only ever set with textContent.
-// Rule 2: the graph is drawn once; a change of status only changes classes and labels.
+// Rule 2: a patch draws only what it names; the graph is drawn once.
+// Rule 3: `past` is a checkpoint that the person looks at; without one, the view shows now.
 // @ts-check
+import { ICONS, button, clock, el, isTyping } from "./dom.js";
+import { card } from "./card.js";
+import { drawGraph, markNode } from "./graph.js";
+import { drawHistory } from "./history.js";
+import { replayStrip, statePanel } from "./state.js";
+import { drawTimeline } from "./timeline.js";
+import { changeRow } from "./values.js";
 
 const QUIET = 3000; // milliseconds without a word from a run that is running
-const SVG = "http://www.w3.org/2000/svg";
-
-/** Icons beside colours, so that a status does not depend on colour alone. @type {Record<string, string>} */
-export const ICONS = {
-  idle: "", queued: "…", running: "▶", retrying: "↻", done: "✓", waiting: "?", failed: "✕", cancelled: "■",
-  paused: "❚❚", stopped: "■", new: "",
-};
+const PATIENCE = 30000; // milliseconds that an answer may take: the kernel may be busy
+const TABS = ["Changes", "State", "Timeline", "History"];
+const KEYS = "p pause · s step · r resume · x stop · ← → look at another super-step · Esc now · / search · 1–4 tabs";
 
 /** Which buttons make sense in a status. @param {string} status */
 export function enabled(status) {
@@ -20,255 +25,54 @@ export function enabled(status) {
   return { pause: running, step: resumable, resume: resumable, stop: running };
 }
 
-/** Seconds as people say them. @param {number} seconds */
-export function clock(seconds) {
-  if (!(seconds >= 0)) return "";
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-/**
- * @param {string} tag @param {string} [className] @param {string} [text]
- * @returns {HTMLElement}
- */
-export function el(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
+/** A patch taken in: parts of `nodes` and `values` replace what they name. @param {any} state @param {any} patch */
+export function merged(state, patch) {
+  const made = { ...state, ...patch };
+  for (const name of ["nodes", "values"]) {
+    if (!patch[name] || patch.whole) continue;
+    made[name] = { ...state[name], ...patch[name] };
+    for (const [key, value] of Object.entries(patch[name])) if (value === null) delete made[name][key];
+  }
   return made;
-}
-
-/** @param {string} tag @param {Record<string, string|number>} attributes */
-function svg(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  return made;
-}
-
-/** A value's preview as a small tree. @param {any} value @param {boolean} [open] @returns {HTMLElement} */
-export function tree(value, open) {
-  if (value.kind === "table" && value.rows) return table(value);
-  if (!value.items) {
-    const text = String(value.text);
-    const long = text.length > 500 || text.split("\n").length > 8;
-    if (!long) return el("span", `nba-v nba-${value.kind}`, text);
-    const box = el("details", "nba-long");
-    box.append(el("summary", "", `${text.slice(0, 160).replace(/\s+/g, " ")}…`), el("pre", "", text));
-    return box;
-  }
-  if (value.items.length === 0) return el("span", "nba-v nba-muted", value.kind === "list" ? "[ ]" : "{ }");
-  const leaves = value.items.every((/** @type {any} */ [, item]) => !item.items && item.kind !== "table");
-  const inline = value.items.map((/** @type {any} */ [, item]) => item.text).join(", ");
-  if (value.kind === "list" && leaves && !value.more && inline.length < 70) {
-    return el("span", "nba-v", `[${inline}]`);
-  }
-  const box = /** @type {HTMLDetailsElement} */ (el("details", "nba-tree"));
-  box.open = Boolean(open);
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`));
-  const rows = el("div", "nba-rows");
-  for (const [key, item] of value.items) {
-    const row = el("div", "nba-row");
-    row.append(el("span", "nba-key", String(key)), tree(item));
-    rows.append(row);
-  }
-  if (value.more) rows.append(el("div", "nba-muted", `… ${value.more} more`));
-  box.append(rows);
-  return box;
-}
-
-/** @param {any} value */
-function table(value) {
-  const box = el("details", "nba-tree");
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`));
-  const scroll = el("div", "nba-scroll");
-  const made = el("table", "nba-table");
-  const head = el("tr");
-  for (const column of value.columns) head.append(el("th", "", column));
-  made.append(head);
-  for (const cells of value.rows) {
-    const row = el("tr");
-    for (const cell of cells) row.append(el("td", "", cell));
-    made.append(row);
-  }
-  scroll.append(made);
-  box.append(scroll);
-  const missing = [value.more && `${value.more} more rows`, value.more_columns && `${value.more_columns} more columns`];
-  const note = missing.filter(Boolean).join(", ");
-  if (note) box.append(el("div", "nba-muted", `… ${note}`));
-  return box;
-}
-
-/** One changed field. @param {any} change @returns {HTMLElement} */
-export function changeRow(change) {
-  const sign = { added: "+", grown: "+", removed: "−" }[/** @type {string} */ (change.kind)] || "~";
-  const row = el("div", `nba-change nba-${change.kind}`);
-  row.append(el("span", "nba-sign", sign), el("span", "nba-key", change.field));
-  const body = el("div", "nba-body");
-  if (change.kind === "grown") {
-    for (const item of change.added) body.append(el("div", "nba-plus", `+ ${item}`));
-    const more = change.count - change.added.length;
-    if (more > 0) body.append(el("div", "nba-muted", `… and ${more} more`));
-  } else if (change.before) {
-    const before = el("div", "nba-minus");
-    before.append(tree(change.before));
-    const after = el("div", "nba-plus");
-    after.append(tree(change.after));
-    body.append(before, after);
-  } else {
-    const after = el("div", "nba-plus");
-    after.append(tree(change.after));
-    body.append(after);
-  }
-  row.append(body);
-  return row;
-}
-
-/** The graph, drawn once. @param {any} drawing @param {(name: string) => void} pick */
-export function drawGraph(drawing, pick) {
-  const width = drawing.width + 16;
-  const height = drawing.height + 16;
-  const root = svg("svg", { viewBox: `-8 -8 ${width} ${height}`, width, height, role: "group", "aria-label": "graph", class: "nba-graph" });
-  /** @type {Map<string, {group: Element, label: Element, title: Element}>} */
-  const boxes = new Map();
-  /** @type {Array<{key: string, group: Element}>} */
-  const wires = [];
-  for (const wire of drawing.wires) {
-    const group = svg("g", { class: `nba-wire nba-wire-${wire.kind}` });
-    group.append(svg("path", { d: wire.path, class: "nba-line" }), svg("path", { d: wire.arrow, class: "nba-tip" }));
-    if (wire.label) {
-      const text = svg("text", { x: wire.x, y: wire.y + 3.5, class: "nba-wire-label" });
-      text.textContent = wire.label;
-      group.append(text);
-    }
-    wires.push({ key: `${wire.source}\n${wire.target}`, group });
-    root.append(group);
-  }
-  for (const box of drawing.boxes) {
-    const plain = box.kind !== "node";
-    const group = svg("g", { class: plain ? "nba-box nba-terminal" : "nba-box nba-s-idle" });
-    const shape = { x: box.x - box.w / 2, y: box.y - box.h / 2, width: box.w, height: box.h, rx: plain ? box.h / 2 : 5 };
-    const label = svg("text", { x: box.x, y: box.y + (plain ? 3.5 : 4) });
-    label.textContent = plain ? box.kind.toUpperCase() : box.name;
-    const title = svg("title", {});
-    group.append(title, svg("rect", shape), label);
-    if (!plain) {
-      group.setAttribute("tabindex", "0");
-      group.setAttribute("role", "button");
-      group.addEventListener("click", () => pick(box.name));
-      group.addEventListener("keydown", (event) => {
-        const key = /** @type {KeyboardEvent} */ (event).key;
-        if (key === "Enter" || key === " ") {
-          event.preventDefault();
-          event.stopPropagation();
-          pick(box.name);
-        }
-      });
-      boxes.set(box.name, { group, label, title });
-    }
-    root.append(group);
-  }
-  return { root, boxes, wires };
-}
-
-/** A node's card. @param {string} name @param {any} node */
-export function card(name, node) {
-  const box = el("div", "nba-card");
-  const head = el("div", "nba-card-head");
-  head.append(el("b", "", name), el("span", `nba-pill nba-s-${node.status}`, `${ICONS[node.status]} ${node.status}`));
-  const facts = [];
-  if (node.total > 1) facts.push(`${node.finished} of ${node.total} tasks`);
-  const left = node.status === "retrying" ? node.retry_at - Date.now() / 1000 : 0;
-  if (left > 0) facts.push(`again in ${clock(left)}`);
-  if (node.attempt > 1) facts.push(`attempt ${node.attempt}`);
-  if (node.cached) facts.push("from the cache");
-  if (node.duration !== null) facts.push(clock(node.duration));
-  head.append(el("span", "nba-muted", facts.join(" · ")));
-  box.append(head);
-  if (node.warning) box.append(el("div", "nba-warning", node.warning));
-  if (node.failure) {
-    box.append(el("div", "nba-error", `${node.failure.type}: ${node.failure.message}`));
-    const details = el("details", "nba-long");
-    details.append(el("summary", "", "Traceback"), el("pre", "", node.failure.traceback));
-    box.append(details);
-  }
-  for (const [field, value] of node.writes) {
-    const row = el("div", "nba-row");
-    row.append(el("span", "nba-key", field), tree(value, true));
-    box.append(row);
-  }
-  for (const item of node.emitted) box.append(el("div", "nba-emitted", item));
-  if (node.printed) {
-    const printed = el("pre", "nba-printed", node.printed);
-    printed.setAttribute("aria-label", `what ${name} printed`);
-    box.append(printed);
-  }
-  if (!node.failure && !node.writes.length && !node.emitted.length && !node.printed) {
-    box.append(el("div", "nba-muted", node.status === "idle" ? "It has not run in this view." : "Nothing written yet."));
-  }
-  return box;
 }
 
 /** @param {{model: any, el: HTMLElement}} context */
 function render({ model, el: root }) {
   /** @type {any} */
   let state = { ...model.get("snapshot") };
+  /** @type {any} */
+  let past = null;
   /** @type {string | null} */
   let picked = null;
+  let tab = "Changes";
   let gone = false;
   let heard = Date.now();
+  /** @type {any} */
+  let history = null;
+  let against = 0;
   root.classList.add("nba-root");
   root.setAttribute("data-lm-suppress-shortcuts", "true");
+  root.tabIndex = 0;
+  root.setAttribute("role", "region");
 
   const hide = document.createElement("style");
   hide.textContent = `[data-nbagent-static="${CSS.escape(model.get("uid"))}"]{display:none}`;
   document.head.append(hide);
 
-  const header = el("div", "nba-header");
-  const title = el("span", "nba-title");
-  const pill = el("span", "nba-pill");
-  pill.setAttribute("role", "status");
-  pill.setAttribute("aria-live", "polite");
-  const facts = el("span", "nba-muted nba-facts");
-  const buttons = el("span", "nba-buttons");
-  /** @type {Record<string, HTMLButtonElement>} */
-  const button = {};
-  for (const [name, label, tip] of [
-    ["pause", "Pause", "Pause on the next super-step boundary"],
-    ["step", "Step", "Run one super-step, then pause"],
-    ["resume", "Resume", "Go on from the last checkpoint"],
-    ["stop", "Stop", "Stop now; unfinished nodes run again at resume"],
-  ]) {
-    const made = /** @type {HTMLButtonElement} */ (el("button", "nba-button", label));
-    made.type = "button";
-    made.title = tip;
-    made.addEventListener("click", () => {
-      note.hidden = true;
-      tell({ type: "command", name });
+  // ------------------------------------------------------------------------------ talking
+
+  /** @type {Map<number, (answer: any) => void>} */
+  const waiting = new Map();
+  let asked = 0;
+  /** Ask the kernel; null when it has no answer, and then the reason is shown. @param {string} what @param {object} [args] @returns {Promise<any>} */
+  function ask(what, args = {}) {
+    const id = ++asked;
+    return new Promise((resolve) => {
+      waiting.set(id, resolve);
+      setTimeout(() => waiting.delete(id) && resolve(null), PATIENCE);
+      tell({ type: "ask", id, what, ...args });
     });
-    button[name] = made;
-    buttons.append(made);
   }
-  header.append(title, pill, facts, buttons);
-  const note = el("div", "nba-error");
-  note.setAttribute("role", "alert");
-  note.hidden = true;
-  const message = el("div", "nba-message");
-  const body = el("div", "nba-main");
-  const left = el("div", "nba-left");
-  const right = el("div", "nba-right");
-  const changes = el("section", "nba-section");
-  const values = el("section", "nba-section");
-  right.append(changes, values);
-  const holder = el("div", "nba-holder");
-  const graph = drawGraph(model.get("drawing"), (name) => {
-    picked = picked === name ? null : name;
-    show(new Set(["nodes"]));
-  });
-  left.append(graph.root, holder);
-  body.append(left, right);
-  root.append(header, note, message, body);
 
   /** @param {object} content */
   function tell(content) {
@@ -279,14 +83,85 @@ function render({ model, el: root }) {
     }
   }
 
-  function lost() {
-    gone = true;
-    hide.remove();
-    note.hidden = false;
-    note.textContent =
-      `The kernel of this view is gone. Run the cell that defines the graph again, then: %agent resume ${state.thread}`;
-    for (const one of Object.values(button)) one.disabled = true;
+  /** @param {string} text */
+  function complain(text) {
+    note.hidden = !text;
+    note.textContent = text;
   }
+
+  /** @param {string} name @param {object} [args] */
+  function command(name, args = {}) {
+    complain("");
+    tell({ type: "command", name, ...args });
+  }
+
+  // ------------------------------------------------------------------------------ the page
+
+  const header = el("div", "nba-header");
+  const title = el("span", "nba-title");
+  const pill = el("span", "nba-pill");
+  pill.setAttribute("role", "status");
+  const facts = el("span", "nba-muted nba-facts");
+  const buttons = el("span", "nba-buttons");
+  /** @type {Record<string, HTMLButtonElement>} */
+  const controls = {};
+  for (const [name, label, tip] of [
+    ["pause", "Pause", "Pause on the next super-step boundary (p)"],
+    ["step", "Step", "Run one super-step, then pause (s)"],
+    ["resume", "Resume", "Go on from the last checkpoint (r)"],
+    ["stop", "Stop", "Stop now; unfinished nodes run again at resume (x)"],
+  ]) {
+    controls[name] = button(label, "nba-button", () => command(name), tip);
+    buttons.append(controls[name]);
+  }
+  header.append(title, pill, facts, buttons);
+  const note = el("div", "nba-error");
+  note.setAttribute("role", "alert");
+  note.hidden = true;
+  const message = el("div", "nba-message");
+  const strip = replayStrip({ go: look, live });
+  const body = el("div", "nba-main");
+  const left = el("div", "nba-left");
+  const right = el("div", "nba-right");
+  const tabs = el("div", "nba-tabs");
+  tabs.setAttribute("role", "tablist");
+  const panels = /** @type {Record<string, HTMLElement>} */ ({});
+  const statePart = statePanel(ask);
+  for (const [index, name] of TABS.entries()) {
+    const made = button(name, "nba-tab", () => turn(name), `${name} (${index + 1})`);
+    made.setAttribute("role", "tab");
+    made.dataset.tab = name;
+    tabs.append(made);
+    panels[name] = name === "State" ? statePart.node : el("div");
+    panels[name].setAttribute("role", "tabpanel");
+    panels[name].setAttribute("aria-label", name);
+    panels[name].classList.add("nba-panel");
+    panels[name].tabIndex = 0;
+    right.append(panels[name]);
+  }
+  right.prepend(tabs);
+  const holder = el("div", "nba-holder");
+  /** @type {ReturnType<typeof drawGraph>} */
+  let graph;
+  function redrawGraph() {
+    graph = drawGraph(model.get("drawing"), (name) => {
+      picked = picked === name ? null : name;
+      showNodes(null);
+    });
+    left.replaceChildren(graph.root, holder);
+  }
+  redrawGraph();
+  const foot = el("div", "nba-foot");
+  const code = el("code", "nba-code");
+  const copy = button("Copy", "nba-link", () => navigator.clipboard && navigator.clipboard.writeText(code.textContent || ""), "Copy this line of Python");
+  foot.append(el("span", "nba-muted", "In Python:"), code, copy);
+  body.append(left, right);
+  root.append(header, note, message, strip.node, body, foot);
+  foot.title = KEYS;
+
+  // ------------------------------------------------------------------------------ drawing
+
+  const shown = () => past || state;
 
   function tick() {
     const end = state.ended || (state.status === "running" ? Date.now() / 1000 : 0);
@@ -294,15 +169,26 @@ function render({ model, el: root }) {
     facts.textContent = state.status === "new" ? "not started" : `super-step ${state.step}${took}`;
   }
 
-  /** @param {Set<string>} changed */
-  function show(changed) {
-    title.textContent = `${state.graph} · ${state.thread}`;
-    pill.className = `nba-pill nba-s-${state.status}`;
-    pill.textContent = `${ICONS[state.status] || ""} ${state.status}`.trim();
+  function showHead() {
+    title.replaceChildren();
+    if (state.parent) title.append(button(`${state.parent} ›`, "nba-link", () => command("open", { thread: state.parent }), "Back to the thread above"), " ");
+    title.append(`${state.graph} · ${state.title || state.thread}`);
+    root.setAttribute("aria-label", `agent ${state.graph}, thread ${state.thread}. Keys: ${KEYS}`);
+    const look = `nba-pill nba-s-${state.status}`;
+    const word = `${ICONS[state.status] || ""} ${state.status}`.trim();
+    if (pill.textContent !== word) {
+      pill.className = look;
+      pill.textContent = word;
+    }
     const can = /** @type {Record<string, boolean>} */ (enabled(state.status));
-    for (const [name, one] of Object.entries(button)) one.disabled = gone || !can[name];
+    for (const [name, one] of Object.entries(controls)) one.disabled = (gone && name !== "resume") || !can[name];
+    if (gone) controls.resume.disabled = state.status === "done";
     tick();
     message.replaceChildren();
+    if (past) {
+      const said = `You look at checkpoint ${past.checkpoint}, after super-step ${past.step}.${past.note ? ` “${past.note}”` : ""}`;
+      message.append(el("div", "nba-notice nba-looking", said));
+    }
     if (state.notice) message.append(el("div", "nba-notice", state.notice));
     if (state.error) message.append(el("div", "nba-error", state.error));
     if (state.status === "waiting") {
@@ -311,63 +197,224 @@ function render({ model, el: root }) {
       const next = state.next.length ? ` Next: ${state.next.join(", ")}.` : "";
       message.append(el("div", "nba-notice", `It is ${state.status}.${next} Fields can be corrected below.`));
     }
-    const taken = new Set(state.taken.map((/** @type {string[]} */ edge) => edge.join("\n")));
-    for (const { key, group } of graph.wires) group.classList.toggle("nba-taken", taken.has(key));
-    for (const [name, { group, label, title: tip }] of graph.boxes) {
-      const node = state.nodes[name];
-      if (!node) continue;
-      group.setAttribute("class", `nba-box nba-s-${node.status}${picked === name ? " nba-picked" : ""}`);
-      const count = node.total > 1 ? ` ${node.finished}/${node.total}` : "";
-      label.textContent = `${ICONS[node.status] ? ICONS[node.status] + " " : ""}${name}${count}`;
-      tip.textContent = `${name}: ${node.status}`;
-      group.setAttribute("aria-label", `node ${name}, ${node.status}`);
+    const where = past ? `super-step ${past.step} · ${past.index + 1} of ${past.total}` : `${state.count} checkpoints`;
+    strip.show(past ? past.total : state.count, past ? past.index : null, where);
+    foot.hidden = !state.code;
+    if (code.textContent !== state.code) code.textContent = state.code;
+  }
+
+  /** @param {Set<string> | null} changed the nodes to draw; null: all */
+  function showNodes(changed) {
+    const { nodes, taken } = shown();
+    const lit = new Set(taken.map((/** @type {string[]} */ edge) => edge.join("\n")));
+    for (const { key, group } of graph.wires) group.classList.toggle("nba-taken", lit.has(key));
+    for (const name of changed || graph.boxes.keys()) {
+      const box = graph.boxes.get(name);
+      if (box && nodes[name]) markNode(box, name, nodes[name], picked === name);
     }
-    const shown = picked ?? Object.keys(state.nodes).find((name) => state.nodes[name].failure || state.nodes[name].warning);
+    const worst = () => Object.keys(nodes).find((name) => nodes[name].failure || nodes[name].warning);
+    const name = picked ?? worst();
+    const own = holder.dataset.node || "";
+    if (changed && name === own && !changed.has(own)) return;
+    holder.dataset.node = name || "";
     const unfolded = holder.querySelector("details[open] > pre") !== null;
-    holder.replaceChildren(...(shown ? [card(shown, state.nodes[shown])] : []));
+    const made = name && nodes[name]
+      ? [card(name, nodes[name], { open: (thread) => command("open", { thread }), close: picked ? () => { picked = null; showNodes(null); } : undefined })]
+      : [];
+    holder.replaceChildren(...made);
     const trace = holder.querySelector("details:has(> pre)");
     if (unfolded && trace instanceof HTMLDetailsElement) trace.open = true;
-    if (changed.has("changes")) {
-      changes.replaceChildren(el("h4", "", state.changed_in ? `Changed in super-step ${state.changed_in}` : "Changes"));
-      for (const change of state.changes) changes.append(changeRow(change));
-      if (!state.changes.length) {
-        changes.append(el("div", "nba-muted", state.changed_in ? "Nothing." : "What each super-step changes appears here."));
-      }
+  }
+
+  function showChanges() {
+    const { changes, changed_in: step, compared } = shown();
+    const heading = compared
+      ? `Checkpoint ${compared[0]} → ${compared[1]}`
+      : step ? `Changed in super-step ${step}` : past && past.kind !== "step" ? `Set by the ${past.kind}` : "Changes";
+    panels.Changes.replaceChildren(el("h4", "", heading));
+    for (const change of changes) panels.Changes.append(changeRow(change));
+    if (changes.length) return;
+    const said = compared ? "The two are equal." : step ? "Nothing." : "What each super-step changes appears here.";
+    panels.Changes.append(el("div", "nba-muted nba-empty", said));
+  }
+
+  /** @param {string} name */
+  function turn(name) {
+    tab = name;
+    for (const made of tabs.querySelectorAll("button")) {
+      const own = made.dataset.tab === name;
+      made.setAttribute("aria-selected", String(own));
+      made.tabIndex = own ? 0 : -1;
     }
-    if (changed.has("values")) {
-      const open = new Set([...values.querySelectorAll("details[open]")].map((one) => one.getAttribute("data-field")));
-      values.replaceChildren(el("h4", "", "State"));
-      for (const [name, value] of Object.entries(state.values)) {
-        const row = el("div", "nba-row");
-        const shape = tree(value, open.has(name));
-        if (shape.tagName === "DETAILS") shape.setAttribute("data-field", name);
-        row.append(el("span", "nba-key", name), shape);
-        values.append(row);
+    for (const [key, panel] of Object.entries(panels)) panel.hidden = key !== name;
+    refill();
+  }
+
+  let filling = 0;
+  let due = false;
+  /** Fetch what the open tab shows of the past, at most twice a second. */
+  async function refill() {
+    if (gone || (tab !== "Timeline" && tab !== "History")) return;
+    if (filling) {
+      due = true;
+      return;
+    }
+    filling = window.setTimeout(() => {
+      filling = 0;
+      if (due) refill();
+      due = false;
+    }, 500);
+    if (tab === "Timeline") {
+      const found = await ask("timeline");
+      if (found && tab === "Timeline") {
+        drawTimeline(panels.Timeline, [...found.rows, ...under(found.rows)], Date.now() / 1000, (row) => {
+          picked = graph.boxes.has(row.node) ? row.node : picked;
+          showNodes(null);
+          if (row.step && row.status !== "running") look(null, { step: row.step });
+        });
       }
-      if (!Object.keys(state.values).length) values.append(el("div", "nba-muted", "Empty so far."));
+    } else {
+      history = (await ask("history", { limit: history ? Math.max(200, history.rows.length) : 200 })) || history;
+      if (history) showHistory();
     }
   }
+
+  /** Bars for the nodes that run at this moment. @param {any[]} rows */
+  function under(rows) {
+    const now = Date.now() / 1000;
+    const live = Object.entries(state.nodes).filter(([, node]) => node.status === "running");
+    return live.map(([name, node]) => ({
+      thread: state.thread, step: state.step, node: name, task: `${name} now`, attempt: node.attempt, kind: "node", name,
+      start: node.since, duration: Math.max(0, now - node.since), status: "running", id: rows.length,
+    }));
+  }
+
+  function showHistory() {
+    const at = { shown: past ? past.checkpoint : history.rows.length ? history.latest : 0, against };
+    drawHistory(panels.History, history, at, {
+      look: (id) => look(null, { checkpoint: id }),
+      fork: (id) => command("fork", { checkpoint: id }),
+      branch: (id) => {
+        past = null;
+        command("branch", { checkpoint: id });
+        showAll();
+      },
+      compare: (id) => {
+        against = against === id ? 0 : id;
+        showHistory();
+      },
+      annotate: async (id, text) => {
+        await ask("annotate", { checkpoint: id, text });
+        refill();
+      },
+      open: (thread) => command("open", { thread }),
+      older: async () => {
+        history = (await ask("history", { limit: history.rows.length + 500 })) || history;
+        showHistory();
+      },
+    });
+  }
+
+  let looking = 0;
+  /** Show a checkpoint of the past. @param {number | null} index @param {object} [args] */
+  async function look(index, args) {
+    const own = ++looking;
+    const found = await ask("at", args || { index });
+    if (!found || own !== looking) return;
+    past = found.is_latest && state.status !== "running" && !against ? null : { ...found };
+    if (against && past && against !== past.checkpoint) {
+      const both = await ask("compare", { a: against, b: past.checkpoint });
+      if (both && own === looking) Object.assign(past, { changes: both.changes, compared: [against, past.checkpoint] });
+      if (tab === "History") turn("Changes");
+      against = 0;
+    }
+    showAll();
+  }
+
+  function live() {
+    looking++;
+    past = null;
+    showAll();
+  }
+
+  function showAll() {
+    showHead();
+    showNodes(null);
+    showChanges();
+    statePart.show(shown().values, null, past ? past.checkpoint : null);
+    if (history && tab === "History") showHistory();
+  }
+
+  // ------------------------------------------------------------------------------ the kernel
 
   /** @param {any} content */
   function receive(content) {
     heard = Date.now();
     if (content.type === "patch") {
-      state = { ...state, ...content.patch };
-      show(new Set(Object.keys(content.patch)));
-    } else if (content.type === "error") {
-      note.hidden = false;
-      note.textContent = content.text;
-    }
+      const { patch } = content;
+      if (patch.thread && patch.thread !== state.thread) another();
+      state = merged(state, patch);
+      if (patch.whole) return showAll();
+      showHead();
+      if (past) return;
+      if (patch.nodes || patch.taken) showNodes(new Set(Object.keys(patch.nodes || {})));
+      if (patch.changes) showChanges();
+      if (patch.values) statePart.show(state.values, new Set(Object.keys(patch.values)), null);
+      if (patch.count || patch.status) refill();
+    } else if (content.type === "reply") {
+      const resolve = waiting.get(content.id);
+      waiting.delete(content.id);
+      if (content.error) complain(content.error);
+      if (resolve) resolve(content.data ?? null);
+    } else if (content.type === "error") complain(content.text);
+  }
+
+  function lost() {
+    if (gone) return;
+    gone = true;
+    hide.remove();
+    complain(`The kernel of this view is gone. Run the cell that defines the graph again, then: %agent resume ${state.thread}`);
+    showHead();
   }
 
   const whole = () => {
     state = { ...model.get("snapshot") };
-    show(new Set(Object.keys(state)));
+    showAll();
   };
+  /** It is about another thread from now on. */
+  const another = () => {
+    past = picked = history = null;
+    against = 0;
+    looking++;
+    refill();
+  };
+  const alive = () => model.comm_live === false && lost();
   model.on("msg:custom", receive);
   model.on("change:snapshot", whole);
-  const alive = () => model.comm_live === false && lost();
+  model.on("change:drawing", redrawGraph);
   model.on("comm_live_update", alive);
+  root.addEventListener("keydown", (event) => {
+    if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const keys = /** @type {Record<string, () => void>} */ ({
+      p: () => controls.pause.click(), s: () => controls.step.click(), r: () => controls.resume.click(), x: () => controls.stop.click(),
+      ArrowLeft: () => strip.move(-1), ArrowRight: () => strip.move(1), Escape: live,
+      "/": () => { turn("State"); statePart.search.focus(); },
+      1: () => turn(TABS[0]), 2: () => turn(TABS[1]), 3: () => turn(TABS[2]), 4: () => turn(TABS[3]),
+    });
+    const act = keys[event.key];
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+  tabs.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by) return;
+    event.stopPropagation();
+    turn(TABS[(TABS.indexOf(tab) + by + TABS.length) % TABS.length]);
+    /** @type {HTMLElement | null} */ (tabs.querySelector("[aria-selected=true]"))?.focus();
+  });
+  turn(tab);
   whole();
   tell({ type: "hello" });
   const timer = setInterval(() => {
@@ -377,13 +424,16 @@ function render({ model, el: root }) {
       heard = Date.now(); // a message may be lost on a busy page: ask how it stands
       tell({ type: "hello" });
     }
-    if (Object.values(state.nodes).some((node) => node.status === "retrying")) show(new Set(["nodes"]));
+    const retrying = Object.keys(state.nodes).filter((name) => state.nodes[name].status === "retrying");
+    if (retrying.length && !past) showNodes(new Set(retrying));
+    if (tab === "Timeline") refill();
   }, 250);
   return () => {
     clearInterval(timer);
     hide.remove();
     model.off("msg:custom", receive);
     model.off("change:snapshot", whole);
+    model.off("change:drawing", redrawGraph);
     model.off("comm_live_update", alive);
   };
 }

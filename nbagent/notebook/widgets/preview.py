@@ -4,6 +4,7 @@ Values as a page shows them: plain JSON, bounded in size, whatever the value is.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import decimal
@@ -21,6 +22,9 @@ CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
 CONTROLS |= dict.fromkeys([*range(127, 160)], 0xFFFD)
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
+PICTURE = 500_000  # bytes of an image, or characters of a document, that a page gets
+_IMAGES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
+_SHOWS = {"_repr_png_": "png", "_repr_jpeg_": "jpeg", "_repr_svg_": "svg+xml"}
 
 
 class _Budget:
@@ -28,29 +32,36 @@ class _Budget:
 
     def __init__(self) -> None:
         self.left = BUDGET
+        self.pictures = 4
 
     def cut(self, text: str) -> str:
         shown = cut(text, max(0, min(TEXT, self.left)))
         self.left -= len(shown)
         return shown
 
+    def text(self, text: str) -> dict[str, Any]:
+        shown = self.cut(text)
+        return {"text": shown, "cut": True} if len(shown) < len(text) else {"text": shown}
+
 
 def preview(value: Any, depth: int = 0, budget: _Budget | None = None) -> dict[str, Any]:
     """`{"kind", "type", "text"}` and, for what has parts, `items` or a table's `rows`.
 
-    kind  "text", "atom", "list", "dict", "table" or "other"
+    kind  "text", "atom", "list", "dict", "table", "image" (with `src`, a data URL), "html" (with
+          `html`, for a sandbox and nothing else) or "other"
+    cut   true where a text is longer than what is here
     """
     name = _type_name(value)
     budget = budget or _Budget()
     if budget.left <= 0:
         return {"kind": "other", "type": name, "text": "…"}
     if isinstance(value, str):
-        return {"kind": "text", "type": name, "text": budget.cut(value)}
+        return {"kind": "text", "type": name, **budget.text(value)}
     if value is None or isinstance(value, (bool, int, float)):
         return {"kind": "atom", "type": name, "text": budget.cut(repr(value))}
     if isinstance(value, _AS_TEXT):
         return {"kind": "atom", "type": name, "text": budget.cut(str(value))}
-    parts = _parts(value)
+    parts = parts_of(value)
     if parts is not None:
         size = len(parts)
         made: dict[str, Any] = {"kind": "dict", "type": name, "text": f"{size} {_plural(value)}"}
@@ -68,6 +79,9 @@ def preview(value: Any, depth: int = 0, budget: _Budget | None = None) -> dict[s
         return made
     if hasattr(value, "iloc") and hasattr(value, "shape"):
         return _table(value, name)
+    shown = _rich(value, name, budget)
+    if shown is not None:
+        return shown
     return {"kind": "other", "type": name, "text": budget.cut(safe_repr(value))}
 
 
@@ -98,8 +112,37 @@ def short(value: Any, limit: int = 120) -> str:
     return cut(text, limit)
 
 
+def _rich(value: Any, name: str, budget: _Budget) -> dict[str, Any] | None:
+    """An image, or what a value shows of itself in a notebook."""
+    if isinstance(value, (bytes, bytearray)):
+        kind = next((kind for magic, kind in _IMAGES.items() if value.startswith(magic)), None)
+        return None if kind is None else _image(bytes(value), kind, name, budget)
+    try:
+        for method, kind in _SHOWS.items():
+            found = getattr(value, method, lambda: None)()
+            if found:
+                data = found.encode() if isinstance(found, str) else found
+                return _image(data, kind, name, budget)
+        html = getattr(value, "_repr_html_", lambda: None)()
+    except Exception:  # a user's object must not stop a view
+        return None
+    if not isinstance(html, str) or len(html) > PICTURE:
+        return None
+    text = budget.cut(safe_repr(value).split("\n", 1)[0])
+    return {"kind": "html", "type": name, "text": text, "html": html}
+
+
+def _image(data: bytes, kind: str, name: str, budget: _Budget) -> dict[str, Any] | None:
+    text = f"{len(data):,} bytes"
+    if len(data) > PICTURE or budget.pictures <= 0:
+        return {"kind": "other", "type": name, "text": f"an image of {text}"}
+    budget.pictures -= 1
+    src = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return {"kind": "image", "type": name, "text": text, "src": src}
+
+
 def _inline(value: Any) -> str:
-    size = len(_parts(value) or ())
+    size = len(parts_of(value) or ())
     return safe_repr(value) if size <= 12 else "x" * 1000
 
 
@@ -115,10 +158,11 @@ def _type_name(value: Any) -> str:
 
 def _plural(value: Any) -> str:
     word = "item" if isinstance(value, (list, tuple, set, frozenset)) else "field"
-    return word if len(_parts(value) or ()) == 1 else word + "s"
+    return word if len(parts_of(value) or ()) == 1 else word + "s"
 
 
-def _parts(value: Any) -> list[tuple[Any, Any]] | None:
+def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
+    """What a value consists of, by key; None for what is one thing."""
     if isinstance(value, Mapping):
         return list(value.items())
     if isinstance(value, (list, tuple)):

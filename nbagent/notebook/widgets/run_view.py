@@ -1,9 +1,10 @@
 """
 The live view of a run: an observer of its events, a widget on the page. (C3, W10)
 
-Rule 1: events come on the engine's thread and only mark the model; one flusher thread for all
-        views sends what changed, at most 20 times a second.
-Rule 2: a command from the page may come on any thread; what it raises is shown in the view.
+Rule 1: an event is only put aside on the engine's thread; one flusher thread for all views takes
+        in what came and sends what changed, at most 20 times a second.
+Rule 2: a command or a question from the page may come on any thread; what it raises is shown in
+        the view.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from pathlib import Path
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anywidget
@@ -21,19 +23,24 @@ import traitlets
 
 from nbagent.engine.events import Event, RunEnded
 from nbagent.graph.draw import Drawing
+from nbagent.notebook.widgets.bundle import STATIC, module
 from nbagent.notebook.widgets.run_model import RunModel
 
 log = logging.getLogger("nbagent")
-_STATIC = Path(__file__).parent.parent / "static"
 INTERVAL = 0.05  # seconds between two messages to the page
-COMMANDS = ("pause", "resume", "step", "stop")
+BACKLOG = 5_000  # events that may wait; then the engine's thread takes them in itself
+COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open")
 
 
 class RunView(anywidget.AnyWidget):
-    """A run on the page. Call it with events; `on_command(name, payload)` gets the buttons."""
+    """A run on the page. Call it with events.
 
-    _esm = _STATIC / "run_view.js"
-    _css = _STATIC / "run_view.css"
+    on_command  gets the buttons: a name and what belongs to it
+    on_ask      answers what the page asks about the past, as JSON
+    """
+
+    _esm = module("run_view")
+    _css = STATIC / "run_view.css"
     drawing = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
@@ -42,40 +49,76 @@ class RunView(anywidget.AnyWidget):
         self,
         drawing: Drawing,
         *,
-        thread: str,
-        graph: str,
+        model: RunModel,
         on_command: Callable[[str, dict[str, Any]], None],
+        on_ask: Callable[[str, dict[str, Any]], Any],
     ) -> None:
-        self.model = RunModel(thread, graph, drawing)
-        self._lock = threading.Lock()
+        self._model = model
+        self._events: deque[Event] = deque()
+        self._is_marked = False
+        self._lock = threading.RLock()
         self._sending = threading.Lock()
         self._on_command = on_command
-        super().__init__(
-            drawing=drawing.to_json(), snapshot=self.model.snapshot(), uid=uuid.uuid4().hex
-        )
+        self._on_ask = on_ask
+        self.is_seen = False  # by a page
+        super().__init__(drawing=drawing.to_json(), snapshot=model.snapshot(), uid=uuid.uuid4().hex)
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:
-        return f"<RunView of {self.model.state['thread']!r}>"
+        return f"<RunView of {self._model.thread!r}>"
 
     def __call__(self, event: Event) -> None:
-        with self._lock:
-            self.model.apply(event)
-        _flusher.mark(self)
-        if isinstance(event, RunEnded):
+        self._events.append(event)
+        if type(event) is RunEnded:
             self.flush()
+            return
+        if len(self._events) > BACKLOG:
+            self._take_in()
+        self.mark()
+
+    def mark(self) -> None:
+        """Send what changed soon."""
+        if not self._is_marked:
+            self._is_marked = True
+            _flusher.mark(self)
+
+    @contextmanager
+    def model(self) -> Iterator[RunModel]:
+        """The model as it stands, held still. What is set in it is sent soon."""
+        with self._lock:
+            self._take_in()
+            yield self._model
+        if self._model.is_changed:
+            self.mark()
+
+    def show(self, drawing: Drawing, model: RunModel) -> None:
+        """Show another thread from now on."""
+        with self._sending:
+            with self._lock:
+                self._events.clear()
+                self._model = model
+            self.drawing = drawing.to_json()
+        self.flush()
+
+    def _take_in(self) -> None:
+        with self._lock:
+            events = self._events
+            while events:
+                self._model.apply(events.popleft())
 
     def flush(self) -> None:
         """Send what changed; with the end of a run, all of it."""
+        self._is_marked = False
         # Taken and sent as one, or an older patch could arrive behind the end of the run.
         with self._sending:
             with self._lock:
-                patch = self.model.take_patch()
-                ended = self.model.state["status"] not in ("running", "new")
-                snapshot = self.model.snapshot() if ended else {}
-            if patch is None or self.comm is None:
-                return
-            self.send({"type": "patch", "patch": patch})
+                self._take_in()
+                ended = self._model.status not in ("running", "new")
+                patch = self._model.take_patch()
+                if patch is None or self.comm is None:
+                    return
+                self.send({"type": "patch", "patch": patch})
+                snapshot = self._model.snapshot() if ended else {}
             if ended:
                 self.snapshot = snapshot
 
@@ -86,15 +129,21 @@ class RunView(anywidget.AnyWidget):
     def _receive(self, _: Any, content: Any, __: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
         if kind == "hello":  # a page that came late, a second one, or one that heard nothing
-            with self._sending:
-                with self._lock:
-                    snapshot = self.model.snapshot()
-                self.send({"type": "patch", "patch": snapshot})
+            self.is_seen = True
+            with self._sending, self.model() as model:
+                self.send({"type": "patch", "patch": {**model.snapshot(), "whole": True}})
         elif kind == "command" and content.get("name") in COMMANDS:
             try:
                 self._on_command(content["name"], content)
             except Exception as error:
                 self.show_error(str(error))
+        elif kind == "ask":
+            reply: dict[str, Any] = {"type": "reply", "id": content.get("id")}
+            try:
+                reply["data"] = self._on_ask(str(content.get("what")), content)
+            except Exception as error:
+                reply["error"] = str(error)
+            self.send(reply)
 
 
 class _Flusher:
@@ -126,7 +175,7 @@ class _Flusher:
                 try:
                     view.flush()
                 except Exception:
-                    log.exception("the view of thread %r was not sent", view.model.state["thread"])
+                    log.exception("the view of thread %r was not sent", view._model.thread)
             time.sleep(INTERVAL)
 
 

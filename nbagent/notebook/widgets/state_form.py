@@ -9,13 +9,12 @@ twice what a widget may, and bring a look of their own into the notebook.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-_STATIC = Path(__file__).parent.parent / "static"
+from nbagent.notebook.widgets.bundle import STATIC, module
 
 
 class StateForm(anywidget.AnyWidget):
@@ -26,8 +25,8 @@ class StateForm(anywidget.AnyWidget):
     field's name or "answer". It may be called on any thread.
     """
 
-    _esm = _STATIC / "state_form.js"
-    _css = _STATIC / "state_form.css"
+    _esm = module("state_form")
+    _css = STATIC / "state_form.css"
     form = traitlets.Dict().tag(sync=True)
 
     def __init__(

@@ -13,6 +13,13 @@ from nbagent.notebook.widgets.preview import CONTROLS, cut
 from nbagent.notebook.widgets.run_model import RunModel
 
 _ICONS = {"done": "✓", "waiting": "?", "failed": "✕", "paused": "❚❚", "stopped": "■"}
+_WORDS = {
+    "=": ("", ""),
+    "…": ("<i>", "</i>"),
+    "-": ('<del style="background:#cf3a2b2e">', "</del>"),
+    "+": ('<ins style="background:#2e8b4a38;text-decoration:none">', "</ins>"),
+}
+PARTS = 12  # differences of one field that the picture lists
 _CELL = "padding:3px 12px 3px 0;vertical-align:top;text-align:left;border:0;white-space:pre-wrap"
 _NAME = f"{_CELL};font-weight:600;white-space:nowrap"
 
@@ -84,18 +91,31 @@ def _table(title: str, rows: str) -> str:
 
 def _change_row(change: dict[str, Any]) -> str:
     sign = {"added": "+", "grown": "+", "removed": "−"}.get(change["kind"], "~")
-    if change["kind"] == "grown":
-        shown = "<br>".join(f"+ {html.escape(item)}" for item in change["added"])
-        more = change["count"] - len(change["added"])
-        shown += f"<br>… and {more} more" if more else ""
-    elif "before" in change:
-        shown = f"{_value(change['before'], 200)} → {_value(change['after'], 200)}"
-    else:
-        shown = _value(change["after"], 200)
+    shown = "<br>".join(_part(part, change["kind"]) for part in change["parts"][:PARTS])
+    more = change["more"] + max(0, len(change["parts"]) - PARTS)
+    shown += f"<br>… and {more} more" if more else ""
     return (
         f'<tr style="background:none"><td style="{_NAME}">{sign} {html.escape(change["field"])}'
         f'</td><td style="{_CELL}">{shown}</td></tr>'
     )
+
+
+def _part(part: dict[str, Any], kind: str) -> str:
+    """One difference inside a field, as one line."""
+    path = f"{html.escape(cut(part['path'], 80))}: " if part["path"] and kind == "changed" else ""
+    if "words" in part:
+        return path + "".join(
+            f"{_WORDS[op][0]}{_safe(t)}{_WORDS[op][1]}" for op, t in part["words"]
+        )
+    if "table" in part:
+        return path + html.escape(part["table"]["text"])
+    sides = [_value(part[side], 200) for side in ("before", "after") if side in part]
+    removed = "before" in part and "after" not in part
+    return path + (f"<del>{sides[0]}</del>" if removed else " → ".join(sides))
+
+
+def _safe(text: str) -> str:
+    return html.escape(cut(text, 400))
 
 
 def _value(value: dict[str, Any], limit: int = 600) -> str:
@@ -110,6 +130,9 @@ def _value(value: dict[str, Any], limit: int = 600) -> str:
             f'<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:11px">'
             f"<tr>{head}</tr>{body}</table></div>"
         )
+    if value["kind"] == "image":
+        alt = html.escape(f"{value['type']}, {value['text']}")
+        return f'<img src="{html.escape(value["src"])}" alt="{alt}" style="max-height:180px">'
     return html.escape(cut(line(value), limit))
 
 

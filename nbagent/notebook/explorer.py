@@ -1,0 +1,222 @@
+"""
+What a page asks about a thread's past, answered from its store as plain JSON. (R24, R36)
+
+Rule 1: it only reads (a note of a person is the one thing that it writes), and takes no lease.
+Rule 2: every answer is bounded, however long the thread and large the state.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nbagent.engine.edits import node_of
+from nbagent.engine.stored import StoredThread
+from nbagent.engine.superstep import plan
+from nbagent.engine.trace import trace_rows
+from nbagent.errors import ThreadError
+from nbagent.graph.draw import layout
+from nbagent.notebook.widgets.changes import changes_between
+from nbagent.notebook.widgets.preview import cut, parts_of, preview, safe_repr, short
+from nbagent.notebook.widgets.run_model import RunModel
+
+CHECKPOINTS = 5_000  # lines of a history at the most
+BARS = 2_000  # rows of a timeline
+HITS = 100  # places that a search finds
+PATIENCE = 2.0  # seconds that a search may take
+TEXT = 200_000  # characters of one value that is asked for
+ITEMS = 200  # entries of one list or dict that is asked for
+
+
+def answer(thread: StoredThread, what: str, args: Mapping[str, Any]) -> Any:
+    """The answer to a question of the page; `ThreadError` for one that nobody knows."""
+    if what not in _ANSWERS:
+        raise ThreadError(f"a page asked for {what!r}, which nobody answers", thread=thread.id)
+    return _ANSWERS[what](thread, args)
+
+
+def history(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoints, newest first, with the threads that were forked from them."""
+    infos = thread.store.history(thread.id)
+    limit = max(1, min(int(args.get("limit") or 200), CHECKPOINTS))
+    rows = [
+        {
+            "id": info.id,
+            "parent": info.parent,
+            "step": info.step,
+            "kind": info.kind,
+            "ran": _counted(map(node_of, info.ran)),
+            "updated": list(info.updated),
+            "at": info.at,
+            "note": cut(info.note, 500),
+            "actor": info.actor,
+        }
+        for info in reversed(infos[-limit:])
+    ]
+    steps = {info.step: info.id for info in infos}
+    own = thread.info
+    forks = [
+        {"thread": other.id, "status": other.status, "from": steps.get(_began(thread, other.id))}
+        for other in thread.store.threads()
+        if other.parent == thread.id and not other.is_nested
+    ]
+    return {
+        "rows": rows,
+        "more": max(0, len(infos) - limit),
+        "latest": infos[-1].id if infos else 0,
+        "forks": forks,
+        "parent": own.parent if own.parent and not own.is_nested else "",
+        "notes": {str(id): cut(text, 500) for id, text in thread.notes.items()},
+    }
+
+
+def _began(thread: StoredThread, other: str) -> int:
+    """The super-step at which a fork begins."""
+    line = thread.store.history(other)
+    return line[0].step if line else -1
+
+
+def _counted(names: Any) -> list[str]:
+    counts: dict[str, int] = {}
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1
+    return [name if count == 1 else f"{name} ×{count}" for name, count in counts.items()]
+
+
+def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """One checkpoint as the view shows now: nodes, state, what changed.
+
+    Which one: `index` (0 is the first of the line to the latest), `step` or `checkpoint`.
+    """
+    line = thread.line(thread.checkpoint_id)
+    id, step, index = args.get("checkpoint"), args.get("step"), args.get("index")
+    if id is not None and all(info.id != id for info in line):
+        line = thread.line(int(id))  # of an older branch
+    if index is None:
+        fits = [place for place, info in enumerate(line) if info.id == id or info.step == step]
+        index = fits[0] if fits else len(line) - 1
+    index = max(0, min(int(index), len(line) - 1))
+    info, before = line[index], line[index - 1] if index else None
+    model = RunModel(thread.id, thread.program.name, layout(thread.program))
+    for event in thread.replay(since=before.id if before else info.id, until=info.id):
+        model.apply(event)
+    nodes = model.state["nodes"]
+    ran = {node_of(task) for task in info.ran}
+    for name in ran:
+        nodes[name]["now"] = True
+    for name in (node_of(task) for earlier in line[:index] for task in earlier.ran):
+        if name in nodes:
+            nodes[name]["runs"] += 1
+            nodes[name]["status"] = "done"
+    checkpoint = thread.load(info.id).checkpoint
+    following = {task.node for task in plan(thread.program, checkpoint)}
+    for name in following - ran:
+        nodes[name]["status"] = "queued"
+    changes = model.state["changes"]
+    if info.kind != "step":
+        earlier_values = thread.load(before.id).checkpoint.values if before else {}
+        changes = changes_between(earlier_values, checkpoint.values)
+    return {
+        "checkpoint": info.id,
+        "index": index,
+        "total": len(line),
+        "is_latest": info.id == thread.checkpoint_id,
+        "step": info.step,
+        "kind": info.kind,
+        "note": thread.notes.get(info.id, info.note),
+        "nodes": nodes,
+        "values": model.state["values"],
+        "changes": changes,
+        "changed_in": info.step if info.kind == "step" else 0,
+        "taken": [[source, target] for source in ran for target in following],
+    }
+
+
+def compare(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs between two checkpoints, from `a` to `b`."""
+    a, b = thread.load(int(args["a"])), thread.load(int(args["b"]))
+    return {"changes": changes_between(a.checkpoint.values, b.checkpoint.values)}
+
+
+def timeline(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The trace, as rows; the last of them where there are very many."""
+    rows = [row for row in trace_rows(thread.store, thread.id) if row["kind"] != "run"]
+    return {"rows": rows[-BARS:], "more": max(0, len(rows) - BARS)}
+
+
+def value(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What lies at a `path` of the state, from entry `offset` on."""
+    found: Any = _values(thread, args)
+    for key in args["path"]:
+        parts = parts_of(found)
+        known = {_key(name): part for name, part in parts or ()}
+        if _key(key) not in known:
+            raise ThreadError(f"the state has no {args['path']} any more", thread=thread.id)
+        found = known[_key(key)]
+    if isinstance(found, str):
+        return {"kind": "text", "type": "str", "text": cut(found, TEXT)}
+    parts = parts_of(found)
+    if parts is None:
+        return preview(found)
+    offset = int(args.get("offset") or 0)
+    shown = parts[offset : offset + ITEMS]
+    return {
+        **preview(found, depth=99),
+        "items": [[_key(name), preview(part, 2)] for name, part in shown],
+        "offset": offset,
+        "more": max(0, len(parts) - offset - len(shown)),
+    }
+
+
+def _key(name: Any) -> str:
+    return name if isinstance(name, str) else cut(safe_repr(name), 200)
+
+
+def search(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The places of the state whose name or text holds `text`, whatever the case."""
+    word = re.compile(re.escape(str(args["text"])), re.IGNORECASE)
+    hits: list[dict[str, str]] = []
+    until = time.monotonic() + PATIENCE
+    # A stack of (path, value): a state may be nested deeper than Python calls may be.
+    todo: list[tuple[str, Any]] = [(n, v) for n, v in _values(thread, args).items()]
+    todo.reverse()
+    while todo and len(hits) < HITS and time.monotonic() < until:
+        path, found = todo.pop()
+        parts = parts_of(found)
+        text = found if isinstance(found, str) else "" if parts is not None else safe_repr(found)
+        match = word.search(text)
+        if match is not None:
+            start = max(0, match.start() - 40)
+            lead = "…" if start else ""
+            hits.append({"path": path, "text": lead + short(text[start : start + 200], 200)})
+        elif word.search(path.rsplit(".", 1)[-1]):
+            hits.append({"path": path, "text": short(found)})
+        for name, part in reversed(parts or ()):
+            inner = f"{path}.{name}" if isinstance(name, str) else f"{path}[{_key(name)}]"
+            todo.append((inner, part))
+    return {"hits": hits, "more": bool(todo)}
+
+
+def annotate(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep a person's note beside a checkpoint."""
+    thread.annotate(str(args["text"])[:2_000], checkpoint=int(args["checkpoint"]))
+    return {}
+
+
+def _values(thread: StoredThread, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    checkpoint = args.get("checkpoint")
+    loaded = thread.latest() if checkpoint is None else thread.load(int(checkpoint))
+    return loaded.checkpoint.values
+
+
+_ANSWERS: dict[str, Callable[[StoredThread, Mapping[str, Any]], Any]] = {
+    "history": history,
+    "at": at,
+    "compare": compare,
+    "timeline": timeline,
+    "value": value,
+    "search": search,
+    "annotate": annotate,
+}

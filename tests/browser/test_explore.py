@@ -1,0 +1,91 @@
+"""Looking into a thread's past in JupyterLab: replay, compare, timeline, branches. (R24, C3)"""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenNotebook
+from tests.browser.test_main_job import GRAPH, form, setup, status, view
+
+
+def test_a_persons_way_through_the_past(open_notebook: OpenNotebook) -> None:
+    """Each super-step can be looked at and compared; one goes on from an earlier one, in a branch
+    of the thread or in a thread of its own; each act leaves its line of Python."""
+    notebook = open_notebook(
+        [
+            setup("past"),
+            GRAPH,
+            "run = %agent run research topic=bees pace=0.05 --thread p-1\nrun",
+            "t = research.thread('p-1')\nprint(t.notes, [i.parent for i in t.line()][-2:], "
+            "research.thread('p-1-fork-1').state['topic'])",
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "waiting")
+    page = view(notebook, 2)
+    form(notebook, 2).get_by_role("radiogroup", name="answer").get_by_text("revise").click()
+    form(notebook, 2).get_by_role("button", name="Answer and resume").click()
+    expect(page).to_contain_text("Changed in super-step 7")
+    expect(page.locator(".nba-code")).to_have_text("research.thread(\"p-1\").resume('revise')")
+    expect(page.locator(".nba-words ins")).to_contain_text("web: bees")
+
+    # The slider: back to the first plan, where web has not run.
+    page.get_by_label("checkpoint to look at").fill("1")
+    expect(page).to_contain_text("You look at checkpoint 2, after super-step 1.")
+    expect(page.get_by_label("node web, queued")).to_be_visible()
+    expect(page.get_by_role("tabpanel", name="Changes")).to_contain_text("queries")
+    notebook.screenshot("replay")
+    page.get_by_role("tab", name="State").click()
+    panel = page.get_by_role("tabpanel", name="State")
+    expect(panel).not_to_contain_text("draft")
+    page.press("Escape")
+    expect(panel).to_contain_text("draft")
+
+    # Search finds names and values, with the place where they are.
+    page.get_by_label("search the state").fill("FLOWERS")
+    expect(panel.locator(".nba-hits")).to_contain_text("queries[1]flowers")
+    notebook.screenshot("search")
+    page.get_by_label("search the state").fill("nowhere")
+    expect(panel).to_contain_text("Nothing holds “nowhere”.")
+    page.get_by_label("search the state").fill("")
+
+    # The timeline: a bar for each attempt; one click shows the super-step.
+    page.get_by_role("tab", name="Timeline").click()
+    bars = page.locator(".nba-bar-row")
+    expect(bars).to_have_count(9)
+    bars.nth(1).click()
+    expect(page).to_contain_text("after super-step 2")
+    expect(page.locator(".nba-card")).to_be_visible()
+    notebook.screenshot("timeline")
+    notebook.theme("dark")
+    notebook.screenshot("timeline-dark")
+
+    # History: a note, a comparison, a branch, a fork.
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("button", name="checkpoint 4, ").click()
+    page.get_by_label("note", exact=True).fill("the first <b>draft</b>")
+    page.get_by_label("note", exact=True).press("Enter")
+    expect(page.locator(".nba-history-note")).to_have_text("the first <b>draft</b>")
+    page.get_by_role("button", name="Compare with this").click()
+    page.get_by_role("button", name="checkpoint 8, ").click()
+    expect(page).to_contain_text("Checkpoint 4 → 8")
+    notebook.screenshot("compared-dark")
+    notebook.theme("light")
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("button", name="checkpoint 4, ").click()
+    page.get_by_role("button", name="Resume from here").click()
+    expect(page.get_by_role("button", name="checkpoint 9, ")).to_be_visible()
+    status(notebook, 2, "waiting")
+    notebook.screenshot("branched")
+    page.get_by_role("button", name="checkpoint 3, ").click()
+    expect(page).to_contain_text("You look at checkpoint 3")
+    page.get_by_role("button", name="Fork from here").click()
+    expect(page.locator(".nba-title")).to_contain_text("p-1-fork-1")
+    status(notebook, 2, "paused")
+    notebook.screenshot("forked")
+    page.get_by_role("button", name="p-1", exact=True).click()
+    expect(page.locator(".nba-title")).to_have_text("research · p-1")
+    expect(page.get_by_role("button", name="↳ p-1-fork-1")).to_be_visible()
+    notebook.run(3)
+    assert "{4: 'the first <b>draft</b>'} [3, 4] bees" == notebook.outputs(3).strip()
