@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
 EVENTS_KEPT = 10_000  # for observers that come late; a run's oldest events go first
+TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +397,11 @@ class Run:
             self.recorder,
             self.echo,
         )
-        made = 0
+        made, yielded = 0, time.monotonic()
         while True:
+            if time.monotonic() - yielded > TURN:
+                await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
+                yielded = time.monotonic()
             tasks = plan(program, self.checkpoint)
             if not tasks:
                 check_ended(program, self.checkpoint)

@@ -117,11 +117,11 @@ def _tell(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         if not frame.f_globals.get("__name__", "").startswith("nbagent.engine"):
             line = frame  # at the end: the node's own line
         frame = frame.f_back
-    if frame is None:  # a task that the node started, or not a node at all
+    if frame is None or line is None:  # a task that the node started, or not a node at all
         return
     found = frame.f_locals
     task, bench, checkpoint = found["task"], found["bench"], found["checkpoint"]
-    where = _where(line) if line is not None else ""
+    where = _where(line)
     log.warning(
         "node %r blocks the event loop (%s): its siblings stand still. Make it a `def` node, or "
         "use an awaitable client or `await asyncio.to_thread(…)`",

@@ -1,13 +1,14 @@
 """
 What it costs to be watched, run by hand: python tests/benchmarks/watching.py [STEPS]
 
-The same agent (one node that emits once) with nobody watching, with an observer, with the model
-behind the live view, with spans, and with OpenTelemetry's SDK: microseconds a super-step, and the
+The same agent (one node that emits once) with nobody watching, with an observer, with the
+live view, with spans, and with OpenTelemetry's SDK: microseconds a super-step, and the
 ratio to nobody. All in one run, the best of three each.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from nbagent import END, START, Graph, branch, emit, node, span
 from nbagent.engine.run import Run
 from nbagent.graph.draw import layout
 from nbagent.notebook.widgets.run_model import RunModel
+from nbagent.notebook.widgets.run_view import RunView
 
 
 class State(TypedDict):
@@ -45,17 +47,12 @@ def loop(steps: int, watch: Callable[[Graph, Run], Any], spans: bool) -> float:
 
 
 def view(graph: Graph, run: Run) -> None:
-    """The model that a live view's page is fed from; patches are taken as the view takes them."""
-    model = RunModel("t", "loop", layout(graph.compile()))
-    last = [0.0]
-
-    def see(event: Any) -> None:
-        model.apply(event)
-        if time.monotonic() - last[0] > 0.05:
-            last[0] = time.monotonic()
-            model.take_patch()
-
-    run.watch(see)
+    """The live view, whose messages are packed as they are for a page."""
+    drawing = layout(graph.compile())
+    model = RunModel(run.thread.id, "loop", drawing)
+    made = RunView(drawing, model=model, on_command=print, on_ask=lambda what, args: None)
+    made.send = lambda content, buffers=None: json.dumps(content)
+    run.watch(made)
 
 
 def main(steps: int) -> None:
@@ -68,7 +65,7 @@ def main(steps: int) -> None:
     rows = {
         "nobody": nobody,
         "an observer": best(lambda graph, run: run.watch(lambda event: None)),
-        "the live view's model": best(view),
+        "the live view": best(view),
         "a span in the node": best(lambda graph, run: None, spans=True),
     }
     from opentelemetry import trace

@@ -137,3 +137,27 @@ def test_a_sibling_that_only_waits_is_not_blamed(gate):
     run.result(5)
 
     assert [] == [event for event in seen if isinstance(event, NodeBlocking)]
+
+
+def test_a_run_whose_nodes_never_wait_leaves_room_for_others():
+    """A long loop of instant nodes does not stop its neighbours, and is not blamed for it. (W9)"""
+
+    async def count(state):
+        return {"x": state.get("x", 0) + 1}
+
+    async def nap(state):
+        await asyncio.sleep(0.01)
+        return {"x": 1}
+
+    endless = program(task("count", count), wires=(Edge(START, "count"), Edge("count", "count")))
+    short = program(task("nap", nap), wires=(Edge(START, "nap"), Edge("nap", END)))
+    loop = thread(endless, "endless").start({}, step_limit=10**9)
+    seen = []
+    loop.watch(seen.append, past=False)
+    for number in range(20):
+        thread(short, f"short-{number}").start({}).result(5)
+    loop.stop()
+    loop.result(5)
+
+    assert loop.checkpoint.step > 100
+    assert not [event for event in seen if isinstance(event, NodeBlocking)]
