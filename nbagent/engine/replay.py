@@ -54,7 +54,7 @@ def _events(
             tasks = {record.task: record.node for record in done}
             yield ev.StepPlanned(**common, tasks=tasks), began
             yield from _of_tasks(common, done, printed)
-            changes = _changes(before, after, entry.updated)
+            changes = changed(before, after, entry.updated)
             yield ev.StepReconciled(**common, changes=changes), entry.at
         yield ev.Checkpointed(**common, checkpoint=after), entry.at
         before = after
@@ -92,7 +92,7 @@ def _of_tasks(
     yield from sorted(told, key=lambda each: each[1])
 
 
-def _changes(
+def changed(
     before: Checkpoint, after: Checkpoint, updated: Iterable[str]
 ) -> dict[str, tuple[Any, Any]]:
     """What the super-step says that it changed: two tables read from a file cannot be compared."""

@@ -37,7 +37,7 @@ class Runs:
         self.threads: tuple[Thread, ...] = tuple(
             graph.thread(f"{name}-{index}") for index in range(len(inputs))
         )
-        self._errors: dict[str, str] = {}
+        self.errors: dict[str, str] = {}  # thread id -> why it could not be started
         self._running: set[Run] = set()
         self._is_stopping = False
         self._ended: Future[None] = asyncio.run_coroutine_threadsafe(
@@ -70,7 +70,7 @@ class Runs:
                     finally:
                         self._running.discard(run)
                 except NbagentError as error:
-                    self._errors[thread.id] = str(error)
+                    self.errors[thread.id] = str(error)
 
         await asyncio.gather(*map(one, self.threads, inputs))
 
@@ -79,6 +79,11 @@ class Runs:
         self._is_stopping = True
         for run in tuple(self._running):
             run.pause()
+
+    @property
+    def is_done(self) -> bool:
+        """True when none of them is under way or still to begin."""
+        return self._ended.done()
 
     def table(self) -> Any:
         """How they stand: thread, status, step, error, and the state's fields."""
@@ -92,7 +97,7 @@ class Runs:
             if info is not None:
                 row |= {"status": info.status, "step": info.step, "error": info.error}
                 row |= thread.state if info.checkpoint else {}
-            row["error"] = row["error"] or self._errors.get(thread.id, "")
+            row["error"] = row["error"] or self.errors.get(thread.id, "")
             rows.append(row)
         return table(rows, ["thread", "status", "step", "error", *fields])
 

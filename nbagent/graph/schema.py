@@ -117,10 +117,16 @@ class StateSchema:
                     if isinstance(error, pydantic.ValidationError):
                         found = _problems_of(name, error)
             problems += found
-            read[name] = value
+            read[name] = value if found else self._as_declared(name, value)
         if problems:
             raise _state_error(problems, None, "the edit does not fit the state")
         return read
+
+    def _as_declared(self, name: str, value: Any) -> Any:
+        """A dict where the class says a model is that model, as long as nothing of it gets lost."""
+        made = self.fields[name].adapter.validate_python(value, strict=True)
+        plain = (pydantic_core.to_jsonable_python(one, fallback=id) for one in (value, made))
+        return made if _holds(*plain) else value
 
     def check_reduced(self, field: str, value: Any) -> None:
         channel, outer = self.channels[field], self.fields[field].outer
@@ -232,6 +238,15 @@ class StateSchema:
             return adapter.validate_python(answer, strict=True)
         except pydantic.ValidationError:
             return adapter.validate_json(json.dumps(answer, default=repr))
+
+
+def _holds(given: Any, made: Any) -> bool:
+    """True when all of `given`, as JSON, is in `made`."""
+    if isinstance(given, dict) and isinstance(made, dict):
+        return all(name in made and _holds(part, made[name]) for name, part in given.items())
+    if isinstance(given, list) and isinstance(made, list):
+        return len(given) == len(made) and all(map(_holds, given, made))
+    return bool(given == made)
 
 
 # ------------------------------------------------------------------------------ reading a class

@@ -12,18 +12,23 @@ from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph import draw
 from nbagent.graph.builder import Graph
+from nbagent.graph.many import Runs
 from nbagent.notebook.failures import install
 
 
 def register_formatters(shell: Any) -> None:
     """Teach an IPython shell to show runs, graphs, threads and errors."""
-    from nbagent.notebook.panel import refresh
+    from nbagent.notebook.panel import reconnect, refresh
 
     install()
     formatters = shell.display_formatter.formatters
     if has_widgets(shell):
-        shell.display_formatter.ipython_display_formatter.for_type(Run, show_run)
-        shell.display_formatter.ipython_display_formatter.for_type(Thread, show_thread)
+        shown = shell.display_formatter.ipython_display_formatter
+        shown.for_type(Run, show_run)
+        shown.for_type(Thread, show_thread)
+        shown.for_type(Runs, show_runs)
+        shown.for_type_by_name("nbagent.notebook.threads", "ThreadList", show_threads)
+        shell.kernel.comm_manager.register_target("nbagent", reconnect)
         if not any(c is refresh for c in shell.events.callbacks["post_execute"]):
             shell.events.register("post_execute", refresh)
     formatters["text/plain"].for_type(Graph, lambda graph, p, cycle: p.text(graph_text(graph)))
@@ -48,6 +53,37 @@ def show_thread(thread: Thread) -> None:
     from nbagent.notebook.panel import Panel
 
     Panel(thread, thread.run).display()
+
+
+def show_runs(runs: Runs) -> None:
+    """Display a batch: a table with its progress; a click opens a thread."""
+    from nbagent.notebook.threads import ThreadsPanel, batch_rows
+
+    by_id = {thread.id: thread for thread in runs.threads}
+    title = f"{runs.name}: {len(runs)} threads"
+    panel = ThreadsPanel(
+        lambda: batch_rows(runs), lambda id: by_id[id],
+        moving=lambda rows: not runs.is_done, title=title, order="thread",
+    )  # fmt: skip
+    panel.display()
+
+
+def show_threads(frame: Any) -> None:
+    """Display the threads of a store as a table that moves."""
+    from IPython.core.getipython import get_ipython
+
+    from nbagent.notebook.session import thread_named
+    from nbagent.notebook.threads import ThreadsPanel, thread_rows
+
+    shell = get_ipython()
+    names = shell.user_ns if shell is not None else {}
+    store = frame.store
+    panel = ThreadsPanel(
+        lambda: thread_rows(store), lambda id: thread_named(id, names, store),
+        moving=lambda rows: any(row["status"] == "running" for row in rows), 
+        title=f"Threads in {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
+    )  # fmt: skip
+    panel.display()
 
 
 def graph_text(graph: Graph) -> str:

@@ -17,7 +17,7 @@ from nbagent.engine.snapshot import thaw
 from nbagent.engine.stored import StoredThread
 from nbagent.engine.thread import Thread
 from nbagent.errors import FieldProblem, NbagentError, StaleEdit, StateError
-from nbagent.notebook.widgets.preview import parts_of, short
+from nbagent.notebook.widgets.preview import parts_of, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
 ROWS, COLUMNS = 100, 30  # of a table
@@ -72,7 +72,7 @@ def _table(frame: Any) -> dict[str, Any]:
         "columns": [str(column) for column in head.columns],
         "types": [str(kind) for kind in head.dtypes],
         "index": [str(label) for label in head.index],
-        "rows": [["" if _is_missing(c) else str(c) for c in row] for row in head.values.tolist()],
+        "rows": [["" if _is_missing(c) else str(c) for c in row] for row in rows_of(head)],
         "total": [int(size) for size in frame.shape],
     }
 

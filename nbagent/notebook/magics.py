@@ -9,7 +9,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 
-from nbagent.engine.checkpoint import use_store
+from nbagent.engine.checkpoint import resolve_store, use_store
 from nbagent.engine.listing import threads
 from nbagent.engine.output import view_follows
 from nbagent.engine.run import Run
@@ -100,7 +100,12 @@ class AgentMagics(Magics):
         return thread.resume(answer, **more)
 
     def _threads(self, options: Any) -> Any:
-        return threads(options.store)
+        from nbagent.notebook.threads import ThreadList
+
+        store = resolve_store(options.store)
+        found = ThreadList(threads(store))
+        found.store = store
+        return found
 
     def _history(self, options: Any) -> Any:
         return self._thread(options.thread).history()

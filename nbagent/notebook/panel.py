@@ -25,6 +25,7 @@ from nbagent.engine.run import Run
 from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph import draw
+from nbagent.graph.builder import new_id
 from nbagent.notebook import explorer
 from nbagent.notebook.forms import fill, json_values, question_dict, refusal, write
 from nbagent.notebook.widgets.run_model import RunModel
@@ -40,7 +41,7 @@ _EDITABLE = ("paused", "failed", "stopped")
 class Panel:
     """One thread on the page. `code` has a line of Python for each thing done by mouse."""
 
-    def __init__(self, thread: Thread, run: Run | None = None) -> None:
+    def __init__(self, thread: Thread, run: Run | None = None, *, uid: str = "") -> None:
         from nbagent.notebook.widgets.run_view import RunView
         from nbagent.notebook.widgets.state_form import StateForm
 
@@ -53,7 +54,11 @@ class Panel:
         self._unwatch: Any = lambda: None
         self.drawing = draw.layout(thread.program)
         self.view = RunView(
-            self.drawing, model=self._model(), on_command=self.command, on_ask=self.ask
+            self.drawing,
+            model=self._model(),
+            on_command=self.command,
+            on_ask=self.ask,
+            uid=uid or new_id("view"),
         )
         self.form = StateForm(
             thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
@@ -83,7 +88,12 @@ class Panel:
         else:
             model = RunModel.of_thread(thread, thread.latest(), self.drawing)
         above = self.thread.id if thread is not self.thread else ""
-        model.set(parent=above, title=thread.title if info else "", code=self._last())
+        model.set(
+            parent=above,
+            title=thread.title if info else "",
+            code=self._last(),
+            store=thread.store.url,
+        )
         for node, inner in self._nested(thread).items():
             model.hold(node, inner)
         return model
@@ -282,8 +292,16 @@ class Panel:
         box = self.widget()._repr_mimebundle_()
         # Whoever cannot show a widget shows the picture, and no line of text instead of this.
         self.live = display({**box, "text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        self.picture = display(self.static(), display_id=True, raw=True)  # type: ignore[no-untyped-call]
+        self.picture = display(self.static(), display_id=self.view.uid, raw=True)  # type: ignore[no-untyped-call]
         self._claim()
+
+    def take_place(self) -> str:
+        """Go on where a kernel that is gone had the view; the id of the widget to show there.
+
+        The picture behind it stays as the old kernel left it: no other one may change it.
+        """
+        self._claim()
+        return str(self.widget().model_id)
 
     def widget(self) -> Any:
         """The view and the form as one widget, to be put where one likes."""
@@ -323,6 +341,7 @@ class Panel:
         self._unwatch()
         if self.picture is not None:
             self.picture.update(self.static(), raw=True)
+        if self.live is not None:
             self.live.update({"text/plain": ""}, raw=True)
         self.closed = True
         self.view.close()
@@ -345,6 +364,22 @@ def _is_headless() -> bool:
 
     kernel = getattr(get_ipython(), "kernel", None)
     return not getattr(kernel, "_allow_stdin", False)
+
+
+def reconnect(comm: Any, message: Any) -> None:
+    """A page whose kernel was restarted asks for its thread; the answer goes through `comm`."""
+    from IPython.core.getipython import get_ipython
+
+    from nbagent.notebook.session import thread_named
+
+    asked = message["content"]["data"]
+    shell = get_ipython()
+    try:
+        thread = thread_named(str(asked["thread"]), shell.user_ns if shell is not None else {})
+        panel = Panel(thread, thread.run, uid=str(asked["uid"]))
+        comm.send({"model_id": panel.take_place()})
+    except Exception as error:
+        comm.send({"error": str(error)})
 
 
 def refresh(keep: bool = False) -> None:

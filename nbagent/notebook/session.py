@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbagent.engine.checkpoint import resolve_store
+from nbagent.engine.checkpoint import CheckpointStore, resolve_store
 from nbagent.engine.names import nearest
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError
@@ -60,13 +60,15 @@ def graph_named(name: str, namespace: dict[str, Any]) -> Graph:
     return found[name]
 
 
-def thread_named(id: str, namespace: dict[str, Any]) -> Thread:
-    """The thread of that id, with the graph that it belongs to."""
-    stores = {None: resolve_store(None)} | {
-        graph.name: graph.store for graph in graphs(namespace).values()
-    }
+def thread_named(
+    id: str, namespace: dict[str, Any], store: CheckpointStore | None = None
+) -> Thread:
+    """The thread of that id, with the graph that it belongs to; by default from any store here."""
+    stores = [store] if store is not None else [resolve_store(None)]
+    if store is None:
+        stores += [graph.store for graph in graphs(namespace).values()]
     error: Exception | None = None
-    for store in dict.fromkeys(stores.values()):
+    for store in dict.fromkeys(stores):
         try:
             info = store.thread(id)
         except Exception as unknown:

@@ -212,9 +212,11 @@ def test_a_restart_while_it_waits_and_one_while_it_runs(open_notebook: OpenNoteb
     assert ["plan", "papers", "write", "critique"] == [calls[5], *calls[8:]]
     assert {"web", "papers"} == set(calls[6:8])
     notebook.save()
+    notebook.close()
     notebook.visit()
     notebook.cell(7).scroll_into_view_if_needed()
     expect(notebook.output(7).locator("svg").first).to_be_visible()
+    expect(notebook.output(7).get_by_text("Error displaying widget")).to_be_hidden()
     picture = notebook.output(7).locator("svg").first
     expect(picture).to_contain_text("✓ papers")  # it ran in a kernel that is gone
     picture.scroll_into_view_if_needed()
@@ -326,3 +328,33 @@ def test_a_reloaded_page_gets_its_live_view_back(open_notebook: OpenNotebook) ->
     form(notebook, 2).get_by_role("button", name="Answer and resume").click()
     done(notebook, 2)
     notebook.screenshot("reloaded")
+
+
+def test_after_a_restart_the_view_itself_goes_on(open_notebook: OpenNotebook) -> None:
+    """It says that the kernel is gone; once the graph is defined again, its button brings the
+    thread back, and the form answers. (C4, W10)"""
+    notebook = open_notebook(
+        [setup("back"), GRAPH, "run = %agent run research topic=bees pace=0.05 --thread b-1\nrun"]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "waiting")
+    notebook.restart_kernel()
+    page = view(notebook, 2)
+    again = page.get_by_role("button", name="Show it in the new kernel")
+    expect(page.get_by_role("alert")).to_contain_text("The kernel of this view is gone")
+    notebook.screenshot("gone")
+    again.click()
+    expect(page.get_by_role("alert")).to_contain_text("nbagent is not loaded in the new kernel")
+    notebook.run(0)
+    again.click()
+    expect(page.get_by_role("alert")).to_contain_text("no graph 'research' is defined here")
+    notebook.screenshot("gone-no-graph")
+    notebook.run(1)
+    again.click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    status(notebook, 2, "waiting")
+    form(notebook, 2).get_by_role("radiogroup", name="answer").get_by_text("accept").click()
+    form(notebook, 2).get_by_role("button", name="Answer and resume").click()
+    done(notebook, 2)
+    notebook.screenshot("back")

@@ -17,8 +17,11 @@ let ids = 0;
  */
 export function control(raw, value, defs, changed, label, tight) {
   const { schema, nullable } = unwrapNull(resolve(raw, defs), defs);
-  if (schema.readOnly || (value && typeof value === "object" && "$opaque" in value)) return readOnly(value);
   if (value && typeof value === "object" && "$table" in value) return sheet(value, changed, label);
+  if (schema.readOnly || (value && typeof value === "object" && "$opaque" in value)) return readOnly(value);
+  if ("const" in schema && equal(schema.const, value)) {
+    return { node: el("div", "nbf-readonly", String(value)), read: () => value, fail: () => {} };
+  }
   if (nullable) return optional(schema, value, defs, changed, label, tight);
   if (choices(schema).length > 1) return union(schema, value, defs, changed, label, tight);
   if (schema.enum || "const" in schema) return choice(schema.enum || [schema.const], value, changed, label, tight);
@@ -463,6 +466,7 @@ function sheet(value, changed, label) {
         input.title = message;
       }
       said(message);
+      if (input) scroll.removeAttribute("aria-invalid");
     },
   };
 }

@@ -181,8 +181,7 @@ function render({ model, el: root }) {
       pill.textContent = word;
     }
     const can = /** @type {Record<string, boolean>} */ (enabled(state.status));
-    for (const [name, one] of Object.entries(controls)) one.disabled = (gone && name !== "resume") || !can[name];
-    if (gone) controls.resume.disabled = state.status === "done";
+    for (const [name, one] of Object.entries(controls)) one.disabled = gone || !can[name];
     tick();
     message.replaceChildren();
     if (past) {
@@ -191,14 +190,14 @@ function render({ model, el: root }) {
     }
     if (state.notice) message.append(el("div", "nba-notice", state.notice));
     if (state.error) message.append(el("div", "nba-error", state.error));
-    if (state.status === "waiting") {
+    if (!gone && state.status === "waiting") {
       message.append(el("div", "nba-notice", "It waits for an answer; nothing runs. The form is below."));
-    } else if (state.status === "paused" || state.status === "stopped") {
+    } else if (!gone && (state.status === "paused" || state.status === "stopped")) {
       const next = state.next.length ? ` Next: ${state.next.join(", ")}.` : "";
       message.append(el("div", "nba-notice", `It is ${state.status}.${next} Fields can be corrected below.`));
     }
     const where = past ? `super-step ${past.step} · ${past.index + 1} of ${past.total}` : `${state.count} checkpoints`;
-    strip.show(past ? past.total : state.count, past ? past.index : null, where);
+    strip.show(gone ? 0 : past ? past.total : state.count, past ? past.index : null, where);
     foot.hidden = !state.code;
     if (code.textContent !== state.code) code.textContent = state.code;
   }
@@ -372,9 +371,31 @@ function render({ model, el: root }) {
   function lost() {
     if (gone) return;
     gone = true;
-    hide.remove();
-    complain(`The kernel of this view is gone. Run the cell that defines the graph again, then: %agent resume ${state.thread}`);
     showHead();
+    const kernel = model.widget_manager?.kernel;
+    const said = "The kernel of this view is gone; the thread is in its store. Run the cell that defines the graph again, then";
+    if (!kernel) return complain(`${said}: %agent show ${state.thread}`);
+    complain(`${said} `);
+    note.append(button("Show it in the new kernel", "nba-button", reconnect));
+  }
+
+  /** Ask the new kernel for a view of the thread, and put it in the place of this one. */
+  function reconnect() {
+    const manager = model.widget_manager;
+    const link = manager.kernel.createComm("nbagent");
+    const answered = (/** @type {string} */ text) => {
+      gone = false;
+      lost();
+      note.prepend(el("div", "", text));
+    };
+    link.onClose = () => answered("nbagent is not loaded in the new kernel yet.");
+    link.onMsg = async (/** @type {any} */ message) => {
+      const { error, model_id: id } = message.content.data;
+      if (error) return answered(error);
+      const view = await manager.create_view(await manager.get_model(id));
+      (root.closest(".widget-vbox") || root).replaceWith(view.el);
+    };
+    link.open({ thread: state.thread, store: state.store, uid: model.get("uid") });
   }
 
   const whole = () => {
@@ -388,11 +409,10 @@ function render({ model, el: root }) {
     looking++;
     refill();
   };
-  const alive = () => model.comm_live === false && lost();
   model.on("msg:custom", receive);
   model.on("change:snapshot", whole);
   model.on("change:drawing", redrawGraph);
-  model.on("comm_live_update", alive);
+  model.on("comm_live_update", lost); // said once, when the kernel goes
   root.addEventListener("keydown", (event) => {
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const keys = /** @type {Record<string, () => void>} */ ({
@@ -434,7 +454,7 @@ function render({ model, el: root }) {
     model.off("msg:custom", receive);
     model.off("change:snapshot", whole);
     model.off("change:drawing", redrawGraph);
-    model.off("comm_live_update", alive);
+    model.off("comm_live_update", lost);
   };
 }
 

@@ -128,3 +128,21 @@ export function told(a, b, path) {
   const { index, columns, rows } = b.$table;
   return Object.values(b.$cells || {}).map(([row, column, text]) => [`${path}[${index[row]}, ${columns[column]}]`, rows[row][column], text]);
 }
+
+/** An edited table with its cells put in; anything else as it is. @param {any} value */
+export function applied(value) {
+  if (!value || typeof value !== "object" || !value.$cells) return value;
+  const rows = value.$table.rows.map((/** @type {string[]} */ row) => [...row]);
+  for (const [row, column, text] of Object.values(value.$cells)) if (rows[row]) rows[row][column] = text;
+  return { $table: { ...value.$table, rows } };
+}
+
+/** What was typed, on top of the state as it is now: undefined where that has it already. @param {any} typed @param {any} now */
+export function rebased(typed, now) {
+  if (!typed || typeof typed !== "object" || !typed.$cells || !now || !now.$table) return equal(typed, now) ? undefined : typed;
+  const cells = Object.entries(typed.$cells).filter(([, [row, column, text]]) => {
+    const line = now.$table.rows[row];
+    return line && column < line.length && line[column] !== text;
+  });
+  return cells.length ? { $table: now.$table, $cells: Object.fromEntries(cells) } : undefined;
+}

@@ -7,7 +7,7 @@
 // @ts-check
 import { clock, el } from "./dom.js";
 import { control, press } from "./controls.js";
-import { brief, equal, sent, told } from "./schema.js";
+import { applied, brief, equal, rebased, sent, told } from "./schema.js";
 
 /** @typedef {import("./controls.js").Control} Control */
 /** @typedef {{fields: Record<string, any>, answers: Record<string, any>, note: string}} Typed */
@@ -19,7 +19,7 @@ const PAUSE = 600; // milliseconds without a key: then an undo step ends
 export function moved(old, now, typed) {
   const names = [...new Set([...Object.keys(old), ...Object.keys(now)])];
   return names
-    .filter((name) => !equal(old[name], now[name]) && !(name in typed && equal(typed[name], now[name])))
+    .filter((name) => !equal(old[name], now[name]) && !(name in typed && equal(applied(typed[name]), now[name])))
     .map((name) => [name, old[name], now[name]]);
 }
 
@@ -281,7 +281,8 @@ function render({ model, el: root }) {
     const asked = new Set(next.questions.map((/** @type {any} */ question) => question.id));
     mine.answers = Object.fromEntries(Object.entries(mine.answers).filter(([id]) => asked.has(id)));
     const news = moved(old.values, next.values, mine.fields);
-    mine.fields = Object.fromEntries(Object.entries(mine.fields).filter(([name, value]) => !equal(value, next.values[name])));
+    const still = Object.entries(mine.fields).map(([name, value]) => [name, rebased(value, next.values[name])]);
+    mine.fields = Object.fromEntries(still.filter(([, value]) => value !== undefined));
     build(mine, news);
   }
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbagent.engine.snapshot import MISSING, equal
-from nbagent.notebook.widgets.preview import cut, parts_of, preview, short
+from nbagent.notebook.widgets.preview import cell_text, cut, parts_of, preview, rows_of
 
 PARTS = 30  # differences of one field that are listed
 WORDS = 3_000  # words of a text, or else its lines, that are compared one by one
@@ -182,20 +182,18 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
         rows = [int(place) for place in (~same).any(axis=1).nonzero()[0]]
     except Exception:  # cells whose comparison is no truth value
         return None
-    marked = [
-        (
-            str(left.index[row]),
-            [
-                short(x, 60) if same[row][column] else [short(x, 60), short(y, 60)]
-                for column, (x, y) in enumerate(zip(left.iloc[row], right.iloc[row], strict=True))
-            ],
+    old, new = rows_of(left.iloc[rows[:ROWS]]), rows_of(right.iloc[rows[:ROWS]])
+    marked = []
+    for row, olds, news in zip(rows, old, new, strict=False):
+        pairs = zip(same[row], map(cell_text, olds), map(cell_text, news), strict=True)
+        marked.append(
+            [str(left.index[row]), *(x if is_same else [x, y] for is_same, x, y in pairs)]
         )
-        for row in rows[:ROWS]
-    ]
     longer, sign = (b, 1) if len(b) > len(a) else (a, 0)
-    for row in range(both, min(len(longer), both + ROWS - len(marked))):
-        cells = [short(x, 60) for x in longer.iloc[row]]
-        marked.append((str(longer.index[row]), [["", c] if sign else [c, ""] for c in cells]))
+    extra = longer.iloc[both : both + ROWS - len(marked)]
+    for label, cells in zip(extra.index, rows_of(extra), strict=True):
+        texts = map(cell_text, cells)
+        marked.append([str(label), *(["", text] if sign else [text, ""] for text in texts)])
     cells_changed = int((~same).sum())
     said = [f"{cells_changed:,} cells changed"] if cells_changed else []
     if len(a) != len(b):
@@ -203,5 +201,5 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
     return {
         "text": ", ".join(said) or "the index or the types changed",
         "columns": ["", *(cut(str(column), 60) for column in a.columns)],
-        "rows": [[index, *cells] for index, cells in marked],
+        "rows": marked,
     }

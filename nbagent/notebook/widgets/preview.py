@@ -176,6 +176,17 @@ def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
     return None
 
 
+def rows_of(frame: Any) -> list[tuple[Any, ...]]:
+    """A DataFrame's rows, each cell as its own column has it: integers beside floats stay so."""
+    columns = (frame.iloc[:, place].tolist() for place in range(frame.shape[1]))
+    return list(zip(*columns, strict=True))
+
+
+def cell_text(cell: Any) -> str:
+    """A cell of a table as short text."""
+    return cut(str(cell), 60)
+
+
 def _table(value: Any, name: str) -> dict[str, Any]:
     shape = "×".join(map(str, value.shape))
     made: dict[str, Any] = {"kind": "table", "type": name, "text": shape}
@@ -183,7 +194,7 @@ def _table(value: Any, name: str) -> dict[str, Any]:
         frame = value.to_frame() if value.ndim == 1 else value
         head = frame.iloc[:ROWS, :COLUMNS]
         made["columns"] = [cut(str(column), 60) for column in head.columns]
-        made["rows"] = [[cut(str(cell), 60) for cell in row] for row in head.to_numpy().tolist()]
+        made["rows"] = [[cell_text(cell) for cell in row] for row in rows_of(head)]
         made["more"] = max(0, frame.shape[0] - ROWS)
         made["more_columns"] = max(0, frame.shape[1] - COLUMNS)
     except Exception:

@@ -18,6 +18,7 @@ from nbagent.engine import events as ev
 from nbagent.engine.checkpoint import Failure, Loaded, Question
 from nbagent.engine.edits import node_of
 from nbagent.engine.interrupts import to_question
+from nbagent.engine.replay import changed
 from nbagent.engine.task import is_open_question
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.changes import change
@@ -40,6 +41,7 @@ class RunModel:
             "thread": thread,
             "title": "",
             "parent": "",
+            "store": "",
             "graph": graph,
             "status": "new",
             "step": 0,
@@ -108,10 +110,13 @@ class RunModel:
         info = thread.info
         state = model._state
         state["status"], state["error"] = info.status, info.error
-        state["step"] = loaded.checkpoint.step
+        state["step"] = state["changed_in"] = loaded.checkpoint.step
         state["started"], state["ended"] = info.created, info.updated
         state["notice"] = loaded.notice
         model._values = loaded.checkpoint.values
+        last = loaded.checkpoint
+        if last.parent is not None:
+            model._changes = changed(thread.load(last.parent).checkpoint, last, last.updated)
         line = thread.line()
         model.remember((task for entry in line for task in entry.ran), len(line))
         for record in loaded.tasks:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ class RunView(anywidget.AnyWidget):
 
     on_command  gets the buttons: a name and what belongs to it
     on_ask      answers what the page asks about the past, as JSON
+    uid         marks the picture that the view hides while it lives
     """
 
     _esm = module("run_view")
@@ -52,6 +52,7 @@ class RunView(anywidget.AnyWidget):
         model: RunModel,
         on_command: Callable[[str, dict[str, Any]], None],
         on_ask: Callable[[str, dict[str, Any]], Any],
+        uid: str = "",
     ) -> None:
         self._model = model
         self._events: deque[Event] = deque()
@@ -61,7 +62,7 @@ class RunView(anywidget.AnyWidget):
         self._on_command = on_command
         self._on_ask = on_ask
         self.is_seen = False  # by a page
-        super().__init__(drawing=drawing.to_json(), snapshot=model.snapshot(), uid=uuid.uuid4().hex)
+        super().__init__(drawing=drawing.to_json(), snapshot=model.snapshot(), uid=uid)
         self.on_msg(self._receive)
 
     def __repr__(self) -> str:

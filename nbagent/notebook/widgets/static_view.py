@@ -19,6 +19,11 @@ _WORDS = {
     "-": ('<del style="background:#cf3a2b2e">', "</del>"),
     "+": ('<ins style="background:#2e8b4a38;text-decoration:none">', "</ins>"),
 }
+_HIDE_THE_DEAD = (
+    "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-nbagent-static])"
+    ':has([data-mime-type="application/vnd.jupyter.widget-view+json"]:not(:has(*)))'
+    "{display:none}</style>"
+)
 PARTS = 12  # differences of one field that the picture lists
 _CELL = "padding:3px 12px 3px 0;vertical-align:top;text-align:left;border:0;white-space:pre-wrap"
 _NAME = f"{_CELL};font-weight:600;white-space:nowrap"
@@ -31,6 +36,7 @@ def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
     statuses = {name: node["status"] for name, node in nodes.items()}
     counts = {n: f"{v['finished']}/{v['total']}" for n, v in nodes.items() if v["total"] > 1}
     parts = [
+        hide_the_dead() if uid else "",
         f'<div data-nbagent-static="{html.escape(uid)}" style="font-family:system-ui,-apple-system,'
         'sans-serif;font-size:13px;line-height:1.45;margin:6px 0">',
         _headline(state),
@@ -65,6 +71,11 @@ def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
         )
     # Names that a user chose are in it, too: nothing may reach a terminal as an escape.
     return "".join([*parts, "</div>"]).translate(CONTROLS)
+
+
+def hide_the_dead() -> str:
+    """A widget whose kernel is gone is one line of text in JupyterLab; the picture says more."""
+    return _HIDE_THE_DEAD
 
 
 def _headline(state: dict[str, Any]) -> str:
