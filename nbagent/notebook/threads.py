@@ -21,6 +21,7 @@ from nbagent.engine.checkpoint import CheckpointStore, ThreadInfo
 from nbagent.engine.thread import Thread
 from nbagent.graph.builder import new_id
 from nbagent.graph.many import Runs
+from nbagent.notebook.widgets.preview import cut
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.5  # seconds between two looks at the store
@@ -60,7 +61,7 @@ def _row(info: ThreadInfo) -> Row:
         "step": info.step,
         "created": info.created,
         "updated": info.updated,
-        "error": info.error,
+        "error": cut(info.error, 500),
     }
 
 

@@ -76,6 +76,18 @@ def test_questions_of_a_subgraph_are_answered_in_the_parents_form(open_notebook:
     expect(asked.first).to_contain_text("A source about bees dance.")
     form(notebook, 3).scroll_into_view_if_needed()
     notebook.screenshot("subgraph-waiting")
+
+    # The node that runs a graph opens: its threads, each with the view of its own graph.
+    page = view(notebook, 3)
+    page.get_by_label("node check, waiting").click()
+    page.get_by_role("button", name="Open report-1/").first.click()
+    expect(page.locator(".nba-title")).to_contain_text("check · report-1/")
+    expect(page.get_by_label("node judge, waiting")).to_be_visible()
+    expect(page.get_by_role("tabpanel", name="Changes")).to_contain_text("A source about bees")
+    notebook.cell(3).scroll_into_view_if_needed()
+    notebook.screenshot("subgraph-open")
+    page.get_by_role("button", name="report-1 ›").click()
+    expect(page.locator(".nba-title")).to_have_text("report · report-1")
     asked.first.get_by_role("radiogroup", name="answer").get_by_text("yes").click()
     asked.nth(1).get_by_role("radiogroup", name="answer").get_by_text("no").click()
     form(notebook, 3).get_by_role("button", name="Answer and resume").click()

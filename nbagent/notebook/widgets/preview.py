@@ -18,8 +18,11 @@ BUDGET = 20_000  # characters of one value with all of its parts
 ITEMS = 30  # entries of one list or dict
 _AS_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
 # Terminal escapes and other controls as the pictures that Unicode has for them; not \t and \n.
+# What turns the direction of text around, and so hides what it says, is a mark of a lost character.
 CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
-CONTROLS |= dict.fromkeys([*range(127, 160)], 0xFFFD)
+CONTROLS |= dict.fromkeys(
+    [*range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD
+)
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
 PICTURE = 500_000  # bytes of an image, or characters of a document, that a page gets

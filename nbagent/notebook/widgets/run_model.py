@@ -22,7 +22,7 @@ from nbagent.engine.replay import changed
 from nbagent.engine.task import is_open_question
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.changes import change
-from nbagent.notebook.widgets.preview import preview, short
+from nbagent.notebook.widgets.preview import CONTROLS, cut, preview, short
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for terminals
 PRINTED = 4_000  # the last characters of what a node printed
@@ -109,7 +109,7 @@ class RunModel:
         model = cls(thread.id, thread.program.name, drawing)
         info = thread.info
         state = model._state
-        state["status"], state["error"] = info.status, info.error
+        state["status"], state["error"] = info.status, info.error.translate(CONTROLS)
         state["step"] = state["changed_in"] = loaded.checkpoint.step
         state["started"], state["ended"] = info.created, info.updated
         state["notice"] = loaded.notice
@@ -164,7 +164,7 @@ class RunModel:
         state = self._state
         self.set(
             status="running", step=event.step, error="", questions=[], next=[], ended=0.0,
-            started=state["started"] or event.at, notice=event.notice,
+            started=state["started"] or event.at, notice=event.notice.translate(CONTROLS),
         )  # fmt: skip
         state["count"] = state["count"] or 1
         for name, node in state["nodes"].items():
@@ -194,7 +194,8 @@ class RunModel:
 
     def _run_ended(self, event: ev.RunEnded) -> None:
         self.set(
-            status=event.status, step=event.step, error=event.error, next=list(event.next),
+            status=event.status, step=event.step, error=event.error.translate(CONTROLS),
+            next=list(event.next),
             questions=[_question(question) for question in event.questions], ended=event.at,
         )  # fmt: skip
         for name, node in self._state["nodes"].items():
@@ -219,15 +220,15 @@ class RunModel:
 
     def _printed(self, event: ev.NodePrinted) -> None:
         node = self._node(event.node)
-        text = _ESCAPES.sub("", event.text)
+        text = _ESCAPES.sub("", event.text).translate(CONTROLS)
         node["printed"] = (node["printed"] + text)[-PRINTED:]
         lines = "".join(f"{event.node}: {line}\n" for line in text.splitlines())
         self.printed = (self.printed + lines)[-2 * PRINTED :]
 
     def _effect(self, event: ev.NodeEffect) -> None:
         node = self._node(event.node)
-        known = [pair for pair in node["effects"] if pair[0] != event.effect]
-        node["effects"] = [*known, [event.effect, event.status]][-EMITTED:]
+        known = [pair for pair in node["effects"] if pair[0] != cut(event.effect, 200)]
+        node["effects"] = [*known, [cut(event.effect, 200), event.status]][-EMITTED:]
 
     def _stalled(self, event: ev.NodeStalled) -> None:
         self._node(event.node)["warning"] = (
@@ -372,4 +373,5 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _failure(failure: Failure) -> dict[str, str]:
-    return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+    facts = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+    return {name: text.translate(CONTROLS) for name, text in facts.items()}
