@@ -7,6 +7,7 @@ libraries (pandas, ipywidgets, pydantic …) load at first use.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.listing import threads
 from nbagent.engine.policies import PERSON, Retry
 from nbagent.engine.program import Cache, Command, Send
+from nbagent.engine.run import on_launch as _on_launch
 from nbagent.engine.secrets import Secret, redact
 from nbagent.engine.snapshot import register_copier as _register_copier
 from nbagent.engine.snapshot import thaw
@@ -145,6 +147,17 @@ def _show_in_notebooks() -> None:
         register_formatters(shell)
 
 
+def _show_in_terminals(run: Any) -> None:
+    """A run writes its progress where a person sees a terminal. NBAGENT_PROGRESS=0 turns it off,
+    1 on."""
+    chosen = os.environ.get("NBAGENT_PROGRESS", "")
+    on = chosen not in ("0", "no", "off") if chosen else sys.stderr and sys.stderr.isatty()
+    if on:
+        from nbagent.tracing.progress import Progress
+
+        run.watch(Progress())
+
+
 def _pandas_table(rows: Any, columns: Any) -> Any:
     import pandas
 
@@ -212,6 +225,7 @@ def _plot(trace: Any, ax: Any) -> Any:
     return waterfall(trace, ax)
 
 
+_on_launch(_show_in_terminals)
 _register_table(_pandas_table)
 _register_plotter(_plot)
 _register_bridge(_find_otel)

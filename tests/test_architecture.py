@@ -21,6 +21,7 @@ BELOW = {
     "executors": {"engine", "errors"},
     "tracing": {"engine", "errors"},
     "testing": {"engine", "errors"},
+    "script": {"graph", "engine", "errors"},
     "notebook": {"graph", "stores", "executors", "tracing", "engine", "errors"},
 }
 """Room -> the rooms that it may import. The package itself and `__main__` put all together."""

@@ -55,6 +55,14 @@ EVENTS_KEPT = 10_000  # for observers that come late; a run's oldest events go f
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 
 
+_followers: list[Callable[[Run], None]] = []
+
+
+def on_launch(follow: Callable[[Run], None]) -> None:
+    """Call `follow` with every run that begins in this process, those of subgraphs apart."""
+    _followers.append(follow)
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
@@ -126,6 +134,8 @@ class Run:
         """Begin on the engine's loop; returns at once."""
         beat(self)
         watch()
+        for follow in _followers:
+            follow(self)
         self.loop.call_soon_threadsafe(self._spawn)
         return self
 

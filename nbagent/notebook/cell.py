@@ -27,7 +27,7 @@ from nbagent.errors import GraphError, Location
 from nbagent.graph.builder import END, START, Graph, NodeFunction, branch, each, node
 
 # What a cell may use without importing it; a name that the notebook has defined is left alone.
-_WORDS: dict[str, Any] = {
+WORDS: dict[str, Any] = {
     **{"END": END, "START": START, "branch": branch, "each": each, "node": node},
     **{
         "Command": Command,
@@ -47,14 +47,14 @@ _WORDS: dict[str, Any] = {
 def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | None) -> Graph:
     """Run a %%graph cell and give the graph that it defines."""
     namespace: dict[str, Any] = shell.user_ns
-    for word, meaning in _WORDS.items():
+    for word, meaning in WORDS.items():
         namespace.setdefault(word, meaning)
 
     # The magic's own line is line 1 of what the user sees.
     source = shell.transform_cell("\n" + cell)
     filename = shell.compile.cache(source, shell.execution_count)
     tree = ast.parse(source, filename)
-    index, class_name = _state_class(tree, state, namespace)
+    index, class_name = state_class(tree, state, namespace)
     location: Location | None = None
     try:
         _execute(tree.body[: index + 1], filename, namespace)
@@ -74,7 +74,7 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
     return graph
 
 
-def _state_class(tree: ast.Module, state: str | None, namespace: dict[str, Any]) -> tuple[int, str]:
+def state_class(tree: ast.Module, state: str | None, namespace: dict[str, Any]) -> tuple[int, str]:
     """The index of the state class in the cell (-1: it is defined elsewhere) and its name."""
     classes = {
         node.name: index for index, node in enumerate(tree.body) if isinstance(node, ast.ClassDef)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -141,6 +142,27 @@ class AgentMagics(Magics):
         edits = self._fields(thread.program.schema.json_schema(), options.fields)
         return thread.fork(options.step, options.id, edits=edits)
 
+    def _export(self, options: Any) -> Any:
+        from nbagent.notebook.export import export
+
+        text = export(options.graph, self.shell)
+        path = Path(options.path or f"{options.graph}.py")
+        if path.exists() and not options.force:
+            raise UsageError(f"%agent export: {path} exists already: give --force to replace it")
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def _diff(self, options: Any) -> Any:
+        return self._thread(options.thread).diff(options.a, options.b)
+
+    def _trace(self, options: Any) -> Any:
+        return self._thread(options.thread).trace()
+
+    def _note(self, options: Any) -> Any:
+        thread = self._thread(options.thread)
+        thread.annotate(" ".join(map(unquote, options.text)), checkpoint=options.checkpoint)
+        return thread.notes
+
     def _store(self, options: Any) -> Any:
         return use_store(options.url)
 
@@ -166,7 +188,7 @@ class AgentMagics(Magics):
 
 def _parse(line: str) -> Any:
     """The options of %agent; words such as `field=value` may stand on either side of them."""
-    parser = _agent_parser()
+    parser = agent_parser()
     options, rest = parser.parse_known_args(split(line))
     many = next((name for name in ("fields", "answer") if hasattr(options, name)), None)
     if rest and (many is None or any(word.startswith("--") for word in rest)):
@@ -192,7 +214,8 @@ def _graph_parser() -> Parser:
     return parser
 
 
-def _agent_parser() -> Parser:
+def agent_parser() -> Parser:
+    """The parser of %agent."""
     parser = Parser(prog="%agent", description=_AGENT_HELP, allow_abbrev=False)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
@@ -238,5 +261,17 @@ def _agent_parser() -> Parser:
     fork.add_argument("fields", nargs="*", help="field=value to set in it")
     fork.add_argument("--step", type=int, help="from this super-step (default: the latest)")
     fork.add_argument("--id", type=unquote, help="the new thread's id")
+    export = command(
+        "export", "write a graph to a plain Python module, which runs anywhere", "graph"
+    )
+    export.add_argument("path", nargs="?", type=unquote, help="the file (default: GRAPH.py)")
+    export.add_argument("--force", action="store_true", help="replace the file if it exists")
+    diff = command("diff", "what differs between two checkpoints", "thread")
+    diff.add_argument("a", nargs="?", type=int, help="checkpoint (default: the one before b)")
+    diff.add_argument("b", nargs="?", type=int, help="checkpoint (default: the latest)")
+    command("trace", "where a thread's time went, as a table", "thread")
+    note = command("note", "write a note beside a checkpoint", "thread")
+    note.add_argument("text", nargs="+", help="the note")
+    note.add_argument("--checkpoint", type=int, help="which (default: the latest)")
     command("store", "keep threads in another store from now on", "url")
     return parser

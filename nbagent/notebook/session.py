@@ -15,6 +15,7 @@ from nbagent.graph.builder import Graph
 
 def load(shell: Any) -> None:
     """Register the magics and the displays with an IPython shell."""
+    from nbagent.notebook.completion import complete
     from nbagent.notebook.display import register_formatters
     from nbagent.notebook.magics import AgentMagics
 
@@ -22,6 +23,8 @@ def load(shell: Any) -> None:
     if _help_alone not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(_help_alone)
     register_formatters(shell)
+    if hasattr(shell, "set_hook"):
+        shell.set_hook("complete_command", complete, str_key="%agent")
 
 
 def unload(shell: Any) -> None:
@@ -60,21 +63,24 @@ def graph_named(name: str, namespace: dict[str, Any]) -> Graph:
     return found[name]
 
 
+def stores(namespace: dict[str, Any]) -> list[CheckpointStore]:
+    """The stores in use: the current one, and those of the graphs here."""
+    own = [graph.store for graph in graphs(namespace).values()]
+    return list(dict.fromkeys([resolve_store(None), *own]))
+
+
 def thread_named(
     id: str, namespace: dict[str, Any], store: CheckpointStore | None = None
 ) -> Thread:
     """The thread of that id, with the graph that it belongs to; by default from any store here."""
-    stores = [store] if store is not None else [resolve_store(None)]
-    if store is None:
-        stores += [graph.store for graph in graphs(namespace).values()]
     error: Exception | None = None
-    for store in dict.fromkeys(stores):
+    for one in [store] if store is not None else stores(namespace):
         try:
-            info = store.thread(id)
+            info = one.thread(id)
         except Exception as unknown:
             error = error or unknown
             continue
         graph = graph_named(info.graph, namespace)
-        return Thread(id, program=graph.compile(), store=store)
+        return Thread(id, program=graph.compile(), store=one)
     assert error is not None
     raise error

@@ -71,13 +71,17 @@ async def talk(state):
     for second in range(5):
         for n in range(2000):
             emit({"token": n, "text": "word " * 5})
-            if n % 20 == 19: await asyncio.sleep(max(0, began + second + n / 2000 - time.perf_counter()))
+            left = began + second + n / 2000 - time.perf_counter()
+            if n % 20 == 19: await asyncio.sleep(max(0, left))
 with Graph("agent", State) as agent:
     one = node(talk, name="talk")
     START >> one >> END
 given = {"n": 0}""",
 }
-ALONE = "t = time.perf_counter(); agent.run(given, 'alone', step_limit=20_000); print(time.perf_counter() - t)"
+ALONE = """\
+began = time.perf_counter()
+agent.run(given, 'alone', step_limit=20_000)
+print(time.perf_counter() - began)"""
 SHOWN = "run = agent.start(given, 'shown', step_limit=20_000)\nbegan = time.perf_counter()\nrun"
 TOOK = """\
 info = run.thread.info
@@ -85,7 +89,10 @@ spans = [s for s in run.thread.store.spans("shown") if s.kind == "run"]
 print(spans[0].ended - spans[0].started)"""
 FRAMES = """() => {
   const frames = []; let last = performance.now(); window.measuring = true;
-  const tick = (now) => { frames.push(now - last); last = now; if (window.measuring) requestAnimationFrame(tick); };
+  const tick = (now) => {
+    frames.push(now - last); last = now;
+    if (window.measuring) requestAnimationFrame(tick);
+  };
   requestAnimationFrame((now) => { last = now; requestAnimationFrame(tick); });
   window.frames_ = frames;
 }"""
