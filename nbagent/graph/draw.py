@@ -28,6 +28,7 @@ STATUSES = {  # status -> (icon, fill, stroke, text), readable on a light card
     "done": ("✓", "#e6f5ea", "#2e8b4a", "#14532a"),
     "waiting": ("?", "#fdf3d8", "#b87900", "#6b4700"),
     "failed": ("✕", "#fdE6e4", "#cf3a2b", "#7d1a10"),
+    "skipped": ("–", "#ffffff", "#b8bfc8", "#6b7480"),
     "cancelled": ("■", "#eceef1", "#6b7480", "#3c4450"),
 }
 

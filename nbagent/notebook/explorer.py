@@ -1,13 +1,16 @@
 """
 What a page asks about a thread's past, answered from its store as plain JSON. (R24, R36)
 
-Rule 1: it only reads (a note of a person is the one thing that it writes), and takes no lease.
+Rule 1: it only reads (a person's note or title is all that it writes), and takes no lease.
 Rule 2: every answer is bounded, however long the thread and large the state.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -174,6 +177,58 @@ def _key(name: Any) -> str:
     return name if isinstance(name, str) else cut(safe_repr(name), 200)
 
 
+def reads(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node read when it ran last, on the way to `checkpoint` or to now; by field.
+
+    Which fields it reads is seen in its source: `state["x"]`, `state.get("x")`, `state.x`. None for
+    a function that hands its state on, or whose source is not known.
+    """
+    name = str(args["node"])
+    node = thread.program.nodes.get(name)
+    fields = None if node is None else fields_read(node.function, thread.program.fields)
+    if fields is None:
+        return {"reads": []}
+    values = _values(thread, args)
+    if args.get("has_ended", True):
+        line = thread.line(args.get("checkpoint") or thread.checkpoint_id)
+        ran = [info for info in line if any(node_of(task) == name for task in info.ran)]
+        if ran and ran[-1].parent is not None:
+            values = thread.load(ran[-1].parent).checkpoint.values
+    return {"reads": [[field, preview(values[field])] for field in fields if field in values]}
+
+
+def fields_read(function: Any, fields: Any) -> list[str] | None:
+    """The fields of its first argument that a function names; None where that cannot be said."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    made = next((n for n in ast.walk(tree) if isinstance(n, _FUNCTIONS)), None)
+    if made is None or not made.args.args:
+        return None
+    state = made.args.args[-1 if made.args.args[0].arg == "self" else 0].arg
+    found: dict[str, None] = {}
+    known: set[int] = set()
+    for one in ast.walk(made):
+        inner, key = getattr(one, "value", None), None
+        if isinstance(one, ast.Subscript) and isinstance(one.slice, ast.Constant):
+            key = one.slice.value
+        elif isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
+            inner = one.func.value
+            if one.func.attr == "get" and one.args and isinstance(one.args[0], ast.Constant):
+                key = one.args[0].value
+        elif isinstance(one, ast.Attribute):
+            key = one.attr if one.attr in fields else None
+        if key in fields and isinstance(inner, ast.Name) and inner.id == state:
+            found[str(key)] = None
+            known.add(id(inner))
+    names = [n for n in ast.walk(made) if isinstance(n, ast.Name) and n.id == state]
+    return list(found) if all(id(n) in known for n in names) else None
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
 def search(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     """The places of the state whose name or text holds `text`, whatever the case."""
     word = re.compile(re.escape(str(args["text"])), re.IGNORECASE)
@@ -205,6 +260,12 @@ def annotate(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def rename(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the thread a title."""
+    thread.rename(str(args["title"])[:200])
+    return {}
+
+
 def _values(thread: StoredThread, args: Mapping[str, Any]) -> Mapping[str, Any]:
     checkpoint = args.get("checkpoint")
     loaded = thread.latest() if checkpoint is None else thread.load(int(checkpoint))
@@ -219,4 +280,6 @@ _ANSWERS: dict[str, Callable[[StoredThread, Mapping[str, Any]], Any]] = {
     "value": value,
     "search": search,
     "annotate": annotate,
+    "reads": reads,
+    "rename": rename,
 }

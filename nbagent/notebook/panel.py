@@ -204,9 +204,14 @@ class Panel:
 
     def ask(self, what: str, args: dict[str, Any]) -> Any:
         """What the page asks about the past of the thread that it looks at."""
+        answer = explorer.answer(self.looked_at, what, args)
         if what == "annotate":
             self._did(f"annotate({args['text']!r}, checkpoint={args['checkpoint']})")
-        return explorer.answer(self.looked_at, what, args)
+        elif what == "rename":
+            self._did(f"rename({args['title']!r})")
+            with self.view.model() as model:
+                model.set(title=self.looked_at.title)
+        return answer
 
     def _did(self, call: str) -> None:
         """Note the Python for what was done by mouse."""

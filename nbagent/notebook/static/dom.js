@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** Icons beside colours, so that a status does not depend on colour alone. @type {Record<string, string>} */
 export const ICONS = {
   idle: "", queued: "…", running: "▶", retrying: "↻", done: "✓", cached: "✓", waiting: "?", failed: "✕",
-  cancelled: "■", paused: "❚❚", stopped: "■", new: "",
+  cancelled: "■", skipped: "–", paused: "❚❚", stopped: "■", new: "",
 };
 
 /**

@@ -50,6 +50,9 @@ function render({ model, el: root }) {
   /** @type {any} */
   let history = null;
   let against = 0;
+  let titled = "";
+  /** @type {{node: string, at: number, rows: any[]}} */
+  let reads = { node: "", at: 0, rows: [] };
   root.classList.add("nba-root");
   root.setAttribute("data-lm-suppress-shortcuts", "true");
   root.tabIndex = 0;
@@ -114,7 +117,8 @@ function render({ model, el: root }) {
     controls[name] = button(label, "nba-button", () => command(name), tip);
     buttons.append(controls[name]);
   }
-  header.append(title, pill, facts, buttons);
+  const pencil = button("✎", "nba-link nba-rename", rename, "Give the thread a title");
+  header.append(title, pencil, pill, facts, buttons);
   const note = el("div", "nba-error");
   note.setAttribute("role", "alert");
   note.hidden = true;
@@ -147,6 +151,7 @@ function render({ model, el: root }) {
     graph = drawGraph(model.get("drawing"), (name) => {
       picked = picked === name ? null : name;
       showNodes(null);
+      if (picked) showReads(picked);
     });
     left.replaceChildren(graph.root, holder);
   }
@@ -170,9 +175,9 @@ function render({ model, el: root }) {
   }
 
   function showHead() {
-    title.replaceChildren();
-    if (state.parent) title.append(button(`${state.parent} ›`, "nba-link", () => command("open", { thread: state.parent }), "Back to the thread above"), " ");
-    title.append(`${state.graph} · ${state.title || state.thread}`);
+    const named = [state.parent, state.graph, state.title, state.thread, gone].join("\n");
+    if (named !== titled) showTitle();
+    titled = named;
     root.setAttribute("aria-label", `agent ${state.graph}, thread ${state.thread}. Keys: ${KEYS}`);
     const look = `nba-pill nba-s-${state.status}`;
     const word = `${ICONS[state.status] || ""} ${state.status}`.trim();
@@ -202,6 +207,33 @@ function render({ model, el: root }) {
     if (code.textContent !== state.code) code.textContent = state.code;
   }
 
+  function showTitle() {
+    title.replaceChildren();
+    if (state.parent) title.append(button(`${state.parent} ›`, "nba-link", () => command("open", { thread: state.parent }), "Back to the thread above"), " ");
+    title.append(`${state.graph} · ${state.title || state.thread}`);
+    title.title = state.thread;
+    pencil.hidden = gone;
+  }
+
+  function rename() {
+    const input = /** @type {HTMLInputElement} */ (el("input", "nba-input"));
+    input.value = state.title;
+    input.placeholder = state.thread;
+    input.setAttribute("aria-label", "title");
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Enter") ask("rename", { title: input.value.trim() });
+      if (event.key === "Enter" || event.key === "Escape") titled = "";
+      if (event.key === "Escape") showHead();
+    });
+    input.addEventListener("blur", () => {
+      titled = "";
+      showHead();
+    });
+    title.replaceChildren(input);
+    input.focus();
+  }
+
   /** @param {Set<string> | null} changed the nodes to draw; null: all */
   function showNodes(changed) {
     const { nodes, taken } = shown();
@@ -217,12 +249,24 @@ function render({ model, el: root }) {
     if (changed && name === own && !changed.has(own)) return;
     holder.dataset.node = name || "";
     const unfolded = holder.querySelector("details[open] > pre") !== null;
+    const read = reads.node === name && reads.at === (past ? past.checkpoint : 0) ? reads.rows : [];
     const made = name && nodes[name]
-      ? [card(name, nodes[name], { open: (thread) => command("open", { thread }), close: picked ? () => { picked = null; showNodes(null); } : undefined })]
+      ? [card(name, { ...nodes[name], reads: read }, { open: (thread) => command("open", { thread }), close: picked ? () => { picked = null; showNodes(null); } : undefined })]
       : [];
     holder.replaceChildren(...made);
     const trace = holder.querySelector("details:has(> pre)");
     if (unfolded && trace instanceof HTMLDetailsElement) trace.open = true;
+  }
+
+  /** What the node read, once the kernel has said it. @param {string} name */
+  async function showReads(name) {
+    const checkpoint = past ? past.checkpoint : 0;
+    const node = shown().nodes[name];
+    const ended = Boolean(past) || node.status === "done";
+    const found = await ask("reads", { node: name, checkpoint: checkpoint || null, has_ended: ended });
+    if (!found || picked !== name) return;
+    reads = { node: name, at: checkpoint, rows: found.reads };
+    showNodes(null);
   }
 
   function showChanges() {
@@ -328,12 +372,14 @@ function render({ model, el: root }) {
       against = 0;
     }
     showAll();
+    if (picked) showReads(picked);
   }
 
   function live() {
     looking++;
     past = null;
     showAll();
+    if (picked) showReads(picked);
   }
 
   function showAll() {
@@ -357,6 +403,7 @@ function render({ model, el: root }) {
       showHead();
       if (past) return;
       if (patch.nodes || patch.taken) showNodes(new Set(Object.keys(patch.nodes || {})));
+      if (picked && patch.nodes?.[picked] && patch.nodes[picked].status !== "running") showReads(picked);
       if (patch.changes) showChanges();
       if (patch.values) statePart.show(state.values, new Set(Object.keys(patch.values)), null);
       if (patch.count || patch.status) refill();

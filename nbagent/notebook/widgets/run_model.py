@@ -28,7 +28,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for
 PRINTED = 4_000  # the last characters of what a node printed
 EMITTED = 20  # the last emitted values kept for a node
 INNER = 50  # threads under a node that its card lists
-_OVER = ("running", "retrying", "queued", "waiting", "failed", "cancelled")
+_OVER = ("running", "retrying", "queued", "waiting", "failed", "cancelled", "skipped")
 
 
 class RunModel:
@@ -119,6 +119,8 @@ class RunModel:
             model._changes = changed(thread.load(last.parent).checkpoint, last, last.updated)
         line = thread.line()
         model.remember((task for entry in line for task in entry.ran), len(line))
+        for name, node in state["nodes"].items():
+            model._skip(name, node)
         for record in loaded.tasks:
             node = model._node(record.node)
             node["status"] = record.status
@@ -202,6 +204,13 @@ class RunModel:
             if node["status"] == "queued":
                 node["status"] = "idle"
                 self._nodes.add(name)
+            self._skip(name, node)
+
+    def _skip(self, name: str, node: dict[str, Any]) -> None:
+        """A node that the thread ended without."""
+        if self._state["status"] == "done" and node["status"] == "idle" and not node["runs"]:
+            node["status"] = "skipped"
+            self._nodes.add(name)
 
     # -------------------------------------------------------------------------------- of a node
 
