@@ -14,6 +14,7 @@ from nbagent.graph import draw
 from nbagent.graph.builder import Graph
 from nbagent.graph.many import Runs
 from nbagent.notebook.failures import install
+from nbagent.notebook.frontend import has_widgets
 
 
 def register_formatters(shell: Any) -> None:
@@ -34,11 +35,6 @@ def register_formatters(shell: Any) -> None:
     formatters["text/plain"].for_type(Graph, lambda graph, p, cycle: p.text(graph_text(graph)))
     formatters["text/html"].for_type(Graph, graph_html)
     formatters["text/html"].for_type(Thread, thread_html)
-
-
-def has_widgets(shell: Any) -> bool:
-    """True in a notebook's kernel, False in a terminal."""
-    return getattr(shell, "kernel", None) is not None
 
 
 def show_run(run: Run) -> None:

@@ -28,6 +28,7 @@ from nbagent.graph import draw
 from nbagent.graph.builder import new_id
 from nbagent.notebook import explorer
 from nbagent.notebook.forms import fill, json_values, question_dict, refusal, write
+from nbagent.notebook.frontend import is_headless
 from nbagent.notebook.widgets.run_model import RunModel
 
 log = logging.getLogger("nbagent")
@@ -338,7 +339,7 @@ class Panel:
         self.picture.update(self.static(), raw=True)
         with self.view.model() as model:
             done = model.status == "done"
-        if done and not self.view.is_seen and _is_headless():
+        if done and not self.view.is_seen and is_headless():
             self.close()
 
     def close(self) -> None:
@@ -361,14 +362,6 @@ def _resumed(answers: dict[str, Any]) -> str:
     if len(answers) == 1:
         return f"resume({next(iter(answers.values()))!r})"
     return f"resume(answers={answers!r})" if answers else "resume()"
-
-
-def _is_headless() -> bool:
-    """True where cells are run by a program: it takes no input."""
-    from IPython.core.getipython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    return not getattr(kernel, "_allow_stdin", False)
 
 
 def reconnect(comm: Any, message: Any) -> None:

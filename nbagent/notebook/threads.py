@@ -3,7 +3,8 @@ Many threads in one cell: what a store has, or a batch of `graph.map`, as a tabl
 
 Rule 1: the table is read from the store, twice a second while anything in it is under way and
         not at all when nothing is.
-Rule 2: a click opens a thread below the table, in the same view as everywhere.
+Rule 2: where nobody looks (a notebook that runs headless) there is only the picture.
+Rule 3: a click opens a thread below the table, in the same view as everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from nbagent.engine.checkpoint import CheckpointStore, ThreadInfo
 from nbagent.engine.thread import Thread
 from nbagent.graph.builder import new_id
 from nbagent.graph.many import Runs
+from nbagent.notebook.frontend import is_headless
 from nbagent.notebook.widgets.preview import cut
 
 log = logging.getLogger("nbagent")
@@ -82,21 +84,30 @@ class ThreadsPanel:
         title: str,
         order: str = "",
     ) -> None:
+        self._rows, self._thread, self._moving = rows, thread, moving
+        self._shown = rows()
+        self.view: Any
+        self.place: Any
+        self._poller: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self.uid = new_id("threads")
+        self.picture: Any = None
+        if is_headless():
+            self.view, self.place = None, None
+        else:
+            self._build(title, order)
+        self._watch()
+
+    def _build(self, title: str, order: str) -> None:
         from ipywidgets import VBox
 
         from nbagent.notebook.widgets.threads_view import ThreadsView
 
-        self._rows, self._thread, self._moving = rows, thread, moving
-        self._shown = rows()
-        self._poller: threading.Thread | None = None
-        self._lock = threading.Lock()
         self.view = ThreadsView(
-            self._shown, title=title, order=order, uid=new_id("threads"),
+            self._shown, title=title, order=order, uid=self.uid,
             on_open=self.open, on_refresh=self.refresh,
         )  # fmt: skip
         self.place = VBox([])
-        self.picture: Any = None
-        self._watch()
 
     def open(self, id: str) -> None:
         """Show a thread below the table."""
@@ -113,7 +124,8 @@ class ThreadsPanel:
     def _show(self, rows: list[Row], always: bool = False) -> None:
         if always or rows != self._shown:
             self._shown = rows
-            self.view.show(rows)
+            if self.view is not None:
+                self.view.show(rows)
 
     def _watch(self) -> None:
         with self._lock:
@@ -138,11 +150,13 @@ class ThreadsPanel:
     def display(self) -> None:
         """Put it below the cell that runs, with a picture behind it for the saved notebook."""
         from IPython.display import display
-        from ipywidgets import VBox
 
-        box = VBox([self.view, self.place])._repr_mimebundle_()
-        display({**box, "text/plain": ""}, raw=True)  # type: ignore[no-untyped-call]
-        self.picture = display(self.static(), display_id=self.view.uid, raw=True)  # type: ignore[no-untyped-call]
+        if self.view is not None:
+            from ipywidgets import VBox
+
+            box = VBox([self.view, self.place])._repr_mimebundle_()
+            display({**box, "text/plain": ""}, raw=True)  # type: ignore[no-untyped-call]
+        self.picture = display(self.static(), display_id=self.uid, raw=True)  # type: ignore[no-untyped-call]
 
     def static(self) -> dict[str, str]:
         """The table as HTML and text."""
@@ -157,7 +171,7 @@ class ThreadsPanel:
         left = len(self._shown) - len(lines)
         more = f"<div>… and {left:,} more</div>" if left > 0 else ""
         table = f"<table><tr>{head}</tr>{''.join(lines)}</table>{more}"
-        uid = html.escape(self.view.uid)
+        uid = html.escape(self.uid)
         text = "\n".join("  ".join(str(row[name]) for name in names) for row in self._shown)
         return {
             "text/html": f'{hide_the_dead()}<div data-nbagent-static="{uid}">{table}</div>',

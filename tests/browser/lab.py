@@ -75,6 +75,7 @@ class Lab:
                 [
                     *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
                     "--expose-app-in-browser",
+                    "--JupyterNotebookApp.expose_app_in_browser=True",
                     "--IdentityProvider.token=",
                     "--ServerApp.password=",
                     "--ServerApp.ip=127.0.0.1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
@@ -129,4 +131,17 @@ def test_the_executed_quickstart_has_only_pictures(quickstart: Executed) -> None
         text = shown(quickstart.document, cell_id)
         assert "<svg" in text
         assert "RunView" not in text
-    assert "widget-view" not in str(quickstart.document.cells)
+    outputs = [output for cell in quickstart.document.cells for output in cell.get("outputs", [])]
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert "application/vnd.jupyter.widget-view+json" not in kinds
+
+
+def test_the_executed_quickstart_becomes_a_web_page(quickstart: Executed) -> None:
+    """`nbconvert --to html` shows the graph, the last state and what changed."""
+    page, _ = HTMLExporter().from_notebook_node(quickstart.document)
+
+    text = re.sub(r"<[^>]+>", " ", page)
+    assert page.count("data-nbagent-static") >= 3
+    assert "✓ review" in text or "✓ report" in text
+    assert "Changed in super-step" in text
+    assert "State" in text
