@@ -12,6 +12,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from nbagent.stores.sqlite import SqliteStore
@@ -125,21 +126,46 @@ def by_start(span):
     return span.start_time_unix_nano
 
 
-def test_a_trace_across_a_question_and_a_new_process(server, tmp_path):
-    """Span by span: the cell, the run, its steps, the inner run, attempts, the call of a model."""
-
-    def run(work):
+def in_processes(words):
+    """Run the agent in a process of its own, each time that something is sent."""
+    while words is not None:
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(_AGENT),
-             f"http://127.0.0.1:{server.server_port}", str(tmp_path / "a.db"), work],
+            [sys.executable, "-c", textwrap.dedent(_AGENT), *words],
             capture_output=True, text=True, timeout=120, env=os.environ,
         )  # fmt: skip
         assert 0 == done.returncode, done.stderr
-        spans = spans_of(server.received)
-        server.received.clear()
-        return spans
+        words = yield
 
-    first = run("start")
+
+def in_a_kernel(words):
+    """Run the agent in a Jupyter kernel, which is restarted each time that something is sent."""
+    manager, client = start_new_kernel()
+    try:
+        while words is not None:
+            agent = textwrap.dedent(_AGENT).replace("sys.argv[1:]", repr(words))
+            reply = client.execute_interactive(agent, timeout=60, output_hook=lambda message: None)
+            assert "ok" == reply["content"]["status"], reply["content"].get("traceback")
+            words = yield
+            manager.restart_kernel(now=True)
+            client.wait_for_ready(timeout=60)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+@pytest.mark.parametrize("place", [in_processes, in_a_kernel])
+def test_a_trace_across_a_question_and_a_restart(server, tmp_path, place):
+    """Span by span: the cell, the run, its steps, the inner run, attempts, the call of a model."""
+    words = [f"http://127.0.0.1:{server.server_port}", str(tmp_path / "a.db")]
+    where = place([*words, "start"])
+
+    def spans():
+        found = spans_of(server.received)
+        server.received.clear()
+        return found
+
+    next(where)
+    first = spans()
     (cell,) = [span for span in first if not span.parent_span_id]
     call = ("think", [("chat small", [])])
     assert "cell" == cell.name
@@ -163,7 +189,9 @@ def test_a_trace_across_a_question_and_a_new_process(server, tmp_path):
         facts["nbagent.attempt"].int_value,
     )
 
-    second = run("resume")
+    where.send([*words, "resume"])
+    second = spans()
+    where.close()
     (again,) = [span for span in second if span.name == "invoke_agent outer"]
     (before,) = [span for span in first if span.name == "invoke_agent outer"]
     assert [(before.trace_id, before.span_id)] == [
