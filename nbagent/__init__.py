@@ -98,6 +98,7 @@ __all__ = [
     "threads",
     "use_store",
     "vacuum",
+    "view",
 ]
 
 _BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
@@ -121,6 +122,17 @@ def __getattr__(name: str) -> Any:
 
         return register_type
     raise AttributeError(f"module 'nbagent' has no attribute {name!r}")
+
+
+def view(shown: Any) -> Any:
+    """The live view of a thread or a run, displayed below the cell that runs.
+
+    What it returns has `code`, a line of Python for each thing done in it by mouse, and `widget()`,
+    to put the view where one likes.
+    """
+    from nbagent.notebook.panel import view as show
+
+    return show(shown)
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -39,16 +39,16 @@ def register_formatters(shell: Any) -> None:
 
 def show_run(run: Run) -> None:
     """Display a run: the live view, with a form below it when it asks."""
-    from nbagent.notebook.panel import Panel
+    from nbagent.notebook.panel import view
 
-    Panel(run.thread, run).display()
+    view(run)
 
 
 def show_thread(thread: Thread) -> None:
     """Display a thread: live where it runs in this kernel, else as its store has it."""
-    from nbagent.notebook.panel import Panel
+    from nbagent.notebook.panel import view
 
-    Panel(thread, thread.run).display()
+    view(thread)
 
 
 def show_runs(runs: Runs) -> None:

@@ -390,7 +390,9 @@ def refresh(keep: bool = False) -> None:
         panel.refresh()
 
 
-def panels() -> dict[str, Panel]:
-    """The panels that are on the page, by their threads' ids."""
-    with _lock:
-        return {panel.thread.id: panel for panel in _shown.values() if not panel.closed}
+def view(shown: Thread | Run) -> Panel:
+    """See `nbagent.view`."""
+    thread = shown.thread if isinstance(shown, Run) else shown
+    panel = Panel(thread, shown if isinstance(shown, Run) else thread.run)
+    panel.display()
+    return panel

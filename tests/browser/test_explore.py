@@ -96,3 +96,76 @@ def test_a_persons_way_through_the_past(open_notebook: OpenNotebook) -> None:
     expect(page.locator(".nba-title")).to_have_text("research · Bees <i>and</i> flowers")
     notebook.run(3)
     assert "{4: 'the first <b>draft</b>'} [3, 4] bees" == notebook.outputs(3).strip()
+
+
+RICH = """\
+%%graph rich
+import base64, pandas
+class State(TypedDict):
+    table: pandas.DataFrame
+    chart: bytes
+    people: list[dict]
+    big: list[int]
+
+@node
+async def load(state):
+    with span("fetch", kind="tool"):
+        await asyncio.sleep(0.1)
+        with span("parse"):
+            await asyncio.sleep(0.05)
+    return {"table": pandas.DataFrame({"name": ["Ada", "Bo", "Cy"], "age": [36, 41, 50]}),
+            "people": [{"name": "Ada", "tags": ["a"]}], "big": list(range(1000))}
+
+@node
+def mend(state):
+    effect("send-mail", lambda: 1)
+    table = state["table"].copy()
+    table.loc[1, "age"] = 42
+    people = [{"name": "Ada", "tags": ["a", "b"]}]
+    png = ("iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAFklEQVR42mNk+M9AEmAiTfmohlENAAbYAR/"
+           "hqVgZAAAAAElFTkSuQmCC")
+    return {"table": table, "people": people, "chart": base64.b64decode(png)}
+
+@node
+def never(state): return {}
+
+START >> load >> mend
+mend >> branch(lambda state: "end", end=END, more=never)
+never >> END
+"""
+
+
+def test_rich_values_and_what_changed_in_them(open_notebook: OpenNotebook) -> None:
+    """Cells of a table, tags of a nested dict, an image, spans below their node, an effect, a node
+    that was skipped; the rest of a long list is fetched when it is asked for."""
+    notebook = open_notebook(
+        [
+            setup("rich") + "import asyncio\nfrom nbagent import effect, span",
+            RICH,
+            "run = %agent run rich --thread r-1\nrun",
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    status(notebook, 2, "done")
+    page = view(notebook, 2)
+    changes = page.get_by_role("tabpanel", name="Changes")
+    expect(changes.locator(".nba-cell del")).to_have_text("41")
+    expect(changes.locator(".nba-cell ins")).to_have_text("42")
+    expect(changes).to_contain_text("[0].tags[1]")
+    expect(changes.locator("img")).to_have_js_property("naturalWidth", 16)
+    expect(page.get_by_label("node never, skipped")).to_be_visible()
+    page.get_by_label("node mend, done").click()
+    expect(page.locator(".nba-card")).to_contain_text("send-mail✓ done, not made again")
+    notebook.cell(2).scroll_into_view_if_needed()
+    notebook.screenshot("rich")
+    page.get_by_role("tab", name="Timeline").click()
+    bars = page.locator(".nba-bar-name")
+    expect(bars).to_have_text(["load", "fetch", "parse", "mend"])
+    notebook.screenshot("rich-timeline")
+    page.get_by_role("tab", name="State").click()
+    state = page.get_by_role("tabpanel", name="State")
+    state.locator("[data-field=big] summary").click()
+    state.get_by_role("button", name="970 more").click()
+    expect(state.locator("[data-field=big] .nba-rows > .nba-row")).to_have_count(230)
+    expect(state.get_by_role("button", name="770 more")).to_be_visible()

@@ -103,7 +103,7 @@ def test_a_table_is_told_by_its_cells():
     made = change("f", old, new)["parts"][0]["table"]
 
     assert [["7", "7", ["x", "y"]]] == made["rows"]
-    assert "1 cells changed" == made["text"]
+    assert "1 cell changed" == made["text"]
     longer = pandas.concat([old, old.iloc[:2]])
     assert "2 rows added" == change("f", old, longer)["parts"][0]["table"]["text"]
     assert "before" in change("f", old, old.rename(columns={"a": "z"}))["parts"][0]

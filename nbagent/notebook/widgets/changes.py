@@ -164,6 +164,10 @@ def _shortened(text: str) -> list[list[str]]:
     return [["=", cut(text[:CONTEXT])], middle, ["=", cut(text[-CONTEXT:])]]
 
 
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word if number == 1 else word + 's'}"
+
+
 def _is_table(value: Any) -> bool:
     return hasattr(value, "iloc") and hasattr(value, "shape") and hasattr(value, "columns")
 
@@ -195,9 +199,9 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
         texts = map(cell_text, cells)
         marked.append([str(label), *(["", text] if sign else [text, ""] for text in texts)])
     cells_changed = int((~same).sum())
-    said = [f"{cells_changed:,} cells changed"] if cells_changed else []
+    said = [f"{_count(cells_changed, 'cell')} changed"] if cells_changed else []
     if len(a) != len(b):
-        said.append(f"{abs(len(b) - len(a)):,} rows {'added' if sign else 'removed'}")
+        said.append(f"{_count(abs(len(b) - len(a)), 'row')} {'added' if sign else 'removed'}")
     return {
         "text": ", ".join(said) or "the index or the types changed",
         "columns": ["", *(cut(str(column), 60) for column in a.columns)],
