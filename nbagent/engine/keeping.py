@@ -142,7 +142,9 @@ def prune(
     found = resolve_store(store)
     wanted = {status} if isinstance(status, str) else set(status or ())
     done: list[Pruned] = []
-    for info in found.threads():
+    known = found.threads()
+    under = _under(known)
+    for info in known:
         if (
             info.is_nested
             or info.status == "running"
@@ -152,13 +154,27 @@ def prune(
         ):
             continue
         with suppress(ThreadBusy, UnknownThread):  # somebody took it, or threw it away, meanwhile
-            done += _prune_one(found, info, keep, dry_run)
+            done += _prune_one(found, info, under.get(info.id, []), keep, dry_run)
     return _table(done, Pruned)
 
 
+def _under(known: Sequence[ThreadInfo]) -> dict[str, list[str]]:
+    """The threads under each thread that is under none, parents first."""
+    by_id = {info.id: info for info in known}
+    found: dict[str, list[str]] = {}
+    for info in sorted(known, key=lambda info: info.id):
+        top: ThreadInfo | None = info
+        while top is not None and top.is_nested:
+            top = by_id.get(top.parent or "")
+        if top is not None and top is not info:
+            found.setdefault(top.id, []).append(info.id)
+    return found
+
+
 def _prune_one(
-    store: CheckpointStore, info: ThreadInfo, keep: int | None, dry_run: bool
+    store: CheckpointStore, info: ThreadInfo, under: list[str], keep: int | None, dry_run: bool
 ) -> list[Pruned]:
+    """`under` are the threads below it, parents first."""
     history = store.history(info.id)
     if keep is None:
         if not dry_run:
@@ -170,13 +186,13 @@ def _prune_one(
         lease = _acquire(store, info.id)
         try:
             store.prune(lease, kept)
-            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept}
+            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept if under}
         finally:
             store.release(lease, info.status, error=info.error)
-        for one in reversed(family(store, info.id)[1:]):
-            anchor = re.match(r"\d+", one.id[len(info.id) + 1 :])  # its task's
+        for id in reversed(under):
+            anchor = re.match(r"\d+", id[len(info.id) + 1 :])  # its task's
             if anchor is None or int(anchor[0]) not in anchors:
-                store.delete(_acquire(store, one.id))
+                store.delete(_acquire(store, id))
     return [Pruned(info.id, info.status, gone, False)] if gone else []
 
 

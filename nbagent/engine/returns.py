@@ -33,14 +33,19 @@ def read_return(
             "fields that it writes, a Command, or None",
             node=node.name,
         )
-    for name, value in returned.items():
-        check_field(program, name, node.name)
-        program.schema.check_write(name, value, node.name)
+    check_update(program, returned, node.name)
     return frozen_dict(returned), goto
 
 
 def _a(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def check_update(program: Program, update: Mapping[str, Any], node: str | None) -> None:
+    """`StateError` for the first write that the state cannot take; `node` is who writes."""
+    for name, value in update.items():
+        check_field(program, name, node)
+        program.schema.check_write(name, value, node)
 
 
 def check_field(program: Program, name: Any, node: str | None) -> None:

@@ -33,7 +33,7 @@ from nbagent.engine.checkpoint import Checkpoint, Question, TaskRecord
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
-from nbagent.engine.returns import check_field, to_failure
+from nbagent.engine.returns import check_field, check_update, to_failure
 from nbagent.engine.routes import Onward
 from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, seal
 from nbagent.engine.subgraphs import Suspended
@@ -334,9 +334,7 @@ def begin(
         values = frozen_dict(program.schema.check_input(given))
         changes = {name: (MISSING, values[name]) for name in given}
     else:
-        for name, value in given.items():
-            check_field(program, name, None)
-            program.schema.check_write(name, value, None)
+        check_update(program, given, None)
         writes = {name: [Write(START, START, freeze(value))] for name, value in given.items()}
         values, changes = merge(program, previous.values, writes)
     control: dict[str, Any] = {}

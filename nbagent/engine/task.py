@@ -41,7 +41,7 @@ from nbagent.engine.executor import NodeExecutor
 from nbagent.engine.interrupts import KIND, Interrupted, to_question
 from nbagent.engine.output import Echo, Output
 from nbagent.engine.program import Cache, Node, Program
-from nbagent.engine.returns import check_field, read_return, to_failure
+from nbagent.engine.returns import check_update, read_return, to_failure
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import MISSING, freeze, frozen_dict, isolate
 from nbagent.engine.spans import Recorder, Span
@@ -323,9 +323,7 @@ def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any
     """A remembered result, where the state is still such that it may be written."""
     update, goto = found
     try:
-        for name, value in update.items():
-            check_field(program, name, None)
-            program.schema.check_write(name, value, None)
+        check_update(program, update, None)
     except StateError:
         return None
     return frozen_dict(update), tuple(goto)

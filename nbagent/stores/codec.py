@@ -121,8 +121,6 @@ def _family(kind: type) -> str | None:
 
 def encode(value: Any) -> bytes:
     """The value's bytes; `CodecError` with the `path` to what cannot be stored."""
-    if is_plain(value):
-        return _encode_plain(value)
     try:
         return _encoder.encode(_pack(value, (), 0))
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
@@ -130,6 +128,7 @@ def encode(value: Any) -> bytes:
 
 
 def _encode_plain(value: Any) -> bytes:
+    """The bytes of what MessagePack can say by itself."""
     try:
         return _encoder.encode(value)
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
