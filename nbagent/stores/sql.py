@@ -57,29 +57,39 @@ class SqlWriter:
         """A transaction that changes something."""
 
     @abstractmethod
+    def _read(self) -> AbstractContextManager[Connection]:
+        """A look at what is committed."""
+
+    @abstractmethod
     def _insert_version(self, db: Connection, row: tuple[Any, ...]) -> int:
         """Put a row into `versions` (thread, field, base, before, data, checksum, checkpoint);
         its id."""
 
     def _check_key(self) -> None:
         """`StoreError` when the key is not the one that the store was made with."""
-        with self._write() as db:
+        with self._read() as db:
             row = db.execute("SELECT value FROM settings WHERE name = 'key'").fetchone()
-            if row is not None and not self._cipher.is_on:
-                raise StoreError("the store is encrypted: open it with key=, or ?key_env=VARIABLE")
-            if row is not None:
-                try:
-                    self._cipher.unseal_text(row[0], "key")
-                except CorruptError:
-                    raise StoreError("the store is encrypted with another key") from None
-            elif self._cipher.is_on:
-                if db.execute("SELECT 1 FROM threads").fetchone() is not None:
-                    raise StoreError(
-                        "the store holds plain threads, and a key was given: copy them into a new "
-                        "store with that key (thread.copy)"
-                    )
-                sealed = self._cipher.seal_text("nbagent", "key")
-                db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
+        if row is None:
+            if self._cipher.is_on:
+                self._put_key()
+            return
+        if not self._cipher.is_on:
+            raise StoreError("the store is encrypted: open it with key=, or ?key_env=VARIABLE")
+        try:
+            self._cipher.unseal_text(row[0], "key")
+        except CorruptError:
+            raise StoreError("the store is encrypted with another key") from None
+
+    def _put_key(self) -> None:
+        """Encrypt the store from now on, which nothing has been written to."""
+        with self._write() as db:
+            if db.execute("SELECT 1 FROM threads").fetchone() is not None:
+                raise StoreError(
+                    "the store holds plain threads, and a key was given: copy them into a new "
+                    "store with that key (thread.copy)"
+                )
+            sealed = self._cipher.seal_text("nbagent", "key")
+            db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
 
     @abstractmethod
     def _held_for(self, thread: str, parent: int | None) -> Held:
