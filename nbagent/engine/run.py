@@ -16,7 +16,6 @@ import functools
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +35,7 @@ from nbagent.engine.events import (
 from nbagent.engine.heartbeat import beat, live_runs, stop_beating
 from nbagent.engine.loop import engine_loop
 from nbagent.engine.pace import Pace
+from nbagent.engine.past import Past
 from nbagent.engine.secrets import strike_out
 from nbagent.engine.snapshot import thaw
 from nbagent.engine.spans import Recorder
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
-EVENTS_KEPT = 10_000  # for observers that come late; a run's oldest events go first
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 
 
@@ -110,7 +109,7 @@ class Run:
         self._parent = parent
         self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
         self._numbers = 0
-        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.past = Past()
         self._observers: list[Observer] = []
         self._watching = threading.RLock()
         self._pause = False
@@ -295,10 +294,14 @@ class Run:
         return read(self, mode, start, buffer)
 
     def watch(self, observer: Observer, *, past: bool = True) -> Callable[[], None]:
-        """Call `observer` with every event, those `past` already first. Returns how to stop it."""
+        """Call `observer` with every event, those `past` already first. Returns how to stop it.
+
+        Of a long past only the first event and the latest ones are kept, with an `EventsMissed`
+        between them.
+        """
         with self._watching:
             self._observers.append(observer)
-            for event in tuple(self._events) if past else ():
+            for event in tuple(self.past) if past else ():
                 if observer in self._observers:
                     self._show(observer, event)
 
@@ -318,7 +321,7 @@ class Run:
             # The engine made the event a moment ago and nobody else has seen it.
             object.__setattr__(event, "number", self._numbers)
             object.__setattr__(event, "at", time.time())
-            self._events.append(event)
+            self.past.add(event)
             self._pace.see(event)
             for observer in tuple(self._observers):
                 self._show(observer, event)

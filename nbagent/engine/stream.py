@@ -48,6 +48,9 @@ class _Buffer:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
+            if isinstance(event, EventsMissed):  # of a past that is too long
+                self._missed += event.count
+                return
             if len(self._events) >= self._size:
                 self._events.popleft()
                 self._missed += 1

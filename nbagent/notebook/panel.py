@@ -84,7 +84,8 @@ class Panel:
         """The model to begin with: of a thread that runs, its events make the rest."""
         thread = self.looked_at
         info = thread.stored()
-        if self.run is not None or info is None or not info.checkpoint:
+        is_told = self.run is not None and not self.run.past.missed
+        if is_told or info is None or not info.checkpoint:
             model = RunModel(thread.id, thread.program.name, self.drawing)
         else:
             model = RunModel.of_thread(thread, thread.latest(), self.drawing)
@@ -118,7 +119,8 @@ class Panel:
         self.run = run
         self._line = run.thread.line()
         run.echo.is_shown = True
-        self._unwatch = run.watch(self.see)
+        # Of a long past not all is kept: then the model is of what is stored.
+        self._unwatch = run.watch(self.see, past=not run.past.missed)
 
     def see(self, event: Event) -> None:
         """An event of the run; called on the engine's thread."""

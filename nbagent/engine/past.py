@@ -1,0 +1,72 @@
+"""
+The events of a run that observers who come late are shown first.
+
+Rule 1: they are bounded in number and in what they hold, for each holds on to a state of the run:
+        a hundred versions of a large table are not kept alive for somebody who may never come.
+Rule 2: the first event, which says where the run began, is always there; of those that are gone
+        one learns the number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from nbagent.engine.events import Event, EventsMissed, StepReconciled
+
+MOST = 1_000  # events
+HEAVIEST = 100_000_000  # bytes of values that only these events keep alive
+
+
+class Past:
+    """The first event of a run and its latest ones."""
+
+    def __init__(self, most: int = MOST, heaviest: int = HEAVIEST) -> None:
+        self._most, self._heaviest = most, heaviest
+        self._first: Event | None = None
+        self._events: deque[Event] = deque()
+        self._weights: deque[int] = deque()  # of the super-steps among them
+        self._weight = 0
+        self.missed = 0
+
+    def add(self, event: Event) -> None:
+        """Keep an event; the oldest make room."""
+        if self._first is None:
+            self._first = event
+            return
+        events = self._events
+        events.append(event)
+        if type(event) is StepReconciled:
+            weight = sum(_weight(after) for _, after in event.changes.values())
+            self._weights.append(weight)
+            self._weight += weight
+        while len(events) > self._most or (self._weight > self._heaviest and len(events) > 1):
+            self._drop()
+
+    def _drop(self) -> None:
+        event = self._events.popleft()
+        self.missed += 1
+        if type(event) is StepReconciled:
+            self._weight -= self._weights.popleft()
+
+    def __iter__(self) -> Iterator[Event]:
+        if self._first is not None:
+            yield self._first
+        if self.missed:
+            next_one = self._events[0]
+            yield EventsMissed(thread=next_one.thread, step=next_one.step, count=self.missed)
+        yield from tuple(self._events)
+
+
+def _weight(value: Any) -> int:
+    """About how many bytes a value holds, for those that may hold very many."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    size = getattr(type(value), "nbytes", None)  # an array
+    if size is not None:
+        return int(value.nbytes)
+    if hasattr(type(value), "memory_usage"):  # a table
+        usage = value.memory_usage(index=False)
+        return int(usage if isinstance(usage, int) else usage.sum())
+    return 0
