@@ -21,6 +21,7 @@ from nbagent.engine.interrupts import interrupt
 from nbagent.engine.keeping import import_threads, prune, sizes, vacuum
 from nbagent.engine.limits import Breaker, RateLimit
 from nbagent.engine.listing import threads
+from nbagent.engine.loop import register_nester as _register_nester
 from nbagent.engine.policies import PERSON, Retry
 from nbagent.engine.program import Cache, Command, Send
 from nbagent.engine.run import on_launch as _on_launch
@@ -222,6 +223,18 @@ def _register_types(annotation: Any) -> None:
     register_types_in(annotation)
 
 
+def _nest(loop: Any) -> None:
+    """Let the kernel's loop be waited for from inside; only where somebody asks for that."""
+    try:
+        import nest_asyncio2
+    except ImportError:
+        raise errors.NbagentError(
+            'Graph(loop="kernel") can be waited for without `await` only with nest-asyncio2: '
+            "`await run` (or `await graph.arun(…)`) instead, or pip install nest-asyncio2"
+        ) from None
+    nest_asyncio2.apply(loop)
+
+
 def _find_otel() -> Any:
     """OpenTelemetry's bridge; nothing is imported for it where nobody uses it."""
     if "opentelemetry.trace" not in sys.modules:
@@ -238,6 +251,7 @@ def _plot(trace: Any, ax: Any) -> Any:
 
 
 _on_launch(_show_in_terminals)
+_register_nester(_nest)
 _register_table(_pandas_table)
 _register_plotter(_plot)
 _register_bridge(_find_otel)

@@ -1,7 +1,8 @@
 """
 The engine's own event loop, on a daemon thread. (C2, W10)
 
-A task on a notebook kernel's loop stands still while another cell computes; one here does not.
+A task on a notebook kernel's loop stands still while another cell computes; one here does not. A
+graph whose clients are bound to the kernel's loop may ask for that one all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from nbagent.errors import NbagentError
 
 log = logging.getLogger("nbagent")
 _lock = threading.Lock()
@@ -27,6 +32,48 @@ def engine_loop() -> asyncio.AbstractEventLoop:
             _loops[os.getpid()] = loop
             threading.Thread(target=_serve, args=(loop,), name="nbagent-loop", daemon=True).start()
         return loop
+
+
+_kernels: list[asyncio.AbstractEventLoop] = []
+_nesters: list[Callable[[asyncio.AbstractEventLoop], None]] = []
+
+
+def use_kernel_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Remember the notebook kernel's own loop, for graphs that ask for it."""
+    _kernels[:] = [loop]
+
+
+def kernel_loop() -> asyncio.AbstractEventLoop:
+    """The kernel's own loop, or the one that runs here. `NbagentError` where there is none."""
+    if _kernels and _kernels[0].is_running():
+        return _kernels[0]
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NbagentError(
+            'Graph(loop="kernel") runs on the event loop of the notebook or of the coroutine that '
+            "starts it, and here none runs: leave loop= out, or start it with `await graph.arun()`"
+        ) from None
+
+
+def register_nester(nest: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+    """Let `nest(loop)` make a running loop one that can be waited for from inside."""
+    _nesters[:] = [nest]
+
+
+def is_inside(loop: asyncio.AbstractEventLoop) -> bool:
+    """True when the caller is on this very loop, and would stop it by waiting."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def wait_inside(loop: asyncio.AbstractEventLoop, waiting: Coroutine[Any, Any, Any]) -> Any:
+    """Wait on the loop that the caller is on. Nothing is changed in asyncio before this is used."""
+    for nest in _nesters:
+        nest(loop)
+    return loop.run_until_complete(waiting)
 
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:

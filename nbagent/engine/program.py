@@ -223,6 +223,7 @@ class Program:
 
     on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
     on_stall   called with the event of a node that has been silent for too long
+    loop       it runs on the engine's own event loop, or on the notebook kernel's
     """
 
     name: str
@@ -235,6 +236,7 @@ class Program:
     schema: Schema
     on_error: Literal["finish", "cancel"] = "finish"
     on_stall: Callable[[Any], object] | None = None
+    loop: Literal["own", "kernel"] = "own"
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:

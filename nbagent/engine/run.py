@@ -33,7 +33,7 @@ from nbagent.engine.events import (
     StepReconciled,
 )
 from nbagent.engine.heartbeat import beat, live_runs, stop_beating
-from nbagent.engine.loop import engine_loop
+from nbagent.engine.loop import engine_loop, is_inside, kernel_loop, wait_inside
 from nbagent.engine.pace import Pace
 from nbagent.engine.past import Past
 from nbagent.engine.secrets import strike_out
@@ -99,6 +99,7 @@ class Run:
         newest: int = 0,
     ) -> None:
         self.thread = thread
+        is_kernels = thread.program.loop == "kernel"
         self._newest = max(newest, checkpoint.id)
         self.checkpoint = checkpoint
         self.status: Status = "running"
@@ -116,7 +117,9 @@ class Run:
         self._begun = False
         self._has_ended = False
         self._ends_as: Status = "stopped"
-        self.loop: asyncio.AbstractEventLoop = parent.loop if parent else engine_loop()
+        self.loop: asyncio.AbstractEventLoop = (
+            parent.loop if parent else kernel_loop() if is_kernels else engine_loop()
+        )
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
@@ -239,6 +242,9 @@ class Run:
         `TimeoutError` after `timeout` seconds; the run goes on. An interrupt of the waiting
         (Ctrl-C, the kernel's stop button) pauses the run before it is raised.
         """
+        if is_inside(self.loop):
+            wait_inside(self.loop, asyncio.wait_for(self._wait(), timeout))
+            return self._outcome()
         try:
             self._ended.result(timeout)
         except KeyboardInterrupt:

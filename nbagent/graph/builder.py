@@ -280,10 +280,11 @@ class Graph(Wirable):
               is `sqlite:///nbagent.db` in the current folder
     on_error  what a failed node does to those that run beside it: they "finish" and their results
               are kept, or it "cancel"s them
-    on_stall  called, on a thread of its own, with the event of a node that has been silent for
-              longer than its `stall=` says or than it usually takes
+    on_stall  called, on a thread of its own, when a node is silent for longer than it should be
     migrate   called when a thread that an earlier version of `state` wrote is opened: takes all
               fields that it holds as a dict, returns those that it is to hold
+    loop      "kernel" runs it on the notebook's own event loop, for clients that are bound to that;
+              it then stands still while a cell computes
     """
 
     def __init__(
@@ -295,11 +296,13 @@ class Graph(Wirable):
         on_error: Literal["finish", "cancel"] = "finish",
         on_stall: Callable[[NodeStalled], object] | None = None,
         migrate: Migrate | None = None,
+        loop: Literal["own", "kernel"] = "own",
     ) -> None:
+        if loop not in ("own", "kernel"):
+            raise GraphError(f"loop={loop!r}: it is 'own' or 'kernel'", location=here())
         if on_error not in ("finish", "cancel"):
             raise GraphError(f"on_error={on_error!r}: it is 'finish' or 'cancel'", location=here())
-        self.name = name
-        self.state = state
+        self.name, self.state, self.loop = name, state, loop
         self.location = here()
         self.schema = StateSchema(state, migrate)
         self.nodes: dict[str, NodeFunction] = {}
@@ -344,6 +347,7 @@ class Graph(Wirable):
             schema=self.schema,
             on_error=self.on_error,
             on_stall=self.on_stall,
+            loop=self.loop,
         )
         validate(program, self.location)
         return program

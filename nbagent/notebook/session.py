@@ -4,13 +4,17 @@ What one notebook session knows: its shell, its graphs by name, and the runs it 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 from nbagent.engine.checkpoint import CheckpointStore, resolve_store
+from nbagent.engine.loop import use_kernel_loop
 from nbagent.engine.names import nearest
 from nbagent.engine.thread import Thread
 from nbagent.errors import GraphError
 from nbagent.graph.builder import Graph
+from nbagent.notebook.frontend import has_widgets
 
 
 def load(shell: Any) -> None:
@@ -23,6 +27,9 @@ def load(shell: Any) -> None:
     if _help_alone not in shell.input_transformers_cleanup:
         shell.input_transformers_cleanup.append(_help_alone)
     register_formatters(shell)
+    if has_widgets(shell):
+        with contextlib.suppress(RuntimeError):  # a shell without a loop of asyncio's
+            use_kernel_loop(asyncio.get_running_loop())
     if hasattr(shell, "set_hook"):
         shell.set_hook("complete_command", complete, str_key="%agent")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
+from typing import Any, TypedDict
 
 import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
+
+from nbagent import END, START, Graph, NbagentError, node
+from nbagent.stores.memory import MemoryStore
 
 SETUP = """
 import time, asyncio
@@ -23,6 +28,10 @@ with Graph("g", State) as g:
         return {"x": 2}
     START >> quick >> slow >> END
 """
+
+
+class State(TypedDict):
+    x: int
 
 
 class Kernel:
@@ -96,3 +105,48 @@ def test_a_run_goes_on_while_a_cell_computes(kernel: Kernel) -> None:
         "while time.time() < end: pass\nprint(run.status)"
     )
     assert "done" == said.strip()
+
+
+KERNELS = """
+%load_ext nbagent
+import asyncio
+from typing import TypedDict
+from nbagent import END, START, Graph, node
+class State(TypedDict):
+    same: bool
+mine = asyncio.get_running_loop()
+with Graph("k", State, loop="kernel") as k:
+    @node
+    async def which(state):
+        await asyncio.sleep(0.05)
+        return {"same": asyncio.get_running_loop() is mine}
+    START >> which >> END
+"""
+
+
+def test_a_graph_can_run_on_the_kernels_own_loop(kernel: Kernel) -> None:
+    """Awaited; waited for without `await`, for which asyncio is patched then and not before;
+    resumed by another cell."""
+    kernel.run(KERNELS)
+    patched = "hasattr(type(mine), '_nest_patched') or hasattr(mine, '_nest_patched')"
+    said = kernel.run(f"print((await k.start({{}}, 'a'))['same'], {patched})")
+    assert "True False" == said.strip()
+    assert "True" == kernel.run("print(k.run({}, 'b')['same'])").strip()
+    kernel.run("run = k.start({}, 'c')")
+    assert "done" == kernel.run("await run; print(run.status)").strip()
+
+
+async def test_the_kernels_loop_outside_a_kernel() -> None:
+    """In a coroutine it is the running one; where none runs, that is said."""
+    with Graph("k", State, store=MemoryStore(), loop="kernel") as graph:
+        loops: list[object] = []
+
+        @node
+        async def which(state: Any) -> None:
+            loops.append(asyncio.get_running_loop())
+
+        START >> which >> END
+    await graph.arun({"x": 1})
+    assert [asyncio.get_running_loop()] == loops
+    with pytest.raises(NbagentError, match="here none runs"):
+        await asyncio.to_thread(graph.start, {"x": 1})
