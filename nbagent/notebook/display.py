@@ -32,6 +32,8 @@ def register_formatters(shell: Any) -> None:
         shell.kernel.comm_manager.register_target("nbagent", reconnect)
         if not any(c is refresh for c in shell.events.callbacks["post_execute"]):
             shell.events.register("post_execute", refresh)
+    if not has_widgets(shell):
+        formatters["text/plain"].for_type(Thread, lambda thread, p, c: p.text(thread_text(thread)))
     formatters["text/plain"].for_type(Graph, lambda graph, p, cycle: p.text(graph_text(graph)))
     formatters["text/html"].for_type(Graph, graph_html)
     formatters["text/html"].for_type(Thread, thread_html)
@@ -94,13 +96,22 @@ def graph_html(graph: Graph) -> str:
 
 def thread_html(thread: Thread) -> str:
     """A thread as it stands: graph with statuses, last state."""
+    return _pictured(thread)["text/html"]
+
+
+def thread_text(thread: Thread) -> str:
+    """A thread for a terminal: status, question, state."""
+    return _pictured(thread)["text/plain"]
+
+
+def _pictured(thread: Thread) -> dict[str, str]:
     try:
         loaded = thread.latest()
     except NbagentError as error:
-        return f"<pre>{html.escape(str(error))}</pre>"
+        return {"text/html": f"<pre>{html.escape(str(error))}</pre>", "text/plain": str(error)}
     from nbagent.notebook.widgets.run_model import RunModel
-    from nbagent.notebook.widgets.static_view import static_html
+    from nbagent.notebook.widgets.static_view import static_html, static_text
 
     drawing = draw.layout(thread.program)
     model = RunModel.of_thread(thread, loaded, drawing)
-    return static_html(model, drawing)
+    return {"text/html": static_html(model, drawing), "text/plain": static_text(model)}

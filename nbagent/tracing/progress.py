@@ -21,6 +21,28 @@ SLOW = 1.0  # seconds after which a node that has not ended is named
 LINES = 10  # a second, at the most, for what goes well
 
 
+class _Lines:
+    """How many lines may still be written in this second, over all runs of the process."""
+
+    def __init__(self) -> None:
+        self._second, self._count, self._passed = 0.0, 0, 0
+
+    def take(self) -> str | None:
+        """A line: "" or how many were passed over before it; None where there is none left."""
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._count = now, 0
+        self._count += 1
+        if self._count > LINES:
+            self._passed += 1
+            return None
+        passed, self._passed = self._passed, 0
+        return f"(and {passed:,} more)" if passed else ""
+
+
+_lines = _Lines()
+
+
 class Progress:
     """Writes what happens in a run to a console: `run.watch(Progress())`; by default to stderr."""
 
@@ -28,7 +50,6 @@ class Progress:
         self._console = console or Console(stderr=True, highlight=False)
         self._left: dict[str, int] = {}
         self._began: dict[str, float] = {}
-        self._second, self._lines, self._passed = 0.0, 0, 0
 
     def __call__(self, event: ev.Event) -> None:
         if isinstance(event, ev.RunStarted):
@@ -72,16 +93,10 @@ class Progress:
         left = self._left[event.node] = self._left.get(event.node, 1) - 1
         if left > 0:
             return
-        now = time.monotonic()
-        if now - self._second > 1:
-            self._second, self._lines = now, 0
-        self._lines += 1
-        if self._lines > LINES:
-            self._passed += 1
+        passed = _lines.take()
+        if passed is None:
             return
         took = "from the cache" if event.is_cached else f"{event.duration:.1f} s"
-        passed = f"(and {self._passed} more)" if self._passed else ""
-        self._passed = 0
         self._say(event, "✓", "green", event.node, took, passed)
 
     def _ended(self, event: ev.RunEnded) -> None:

@@ -132,6 +132,20 @@ def test_edit_fork_and_steps(shell):
     assert ("u", "c") == (other.id, other.state["topic"])
 
 
+def test_a_thread_shows_itself_as_text_in_a_terminal(shell, capsys):
+    """Status, question and state; one that has not begun says so."""
+    shell.run_cell("%%graph research\n" + CELL)
+    shell.run_cell("r = %agent run research topic=bees --thread t\nr.result()")
+    capsys.readouterr()
+    shell.run_cell("%agent show t")
+    shown = capsys.readouterr().out
+    assert "research · t: waiting" in shown
+    assert "asks: ok?" in shown
+    assert "topic = bees" in shown
+    shell.run_cell("research.thread('new')")
+    assert "there is no thread 'new'" in capsys.readouterr().out
+
+
 def test_a_node_that_fails_shows_the_users_frames(shell, capsys):
     """The error names the node; the traceback is the user's code alone."""
     broken = CELL.replace('return {"notes": [state["topic"]]}', "return {'notes': 1 / 0}")
