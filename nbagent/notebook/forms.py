@@ -7,6 +7,7 @@ Rule 2: a table goes as its first rows, and comes back as the cells that were ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from nbagent.notebook.widgets.preview import parts_of, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
 ROWS, COLUMNS = 100, 30  # of a table
+_INEXACT = "it holds a number that a browser would change"
 
 
 def json_values(thread: StoredThread, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +38,9 @@ def json_values(thread: StoredThread, values: Mapping[str, Any]) -> dict[str, An
         elif _is_large(value):
             found[name] = {"$opaque": f"{short(value, 60)}: too large for a form"}
     small = {name: value for name, value in values.items() if name not in found}
-    found |= thread.program.schema.to_json(small)
+    for name, shown in thread.program.schema.to_json(small).items():
+        exact = _is_exact(shown)
+        found[name] = shown if exact else {"$opaque": f"{short(values[name], 60)}: {_INEXACT}"}
     return {name: found[name] for name in values}
 
 
@@ -49,6 +53,17 @@ def read_edits(values: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str,
         else edit
         for name, edit in edits.items()
     }
+
+
+def _is_exact(shown: Any) -> bool:
+    """True when a browser can give back every number in it: its integers end at 2 to the 53."""
+    if isinstance(shown, dict):
+        return all(map(_is_exact, shown.values()))
+    if isinstance(shown, list):
+        return all(map(_is_exact, shown))
+    if isinstance(shown, float):
+        return math.isfinite(shown)
+    return not isinstance(shown, int) or abs(shown) <= 2**53
 
 
 def _is_large(value: Any) -> bool:

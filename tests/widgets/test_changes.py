@@ -217,6 +217,15 @@ def test_a_form_sends_cells_and_gets_models_back(thread):
     assert [("table", 0, 0), ("table", 1, 0)] == [problem.path for problem in caught.value.errors]
 
 
+def test_a_number_that_a_browser_would_change_stays_out_of_the_form(thread):
+    """Its numbers are floats: an id of 19 digits would come back as another one."""
+    shown = json_values(thread, {"n": 2**53 + 1, "notes": ["x"], "text": "y"})
+
+    assert "a browser would change" in shown["n"]["$opaque"]
+    assert (["x"], "y") == (shown["notes"], shown["text"])
+    assert 2**53 == json_values(thread, {"n": 2**53})["n"]
+
+
 def test_a_field_too_large_for_a_form_says_so(thread):
     """The page gets its size, not its megabytes."""
     big: Any = {"text": "x" * 10**6, "notes": ["y" * 1000] * 1000, "n": 1}
