@@ -18,7 +18,7 @@ from nbagent.engine.snapshot import thaw
 from nbagent.engine.stored import StoredThread
 from nbagent.engine.thread import Thread
 from nbagent.errors import FieldProblem, NbagentError, StaleEdit, StateError
-from nbagent.notebook.widgets.preview import parts_of, rows_of, short
+from nbagent.notebook.widgets.preview import label_text, parts_of, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
 ROWS, COLUMNS = 100, 30  # of a table
@@ -86,43 +86,61 @@ def _table(frame: Any) -> dict[str, Any]:
     return {
         "columns": [str(column) for column in head.columns],
         "types": [str(kind) for kind in head.dtypes],
-        "index": [str(label) for label in head.index],
+        "index": [label_text(label) for label in head.index],
         "rows": [["" if _is_missing(c) else str(c) for c in row] for row in rows_of(head)],
         "total": [int(size) for size in frame.shape],
     }
 
 
 def _is_missing(cell: Any) -> bool:
-    return cell is None or cell != cell or str(cell) in ("NaT", "<NA>")
+    import pandas
+
+    is_nan = isinstance(cell, float) and cell != cell
+    return is_nan or any(cell is missing for missing in (None, pandas.NA, pandas.NaT))
 
 
 def _with_cells(name: str, frame: Any, cells: list[Any]) -> Any:
-    import pandas
-
     made = frame.copy()
     problems = []
     for row, column, text in cells:
         kind = made.dtypes.iloc[column]
         try:
-            series = pandas.Series([text if text != "" else None], dtype=object)
-            if str(kind) == "bool":
-                series = series.map({"True": True, "true": True, "False": False, "false": False})
-            if text == "" and kind.kind in "iub":
-                raise ValueError("a value is needed")
-            if kind.kind in "iuf":
-                series = pandas.to_numeric(series)
-                if kind.kind in "iu" and series.iloc[0] != int(series.iloc[0]):
-                    raise ValueError(f"{text!r} is not a whole number")
-            made.iloc[row, column] = series.astype(kind).iloc[0]
+            made.iloc[row, column] = _read_cell(text, kind)
         except (ValueError, TypeError) as error:
             said = str(error).split(" at position")[0]
             problems.append(FieldProblem((name, row, column), f"{said} (the column is {kind})"))
     if problems:
-        raise StateError(
-            f"{name}: {len(problems)} cells do not fit their columns. Nothing was changed",
-            field=name, errors=tuple(problems),
+        count = "1 cell does not fit its column" if len(problems) == 1 else (
+            f"{len(problems)} cells do not fit their columns"
         )  # fmt: skip
+        raise StateError(f"{name}: {count}. Nothing was changed", field=name, errors=problems)
     return made
+
+
+def _read_cell(text: str, kind: Any) -> Any:
+    """A cell's text as a value of its column; `ValueError` where it is none."""
+    import pandas
+
+    name = getattr(kind, "kind", "O")
+    if text == "":
+        if name in "iub" and not pandas.api.types.is_extension_array_dtype(kind):
+            raise ValueError("a value is needed")
+        return "" if pandas.api.types.is_string_dtype(kind) else None
+    if name == "b":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither True nor False")
+        return text.lower() == "true"
+    if isinstance(kind, pandas.CategoricalDtype):
+        known = {str(category): category for category in kind.categories}
+        if text not in known:
+            raise ValueError(f"{text!r} is not one of {', '.join(known)}")
+        return known[text]
+    series = pandas.Series([text], dtype=object)
+    if name in "iuf":
+        series = pandas.to_numeric(series)
+        if name in "iu" and series.iloc[0] != int(series.iloc[0]):
+            raise ValueError(f"{text!r} is not a whole number")
+    return series.astype(kind).iloc[0]
 
 
 def question_dict(thread: Thread, question: Question) -> dict[str, Any]:

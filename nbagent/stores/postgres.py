@@ -207,6 +207,11 @@ class PostgresStore(SqlKeeper):
     def _read(self) -> Iterator[_Session]:
         with self._read_lock, self._said():
             db = self._connection("reader")
+            try:
+                db.execute("SELECT 1")
+            except psycopg.OperationalError:  # the server was restarted meanwhile
+                db.close()
+                db = self._connection("reader")
             with db.transaction():
                 yield _Session(db)
 

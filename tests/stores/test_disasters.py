@@ -199,6 +199,7 @@ def test_a_server_that_crashes_loses_nothing(postgres, tmp_path):
     store = open_store(postgres.url("crash"))
     lease = store.acquire("t", ME, create=True)
     store.commit(lease, point(1))
+    assert 1 == store.latest("t").checkpoint.id
     postgres.stop("immediate")
     for _ in range(2):
         with pytest.raises(StoreError, match="the database cannot be reached"):

@@ -217,6 +217,57 @@ def test_a_form_sends_cells_and_gets_models_back(thread):
     assert [("table", 0, 0), ("table", 1, 0)] == [problem.path for problem in caught.value.errors]
 
 
+@pytest.mark.parametrize(
+    ("column", "text", "expected"),
+    [
+        ("c", "b", "b"),
+        ("c", "z", "'z' is not one of a, b"),
+        ("b", "false", False),
+        ("b", "maybe", "neither True nor False"),
+        ("d", "2026-05-05", pandas.Timestamp("2026-05-05")),
+        ("d", "soon", "unable to parse"),
+        ("i", "4", 4),
+        ("i", "", pandas.NA),
+        ("i", "1.5", "not a whole number"),
+        ("n", "", "a value is needed"),
+        ("n", "9007199254740993", 9007199254740993),
+        ("s", "", ""),
+        ("f", "", float("nan")),
+    ],
+)
+def test_a_cell_is_read_in_the_type_of_its_column(column, text, expected):
+    """Nothing becomes a missing value that a person did not clear."""
+    frame = pandas.DataFrame(
+        {
+            "c": pandas.Categorical(["a", "b"]),
+            "b": [True, False],
+            "d": pandas.to_datetime(["2026-01-01", "2026-01-02"]),
+            "i": pandas.array([1, None], dtype="Int64"),
+            "n": [1, 2],
+            "s": ["x", "y"],
+            "f": [0.5, 1.5],
+        }
+    )
+    edit = {"t": {"$cells": [[0, list(frame).index(column), text]]}}
+    if isinstance(expected, str) and " " in expected:
+        with pytest.raises(StateError) as caught:
+            read_edits({"t": frame}, edit)
+        assert expected in caught.value.errors[0].message
+        return
+    made = read_edits({"t": frame}, edit)["t"]
+    found = made[column].iloc[0]
+    assert (pandas.isna(found) and pandas.isna(expected)) or found == expected
+    assert list(frame.dtypes) == list(made.dtypes)
+    assert ["1", ""] == [row[3] for row in json_values_of(frame)]
+
+
+def json_values_of(frame):
+    """The rows that a form shows of a table."""
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> node(lambda s: None, name="one") >> END
+    return json_values(graph.thread("t"), {"table": frame})["table"]["$table"]["rows"]
+
+
 def test_a_number_that_a_browser_would_change_stays_out_of_the_form(thread):
     """Its numbers are floats: an id of 19 digits would come back as another one."""
     shown = json_values(thread, {"n": 2**53 + 1, "notes": ["x"], "text": "y"})

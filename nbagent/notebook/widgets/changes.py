@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbagent.engine.snapshot import MISSING, equal
-from nbagent.notebook.widgets.preview import cell_text, cut, parts_of, preview, rows_of
+from nbagent.notebook.widgets.preview import cell_text, cut, label_text, parts_of, preview, rows_of
 
 PARTS = 30  # differences of one field that are listed
 WORDS = 3_000  # words of a text, or else its lines, that are compared one by one
@@ -191,13 +191,13 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
     for row, olds, news in zip(rows, old, new, strict=False):
         pairs = zip(same[row], map(cell_text, olds), map(cell_text, news), strict=True)
         marked.append(
-            [str(left.index[row]), *(x if is_same else [x, y] for is_same, x, y in pairs)]
+            [label_text(left.index[row]), *(x if is_same else [x, y] for is_same, x, y in pairs)]
         )
     longer, sign = (b, 1) if len(b) > len(a) else (a, 0)
     extra = longer.iloc[both : both + ROWS - len(marked)]
     for label, cells in zip(extra.index, rows_of(extra), strict=True):
         texts = map(cell_text, cells)
-        marked.append([str(label), *(["", text] if sign else [text, ""] for text in texts)])
+        marked.append([label_text(label), *(["", text] if sign else [text, ""] for text in texts)])
     cells_changed = int((~same).sum())
     said = [f"{_count(cells_changed, 'cell')} changed"] if cells_changed else []
     if len(a) != len(b):

@@ -190,6 +190,11 @@ def cell_text(cell: Any) -> str:
     return cut(str(cell), 60)
 
 
+def label_text(label: Any) -> str:
+    """A row's label as short text; of several levels, all of them."""
+    return cut(", ".join(map(str, label)) if isinstance(label, tuple) else str(label), 60)
+
+
 def _table(value: Any, name: str) -> dict[str, Any]:
     shape = "×".join(map(str, value.shape))
     made: dict[str, Any] = {"kind": "table", "type": name, "text": shape}
