@@ -88,6 +88,7 @@ class ThreadsPanel:
         self._shown = rows()
         self.view: Any
         self.place: Any
+        self._opened: Any = None
         self._poller: threading.Thread | None = None
         self._lock = threading.Lock()
         self.uid = new_id("threads")
@@ -114,7 +115,10 @@ class ThreadsPanel:
         from nbagent.notebook.panel import Panel
 
         thread = self._thread(id)
-        self.place.children = (Panel(thread, thread.run).widget(),)
+        before, self._opened = self._opened, Panel(thread, thread.run)
+        self.place.children = (self._opened.widget(),)
+        if before is not None:
+            before.close()
 
     def refresh(self) -> None:
         """Read the store again, and go on doing so while something is under way."""
