@@ -376,6 +376,12 @@ class Run:
                 return
             self._has_ended = True
             self._error = failure
+        try:
+            self._give_back(status)
+        finally:  # whatever went wrong: who waits for the run is not left waiting
+            self._ended.set_result(None)
+
+    def _give_back(self, status: Status) -> None:
         stop_beating(self)
         message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
         message = strike_out(message)
@@ -387,7 +393,7 @@ class Run:
                 self.thread.store.release(self._lease, status, error=message)
         except ThreadBusy as error:
             self._error, status = error, "stopped"
-        except NbagentError as error:
+        except Exception as error:
             self._error = self._error or error
         self.status = status
         self.tell(
@@ -400,7 +406,6 @@ class Run:
                 error=message,
             )
         )
-        self._ended.set_result(None)
 
     async def _steps(self) -> Status:
         """Super-steps until one of the reasons to stop; the status to stop with."""

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nbagent.engine.secrets import strike_out
-from nbagent.errors import NbagentError
 
 log = logging.getLogger("nbagent")
 AT_ONCE = 100  # spans that are written together
@@ -122,8 +121,12 @@ class Recorder:
         """Write what waits. A store that cannot is not the run's misfortune."""
         with self._lock:
             batch, self._waiting = self._waiting, []
-        if batch:
+        if not batch:
+            return
+        try:
             self._store.put_spans(batch)
+        except Exception:  # if it is the store, the run's own commits say what is wrong with it
+            log.warning("%d spans could not be stored", len(batch), exc_info=True)
 
     @contextmanager
     def around_run(self, thread: str, graph: str) -> Iterator[None]:
@@ -144,10 +147,7 @@ class Recorder:
             self._run.ended, self._run.status = self._clock(), status
             self.add(self._run)
             self._run = None
-        try:
-            self.flush()
-        except NbagentError:  # the run's own end says what is wrong with the store
-            log.warning("the last spans could not be stored", exc_info=True)
+        self.flush()
 
     def around_step(self, thread: str, step: int) -> AbstractContextManager[None]:
         return self.bridge.step(thread, step) if self.bridge else nullcontext()

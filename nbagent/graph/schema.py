@@ -125,7 +125,12 @@ class StateSchema:
     def _as_declared(self, name: str, value: Any) -> Any:
         """A dict where the class says a model is that model, as long as nothing of it gets lost."""
         made = self.fields[name].adapter.validate_python(value, strict=True)
-        plain = (pydantic_core.to_jsonable_python(one, fallback=id) for one in (value, made))
+        if made is value:
+            return value
+        try:
+            plain = [pydantic_core.to_jsonable_python(one, fallback=id) for one in (value, made)]
+        except (ValueError, TypeError, RecursionError):  # no JSON: then it is no dict of a form
+            return value
         return made if _holds(*plain) else value
 
     def check_reduced(self, field: str, value: Any) -> None:
@@ -246,7 +251,7 @@ def _holds(given: Any, made: Any) -> bool:
         return all(name in made and _holds(part, made[name]) for name, part in given.items())
     if isinstance(given, list) and isinstance(made, list):
         return len(given) == len(made) and all(map(_holds, given, made))
-    return bool(given == made)
+    return bool(given == made or (given != given and made != made))
 
 
 # ------------------------------------------------------------------------------ reading a class

@@ -83,13 +83,19 @@ class SqlWriter:
     def _put_key(self) -> None:
         """Encrypt the store from now on, which nothing has been written to."""
         with self._write() as db:
-            if db.execute("SELECT 1 FROM threads").fetchone() is not None:
+            if db.execute("SELECT 1 FROM settings WHERE name = 'key'").fetchone() is not None:
+                is_new = False  # another process was first: then it is to be checked
+            elif db.execute("SELECT 1 FROM threads").fetchone() is not None:
                 raise StoreError(
                     "the store holds plain threads, and a key was given: copy them into a new "
                     "store with that key (thread.copy)"
                 )
-            sealed = self._cipher.seal_text("nbagent", "key")
-            db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
+            else:
+                sealed = self._cipher.seal_text("nbagent", "key")
+                db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
+                is_new = True
+        if not is_new:
+            self._check_key()
 
     @abstractmethod
     def _held_for(self, thread: str, parent: int | None) -> Held:
@@ -288,11 +294,11 @@ class SqlWriter:
     def put_spans(self, spans: Iterable[Span]) -> None:
         rows = []
         for span in spans:
-            text = json.dumps(span.attributes, default=str, ensure_ascii=False)
+            text = _whole(json.dumps(span.attributes, default=str, ensure_ascii=False))
             text = self._cipher.seal_text(text, "span", span.thread, span.id)
             rows.append(
-                (span.id, span.thread, span.parent, span.kind, span.name, span.step, span.node,
-                 span.task, span.attempt, span.started, span.ended, span.status, text)
+                (span.id, span.thread, span.parent, span.kind, _whole(span.name), span.step,
+                 span.node, span.task, span.attempt, span.started, span.ended, span.status, text)
             )  # fmt: skip
         with self._write() as db:
             db.executemany(_PUT_SPAN, rows)
@@ -438,3 +444,8 @@ def _named(error: CodecError, fields: Iterable[str], node: str | None) -> CodecE
     field = names[0] if len(names) == 1 else (str(error.path[1]) if len(error.path) > 1 else None)
     who = f" (written by node {node!r})" if node else ""
     return CodecError(f"field {field!r}{who}: {error}", field=field, node=node, path=error.path)
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters, which no database takes: a node may print them."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

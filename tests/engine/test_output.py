@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 import pytest
 
-from nbagent import END, START, Graph, GraphError, NodeError, Secret, emit, node
+from nbagent import END, START, Graph, GraphError, NodeError, Secret, emit, node, span
 from nbagent.engine import pace, secrets
 from nbagent.engine.events import NodeFinished, NodePrinted, NodeStalled
 from nbagent.engine.output import LONGEST
@@ -213,3 +213,23 @@ def test_a_callback_that_fails_does_not_stop_the_run(caplog):
     assert "on_stall= of graph 'g' failed" in caplog.text
     with pytest.raises(GraphError, match="stall=0"):
         node(stall=0)
+
+
+@pytest.mark.parametrize("store", ["memory://half", "sqlite:///half.db"])
+def test_half_a_character_does_not_hold_up_the_end_of_a_run(store, tmp_path, monkeypatch):
+    """A node may print or trace what no database takes; the run ends, and the rest is kept."""
+    monkeypatch.chdir(tmp_path)
+
+    def talks(state):
+        print("before \ud83d after")
+        with span("half \ud83d", question="\udcff"):
+            pass
+        return {"x": 1}
+
+    with Graph("g", State, store=store) as graph:
+        START >> node(talks, name="talks") >> END
+    assert 1 == graph.start({"x": 0}, "t").result(5)["x"]
+    assert "done" == graph.thread("t").status
+    graph.thread("t").rename("half \ud83d")
+    assert any("half" in name for name in graph.thread("t").trace()["name"])
+    graph.store.close()

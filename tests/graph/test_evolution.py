@@ -5,13 +5,14 @@ A thread that an earlier version of the state class wrote. (R47)
 import dataclasses
 import operator
 from types import MappingProxyType
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
 from nbagent.engine.events import RunStarted
 from nbagent.errors import StateError
+from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 
 
@@ -208,3 +209,19 @@ def test_what_a_sibling_has_finished_is_kept_where_the_class_only_grew(store):
     graph(Small).run({"note": "", "ok": ""}, "t")
     assert "paid" == graph(Grown).thread("t").resume("yes", on_change="go-on").result(5)["note"]
     assert [1] == calls
+
+
+@pytest.mark.parametrize("value", [b"\xfe", {frozenset({1}): 2}, float("nan")])
+def test_an_edit_takes_what_json_cannot_say(value):
+    """Bytes, keys that are no text, numbers that are none: an edit is not JSON."""
+
+    class Any_(TypedDict):
+        x: Any
+
+    with Graph("g", Any_, store=MemoryStore()) as graph:
+        START >> node(lambda state: None, name="one") >> END
+    graph.run({"x": 1}, "t")
+    graph.thread("t").edit({"x": value})
+    found = graph.thread("t").state["x"]
+
+    assert found == value or found != found
