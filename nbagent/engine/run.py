@@ -59,7 +59,8 @@ _followers: list[Callable[[Run], None]] = []
 
 def on_launch(follow: Callable[[Run], None]) -> None:
     """Call `follow` with every run that begins in this process, those of subgraphs apart."""
-    _followers.append(follow)
+    if follow not in _followers:
+        _followers.append(follow)
 
 
 @dataclass(frozen=True, slots=True)

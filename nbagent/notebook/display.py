@@ -7,7 +7,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from nbagent.engine.run import Run
+from nbagent.engine.run import Run, on_launch
 from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph import draw
@@ -19,7 +19,7 @@ from nbagent.notebook.frontend import has_widgets
 
 def register_formatters(shell: Any) -> None:
     """Teach an IPython shell to show runs, graphs, threads and errors."""
-    from nbagent.notebook.panel import reconnect, refresh
+    from nbagent.notebook.panel import follow, reconnect, refresh
 
     install()
     formatters = shell.display_formatter.formatters
@@ -30,6 +30,7 @@ def register_formatters(shell: Any) -> None:
         shown.for_type(Runs, show_runs)
         shown.for_type_by_name("nbagent.notebook.threads", "ThreadList", show_threads)
         shell.kernel.comm_manager.register_target("nbagent", reconnect)
+        on_launch(follow)
         if not any(c is refresh for c in shell.events.callbacks["post_execute"]):
             shell.events.register("post_execute", refresh)
     if not has_widgets(shell):

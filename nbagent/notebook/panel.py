@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,16 +48,21 @@ class Panel:
         from nbagent.notebook.widgets.state_form import StateForm
 
         self.thread = thread
-        self.run = run
+        self.run: Run | None = None
         self.looked_at: Thread = thread  # itself, or a thread under it
         self.code: list[str] = []
         self.closed = False
+        self.live: Any = None
+        self.picture: Any = None
+        self._box: Any = None
         self._line: list[CheckpointInfo] = []
-        self._unwatch: Any = lambda: None
+        self._unwatch: Callable[[], None] = lambda: None
+        self._gate = threading.Lock()
+        self._waiting: list[Event] | None = None  # while a model is being made
         self.drawing = draw.layout(thread.program)
         self.view = RunView(
             self.drawing,
-            model=self._model(),
+            model=RunModel(thread.id, thread.program.name, self.drawing),
             on_command=self.command,
             on_ask=self.ask,
             uid=uid or new_id("view"),
@@ -65,33 +71,21 @@ class Panel:
             thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
             on_submit=self.submit,
         )  # fmt: skip
-        self.live: Any = None
-        self.picture: Any = None
-        self._follow(run)
+        self._attach(_current(thread, run))
 
     def __repr__(self) -> str:
         return f"<Panel of {self.thread.id!r}>"
 
-    def _follow(self, run: Run | None) -> None:
-        if run is not None:
-            self.watch(run)
-        else:
-            info = self.thread.stored()
-            if info is not None and info.checkpoint:
-                self._offer(info.status)
-
-    def _model(self) -> RunModel:
-        """The model to begin with: of a thread that runs, its events make the rest."""
+    def _model(self, is_stored: bool) -> RunModel:
+        """The model to begin with: of what is stored, or empty, for the events to fill."""
         thread = self.looked_at
         info = thread.stored()
-        is_told = self.run is not None and not self.run.past.missed
-        if is_told or info is None or not info.checkpoint:
-            model = RunModel(thread.id, thread.program.name, self.drawing)
-        else:
+        if is_stored and info is not None and info.checkpoint:
             model = RunModel.of_thread(thread, thread.latest(), self.drawing)
-        above = self.thread.id if thread is not self.thread else ""
+        else:
+            model = RunModel(thread.id, thread.program.name, self.drawing)
         model.set(
-            parent=above,
+            parent=self.thread.id if thread is not self.thread else "",
             title=thread.title if info else "",
             code=self._last(),
             store=thread.store.url,
@@ -113,21 +107,54 @@ class Panel:
 
     # ------------------------------------------------------------------------------- following
 
-    def watch(self, run: Run) -> None:
-        """Show this run from now on."""
+    def _attach(self, run: Run | None) -> None:
+        """Show the thread that is looked at: as its run tells it from the beginning, or, where
+        that is not to be had, as it is stored, and from then on as the run tells it."""
+        if run is not None and self.looked_at is self.thread and not run.past.missed:
+            self.view.show(self.drawing, self._model(is_stored=False))
+            self._listen(run, past=True)
+            return
+        with self._gate:
+            self._waiting = []  # what happens while the store is read
+        self._listen(run, past=False)
+        model = self._model(is_stored=True)
+        self.view.show(self.drawing, model)
+        with self._gate:
+            events, self._waiting = self._waiting or [], None
+            for event in events:
+                self._take(event, settled=model.step)
+        info = self.thread.stored()
+        if info is not None and info.checkpoint and self.thread.run is None:
+            self._offer(info.status)
+
+    def _listen(self, run: Run | None, past: bool) -> None:
         self._unwatch()
+        self._unwatch = lambda: None
         self.run = run
-        self._line = run.thread.line()
-        run.echo.is_shown = True
-        # Of a long past not all is kept: then the model is of what is stored.
-        self._unwatch = run.watch(self.see, past=not run.past.missed)
+        if run is not None:
+            self._line = run.thread.line()
+            run.echo.is_shown = True
+            self._unwatch = run.watch(self.see, past=past)
+
+    def watch(self, run: Run) -> None:
+        """Show this run, too, from now on; what the view shows goes on with it."""
+        if run is not self.run:
+            self._listen(run, past=True)
 
     def see(self, event: Event) -> None:
         """An event of the run; called on the engine's thread."""
+        with self._gate:
+            if self._waiting is not None:
+                self._waiting.append(event)
+            else:
+                self._take(event)
+
+    def _take(self, event: Event, settled: int = -1) -> None:
+        """Pass on what is of the thread that is looked at, and is not of a settled super-step."""
         inner, own = event, self.looked_at.id
         while inner.thread != own and isinstance(inner, SubgraphEvent):
             inner = inner.event
-        if inner.thread == own:
+        if inner.thread == own and (inner.step > settled or type(inner) is RunEnded):
             if type(inner) is RunStarted and inner is event:
                 self._remember(inner)
             self.view(inner)
@@ -137,7 +164,8 @@ class Panel:
     def _ended(self, run: Run | None, status: str) -> None:
         """The run let the thread go. Not on the engine's thread: a state may be large."""
         try:
-            if run is self.run:
+            self.view.flush()
+            if run is self.run and self.thread.run is None:
                 self._offer(status, run)
             with _lock:
                 _stale[id(self)] = self
@@ -175,6 +203,12 @@ class Panel:
             self.open(self._named(str(payload.get("thread"))))
             return
         checkpoint = int(payload.get("checkpoint") or 0)
+        if name == "branch" and self.looked_at is not self.thread:
+            raise NbagentError(
+                f"thread {self.looked_at.id!r} is run by {self.thread.id!r}: go on from a "
+                "checkpoint of that one, or fork this one"
+            )
+        shown = self.form.form
         if name == "fork":
             made = self.looked_at.fork(checkpoint=checkpoint)
             self._did(f"fork(checkpoint={checkpoint})")
@@ -193,7 +227,8 @@ class Panel:
         elif name == "branch":
             self.thread.fork(checkpoint=checkpoint, in_place=True)
             self._go_on(f"fork(checkpoint={checkpoint}, in_place=True).resume()")
-        self.form.update(questions=[], editing=False)
+        if self.form.form is shown:  # and the run has not asked anew already
+            self.form.update(questions=[], editing=False)
 
     def _running(self) -> Run:
         run = self.thread.run
@@ -229,6 +264,7 @@ class Panel:
         """The form's button; comes on any thread. Nothing is written unless all of it fits."""
         edits, answers = payload.get("edits") or {}, payload.get("answers") or {}
         goes_on = payload.get("resume") or answers
+        shown = self.form.form
         try:
             open_questions = {question.id: question for question in self.thread.questions}
             for id, answer in answers.items():
@@ -244,7 +280,8 @@ class Panel:
         if goes_on:
             told = ", ".join(str(answer) for answer in answers.values())
             message = f"Answered: {told}" if answers else "Resumed"
-            self.form.finish(message)
+            if self.form.form is shown:  # and the run has not asked anew already
+                self.form.finish(message)
             return {"ok": True, "message": message}
         fill(self.form, self.thread)
         return {"ok": True, "message": f"Saved as checkpoint {made}"}
@@ -254,22 +291,20 @@ class Panel:
     def open(self, thread: Thread) -> None:
         """Look at another thread: one under this one, the one above, a fork."""
         is_under = thread.id.startswith(f"{self.thread.id}/")
-        self.looked_at = thread
-        if not is_under and thread.id != self.thread.id:
+        self.drawing = draw.layout(thread.program)
+        if is_under:
+            self.looked_at = thread
+        elif thread.id == self.thread.id:
+            self.looked_at = self.thread
+        else:
             self._unwatch()
-            self.thread, self.run = thread, thread.run
+            self.thread = self.looked_at = thread
             self.form.update(
                 schema=thread.program.schema.json_schema(), values={}, questions=[], editing=False
             )
-            self._claim()
-        elif thread.id == self.thread.id:
-            self.looked_at = self.thread
-        self.drawing = draw.layout(thread.program)
-        run, self.run = self.run, None  # a model of what is stored; the run's events go on from it
-        self.view.show(self.drawing, self._model())
-        self.run = run
-        if not is_under:
-            self._follow(self.thread.run)
+            if self.live is not None:
+                self._claim()
+        self._attach(self.thread.run if is_under else _current(self.thread, None))
 
     def _named(self, id: str) -> Thread:
         """A thread that belongs to this one."""
@@ -315,12 +350,16 @@ class Panel:
         """The view and the form as one widget, to be put where one likes."""
         from ipywidgets import VBox
 
-        return VBox([self.view, self.form])
+        if self._box is None:
+            self._box = VBox([self.view, self.form])
+        return self._box
 
     def _claim(self) -> None:
         """From now on this is the live view of the thread."""
         key = (self.thread.store.url, self.thread.id)
         with _lock:
+            for old in [old for old, panel in _shown.items() if panel is self]:
+                del _shown[old]
             earlier = _shown.get(key)
             _shown[key] = self
         if earlier is not None and earlier is not self and not earlier.closed:
@@ -352,8 +391,31 @@ class Panel:
         if self.live is not None:
             self.live.update({"text/plain": ""}, raw=True)
         self.closed = True
-        self.view.close()
-        self.form.close()
+        with _lock:
+            _stale.pop(id(self), None)
+            for key in [key for key, panel in _shown.items() if panel is self]:
+                del _shown[key]
+        for widget in (self._box, self.view, self.form):
+            if widget is not None:
+                widget.close()
+
+
+def _current(thread: Thread, run: Run | None) -> Run | None:
+    """The run that tells how the thread stands: one that drives it, or its last one."""
+    live = thread.run
+    if live is not None or run is None:
+        return live
+    info = thread.stored()
+    told = None if info is None else (info.checkpoint, info.status)
+    return run if told == (run.checkpoint.id, run.status) else None
+
+
+def follow(run: Run) -> None:
+    """A run begins in this kernel: the view of its thread goes on with it."""
+    with _lock:
+        panel = _shown.get((run.thread.store.url, run.thread.id))
+    if panel is not None and not panel.closed:
+        panel.watch(run)
 
 
 def _edited(edits: dict[str, Any], note: str | None) -> str:

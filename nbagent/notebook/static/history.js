@@ -31,7 +31,7 @@ function title(row) {
 }
 
 /**
- * @param {HTMLElement} root @param {any} data @param {{shown: number, against: number}} at
+ * @param {HTMLElement} root @param {any} data @param {{shown: number, against: number, isUnder: boolean}} at
  * @param {{look: (id: number) => void, fork: (id: number) => void, branch: (id: number) => void, compare: (id: number) => void, annotate: (id: number, text: string) => void, open: (thread: string) => void, older: () => void}} acts
  */
 export function drawHistory(root, data, at, acts) {
@@ -107,7 +107,7 @@ function tools(row, at, acts) {
   box.append(
     el("span", "nba-muted", `Checkpoint ${row.id}`),
     button("Fork from here", "nba-button", () => acts.fork(row.id), "A new thread that begins at this checkpoint; this one stays as it is"),
-    button("Resume from here", "nba-button", () => acts.branch(row.id), "Go on from this checkpoint in a new branch of this thread"),
+    ...(at.isUnder ? [] : [button("Resume from here", "nba-button", () => acts.branch(row.id), "Go on from this checkpoint in a new branch of this thread")]),
     button(at.against === row.id ? "Compared with this" : "Compare with this", "nba-button", () => acts.compare(row.id), "Show what differs between this checkpoint and the next one that you look at"),
     note,
   );

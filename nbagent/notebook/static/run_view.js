@@ -333,7 +333,7 @@ function render({ model, el: root }) {
   }
 
   function showHistory() {
-    const at = { shown: past ? past.checkpoint : history.rows.length ? history.latest : 0, against };
+    const at = { shown: past ? past.checkpoint : history.rows.length ? history.latest : 0, against, isUnder: Boolean(state.parent) };
     drawHistory(panels.History, history, at, {
       look: (id) => look(null, { checkpoint: id }),
       fork: (id) => command("fork", { checkpoint: id }),

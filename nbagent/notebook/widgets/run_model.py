@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nbagent.engine import events as ev
+from nbagent.engine.answers import work_of
 from nbagent.engine.checkpoint import Failure, Loaded, Question
 from nbagent.engine.edits import node_of
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.replay import changed
+from nbagent.engine.superstep import plan
 from nbagent.engine.task import is_open_question
+from nbagent.errors import NbagentError
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.changes import change
 from nbagent.notebook.widgets.preview import CONTROLS, cut, preview, short
@@ -59,7 +62,7 @@ class RunModel:
             "notice": "",
             "code": "",
         }
-        self._tasks: dict[str, str] = {}
+        self._settled = -1
         self._is_new = True  # nobody has seen any of it
         self._changed: set[str] = set()
         self._nodes: set[str] = set()
@@ -80,6 +83,11 @@ class RunModel:
     def is_changed(self) -> bool:
         """True when `take_patch` has something to say."""
         return bool(self._is_new or self._changed or self._nodes or self._fields)
+
+    @property
+    def step(self) -> int:
+        """The super-step that the state is of, where it was made from what is stored."""
+        return self._settled
 
     @property
     def status(self) -> str:
@@ -121,15 +129,33 @@ class RunModel:
         model.remember((task for entry in line for task in entry.ran), len(line))
         for name, node in state["nodes"].items():
             model._skip(name, node)
-        for record in loaded.tasks:
-            node = model._node(record.node)
-            node["status"] = record.status
-            node["failure"] = _failure(record.failure) if record.failure else None
+        model._settled = last.step
+        model._under_way(thread, loaded)
         open_entries = [entry for entry in loaded.journal if is_open_question(entry)]
         for question in map(to_question, open_entries):
             model._node(question.node)["status"] = "waiting"
             state["questions"].append(_question(question))
         return model
+
+    def _under_way(self, thread: Any, loaded: Loaded) -> None:
+        """The tasks of the super-step that has begun."""
+        done = work_of(loaded).done
+        try:
+            tasks = plan(thread.program, loaded.checkpoint)
+        except NbagentError:  # the graph has changed, and a resume will say what to do
+            tasks = ()
+        for task in tasks:
+            node = self._node(task.node)
+            node["total"] += 1
+            if task.id in done:
+                node["finished"] += 1
+            elif self._state["status"] == "running":
+                node["status"] = "running"
+        for record in loaded.tasks:
+            node = self._node(record.node)
+            if node["status"] != "running":
+                node["status"] = record.status
+            node["failure"] = _failure(record.failure) if record.failure else None
 
     def take_patch(self) -> dict[str, Any] | None:
         """What changed since the last call; None when nothing did. All of it, with `whole`, at
@@ -176,7 +202,6 @@ class RunModel:
 
     def _planned(self, event: ev.StepPlanned) -> None:
         self.set(step=event.step)
-        self._tasks = {}
         for name in set(event.tasks.values()):
             self._reset(name, status="queued")
         for task, name in event.tasks.items():
@@ -265,7 +290,7 @@ class RunModel:
         node["cached"] = event.is_cached
         node["duration"] = round(event.duration, 6)
         self._writes[event.node] = event.update
-        if node["finished"] >= node["total"] and node["status"] in ("queued", *_OVER[:2]):
+        if node["finished"] >= node["total"] and node["status"] in ("idle", "queued", *_OVER[:2]):
             node["status"], node["failure"] = "done", None
 
     def _retried(self, event: ev.NodeRetried) -> None:

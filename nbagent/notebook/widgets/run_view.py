@@ -20,7 +20,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from nbagent.engine.events import Event, RunEnded
+from nbagent.engine.events import Event
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.bundle import STATIC, module
 from nbagent.notebook.widgets.run_model import RunModel
@@ -40,7 +40,7 @@ class RunView(anywidget.AnyWidget):
     """
 
     _esm = module("run_view")
-    _css = STATIC / "run_view.css"
+    _css = (STATIC / "run_view.css").read_text(encoding="utf-8")  # a path would be watched
     drawing = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
@@ -70,9 +70,6 @@ class RunView(anywidget.AnyWidget):
 
     def __call__(self, event: Event) -> None:
         self._events.append(event)
-        if type(event) is RunEnded:
-            self.flush()
-            return
         if len(self._events) > BACKLOG:
             self._take_in()
         self.mark()
@@ -170,14 +167,18 @@ class _Flusher:
         while True:
             self._wake.wait()
             self._wake.clear()
-            with self._lock:
-                views, self._marked = self._marked, set()
-            for view in views:
-                try:
-                    view.flush()
-                except Exception:
-                    log.exception("the view of thread %r was not sent", view._model.thread)
+            self._flush()
             time.sleep(INTERVAL)
+
+    def _flush(self) -> None:
+        # In a method of its own: the last views are not held while nothing happens.
+        with self._lock:
+            views, self._marked = self._marked, set()
+        for view in views:
+            try:
+                view.flush()
+            except Exception:
+                log.exception("the view of thread %r was not sent", view._model.thread)
 
 
 _flusher = _Flusher()

@@ -26,7 +26,7 @@ class StateForm(anywidget.AnyWidget):
     """
 
     _esm = module("state_form")
-    _css = STATIC / "state_form.css"
+    _css = (STATIC / "state_form.css").read_text(encoding="utf-8")
     form = traitlets.Dict().tag(sync=True)
 
     def __init__(

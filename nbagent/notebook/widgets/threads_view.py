@@ -26,7 +26,7 @@ class ThreadsView(anywidget.AnyWidget):
     """
 
     _esm = module("threads_view")
-    _css = STATIC / "run_view.css"
+    _css = (STATIC / "run_view.css").read_text(encoding="utf-8")
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     order = traitlets.Unicode().tag(sync=True)
