@@ -236,6 +236,12 @@ class StoredThread:
         titles = [span for span in self.store.spans(self.id) if span.kind == "title"]
         return str(titles[-1].attributes["text"]) if titles else ""
 
+    @property
+    def origin(self) -> int | None:
+        """The checkpoint of its parent that it was forked from; None for one that is no fork."""
+        found = [span.name for span in self.store.spans(self.id) if span.kind == "origin"]
+        return int(found[0]) if found else None
+
     def _remark(self, kind: str, name: str, text: str) -> None:
         now = self.clock()
         said = {"text": text}

@@ -292,6 +292,7 @@ class Thread(StoredThread):
         lease = other._acquire(create=True, parent=self.id)
         made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
         self.store.commit(lease, made)
+        other._remark("origin", str(source.id), "")
         self.store.release(lease, "paused")
         return other
 

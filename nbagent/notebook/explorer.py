@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbagent.engine.checkpoint import Checkpoint, CheckpointInfo
 from nbagent.engine.edits import node_of
 from nbagent.engine.stored import StoredThread
-from nbagent.engine.superstep import plan
+from nbagent.engine.superstep import plan, reconcile
 from nbagent.engine.trace import trace_rows
-from nbagent.errors import ThreadError
+from nbagent.errors import NbagentError, ThreadError
 from nbagent.graph.draw import layout
 from nbagent.notebook.widgets.changes import changes_between
 from nbagent.notebook.widgets.preview import cut, parts_of, preview, safe_repr, short
@@ -58,10 +59,9 @@ def history(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
         }
         for info in reversed(infos[-limit:])
     ]
-    steps = {info.step: info.id for info in infos}
     own = thread.info
     forks = [
-        {"thread": other.id, "status": other.status, "from": steps.get(_began(thread, other.id))}
+        {"thread": other.id, "status": other.status, "from": thread.sibling(other.id).origin}
         for other in thread.store.threads()
         if other.parent == thread.id and not other.is_nested
     ]
@@ -73,12 +73,6 @@ def history(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
         "parent": own.parent if own.parent and not own.is_nested else "",
         "notes": {str(id): cut(text, 500) for id, text in thread.notes.items()},
     }
-
-
-def _began(thread: StoredThread, other: str) -> int:
-    """The super-step at which a fork begins."""
-    line = thread.store.history(other)
-    return line[0].step if line else -1
 
 
 def _counted(names: Any) -> list[str]:
@@ -97,6 +91,8 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     id, step, index = args.get("checkpoint"), args.get("step"), args.get("index")
     if id is not None and all(info.id != id for info in line):
         line = thread.line(int(id))  # of an older branch
+    if not line:
+        raise ThreadError(f"checkpoint {id} of thread {thread.id!r} is gone", thread=thread.id)
     if index is None:
         fits = [place for place, info in enumerate(line) if info.id == id or info.step == step]
         index = fits[0] if fits else len(line) - 1
@@ -108,15 +104,16 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     nodes = model.state["nodes"]
     ran = {node_of(task) for task in info.ran}
     for name in ran:
-        nodes[name]["now"] = True
+        if name in nodes:
+            nodes[name]["now"] = True
     for name in (node_of(task) for earlier in line[:index] for task in earlier.ran):
         if name in nodes:
             nodes[name]["runs"] += 1
             nodes[name]["status"] = "done"
     checkpoint = thread.load(info.id).checkpoint
-    following = {task.node for task in plan(thread.program, checkpoint)}
-    for name in following - ran:
-        nodes[name]["status"] = "queued"
+    for name in _following(thread, checkpoint) - ran:
+        if name in nodes:
+            nodes[name]["status"] = "queued"
     changes = model.state["changes"]
     if info.kind != "step":
         earlier_values = thread.load(before.id).checkpoint.values if before else {}
@@ -133,8 +130,28 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
         "values": model.state["values"],
         "changes": changes,
         "changed_in": info.step if info.kind == "step" else 0,
-        "taken": [[source, target] for source in ran for target in following],
+        "taken": _taken(thread, before.id, info) if before and info.kind == "step" else [],
     }
+
+
+def _following(thread: StoredThread, checkpoint: Checkpoint) -> set[str]:
+    """The nodes that run next; none where the graph has changed since."""
+    try:
+        return {task.node for task in plan(thread.program, checkpoint)}
+    except NbagentError:
+        return set()
+
+
+def _taken(thread: StoredThread, before: int, info: CheckpointInfo) -> list[list[str]]:
+    """The edges that led on from a super-step: reconciled anew from what its tasks have written."""
+    loaded = thread.load(before)
+    try:
+        tasks = plan(thread.program, loaded.checkpoint)
+        records = {record.task: record for record in loaded.tasks if record.status == "done"}
+        made = reconcile(thread.program, loaded.checkpoint, tasks, records, info.id)
+    except (NbagentError, KeyError):  # the graph has changed since
+        return []
+    return [list(edge) for edge in made.took]
 
 
 def compare(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -10,7 +11,7 @@ import pandas
 import pytest
 from pydantic import BaseModel
 
-from nbagent import END, START, Graph, node
+from nbagent import END, START, Graph, branch, node
 from nbagent.engine.snapshot import MISSING, freeze
 from nbagent.errors import StateError, ThreadError
 from nbagent.notebook import explorer
@@ -284,3 +285,83 @@ def test_a_field_too_large_for_a_form_says_so(thread):
 
     assert 1 == shown["n"]
     assert all("too large for a form" in shown[name]["$opaque"] for name in ("text", "notes"))
+
+
+def test_the_edges_of_the_past_are_those_that_were_taken():
+    """Not every edge between what ran and what ran next; to the end, too."""
+    with Graph("g", State, store=MemoryStore()) as graph:
+        a, b, c, d = (node(lambda s: {"n": 1} if s["n"] == 9 else None, name=n) for n in "abcd")
+        START >> [a, b]
+        a >> branch(lambda s: "c", c=c, d=d)
+        b >> d
+        c >> END
+        d >> END
+    live = []
+    run = graph.start({"n": 1}, "t")
+    run.watch(lambda e: live.append(sorted(map(list, e.took))) if hasattr(e, "took") else None)
+    run.result(5)
+    thread = graph.thread("t")
+    past = [sorted(explorer.answer(thread, "at", {"index": n})["taken"]) for n in (1, 2)]
+
+    assert live == past
+    assert [["a", "c"], ["b", "d"]] == past[0]
+
+
+def test_the_past_of_a_changed_graph_and_of_a_pruned_thread():
+    """It can still be looked at; what is gone is said to be."""
+
+    def made(name, store):
+        with Graph("g", State, store=store) as graph:
+            START >> node(lambda s: {"n": 2}, name="one") >> node(lambda s: None, name=name) >> END
+        return graph
+
+    store = MemoryStore()
+    made("two", store).run({"n": 1}, "t")
+    thread = made("other", store).thread("t")
+    assert "one" in explorer.answer(thread, "at", {"index": 1})["nodes"]
+    assert 2 == explorer.answer(thread, "at", {"index": 2})["step"]
+    with pytest.raises(ThreadError, match="checkpoint 99 of thread 't' is gone"):
+        explorer.answer(thread, "at", {"checkpoint": 99})
+
+
+def test_no_value_stops_a_view():
+    """Huge integers, halves of characters, objects that answer to everything or to nothing."""
+
+    class Rude(dict):
+        def items(self):
+            raise RuntimeError("no")
+
+    class Everything:
+        __slots__ = ()
+
+        def __getattr__(self, name):
+            return lambda *args: self
+
+    class Broken:
+        @property
+        def iloc(self):
+            raise RuntimeError("no")
+
+    for value in (10**5000, "half \ud83d", Rude(a=1), Everything(), Broken(), float("nan")):
+        json.dumps(preview(value)).encode()
+        json.dumps(preview({"x": [value]}), ensure_ascii=False).encode()
+        change("f", [value], [value, 1])
+
+
+def test_a_diff_of_many_texts_does_not_take_long():
+    """What is beyond the words that are compared is shown whole."""
+    old = [" ".join(f"word{n % 7}" for n in range(300)) for _ in range(28)]
+    began = time.perf_counter()
+    made = change("f", old, [text.replace("word3", "other") for text in old])
+
+    assert PARTS > len([part for part in made["parts"] if "words" in part]) > 0
+    assert 3 > time.perf_counter() - began
+
+
+def test_deeply_nested_values_are_compared_to_a_depth():
+    """And no further; it is no recursion without end."""
+    old, new = 1, 2
+    for _ in range(400):
+        old, new = [old], [new]
+
+    assert "changed" == change("f", old, new)["kind"]

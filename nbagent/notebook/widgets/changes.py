@@ -15,8 +15,10 @@ from typing import Any
 from nbagent.engine.snapshot import MISSING, equal
 from nbagent.notebook.widgets.preview import cell_text, cut, label_text, parts_of, preview, rows_of
 
+DEEPEST = 50  # levels that are looked into
 PARTS = 30  # differences of one field that are listed
-WORDS = 3_000  # words of a text, or else its lines, that are compared one by one
+WORDS = 1_500  # words of a text, or else its lines, that are compared one by one
+ALL_WORDS = 4_000  # and in all texts of one field
 CONTEXT = 60  # characters of unchanged text that stay beside a change
 ROWS = 20  # changed rows of a table
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
@@ -65,6 +67,7 @@ class _Differences:
     def __init__(self) -> None:
         self.parts: list[Part] = []
         self.more = 0
+        self._words = ALL_WORDS
 
     def add(self, path: str, **part: Any) -> None:
         if len(self.parts) >= PARTS:
@@ -75,25 +78,30 @@ class _Differences:
                 part[side] = preview(part[side])
         self.parts.append({"path": path, **part})
 
-    def compare(self, path: str, a: Any, b: Any) -> None:
-        if a is b or len(self.parts) >= PARTS + 1:
+    def compare(self, path: str, a: Any, b: Any, depth: int = 0) -> None:
+        if a is b:
+            return
+        if len(self.parts) >= PARTS or depth > DEEPEST:
+            if not equal(a, b):
+                self.add(path, before=a, after=b)
             return
         if isinstance(a, str) and isinstance(b, str):
-            words = None if a == b else word_diff(a, b)
+            words = None if a == b or self._words < 0 else word_diff(a, b)
+            self._words -= (len(a) + len(b)) // 5
             if words is not None:
                 self.add(path, words=words)
             elif a != b:
                 self.add(path, before=a, after=b)
         elif isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-            self._lists(path, a, b)
+            self._lists(path, a, b, depth + 1)
         elif _is_table(a) and _is_table(b) and (found := _table_diff(a, b)) is not None:
             self.add(path, table=found)
         elif type(a) is type(b) and (named := _named(a)) is not None:
-            self._named(path, named, _named(b) or {})
+            self._named(path, named, _named(b) or {}, depth + 1)
         elif not equal(a, b):
             self.add(path, before=a, after=b)
 
-    def _named(self, path: str, a: Mapping[Any, Any], b: Mapping[Any, Any]) -> None:
+    def _named(self, path: str, a: Mapping[Any, Any], b: Mapping[Any, Any], depth: int) -> None:
         for key in dict.fromkeys([*a, *b]):
             inner = f"{path}.{key}" if path else str(key)
             if key not in a:
@@ -101,9 +109,9 @@ class _Differences:
             elif key not in b:
                 self.add(inner, before=a[key])
             else:
-                self.compare(inner, a[key], b[key])
+                self.compare(inner, a[key], b[key], depth)
 
-    def _lists(self, path: str, a: Any, b: Any) -> None:
+    def _lists(self, path: str, a: Any, b: Any, depth: int) -> None:
         start, end = 0, 0
         most = min(len(a), len(b))
         while start < most and _same(a[start], b[start]):
@@ -113,7 +121,7 @@ class _Differences:
         old, new = len(a) - end, len(b) - end
         both = min(old, new)
         for index in range(start, both):
-            self.compare(f"{path}[{index}]", a[index], b[index])
+            self.compare(f"{path}[{index}]", a[index], b[index], depth)
         for index in range(both, old):
             self.add(f"{path}[{index}]", before=a[index])
         for index in range(both, new):

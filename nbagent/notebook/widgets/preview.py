@@ -18,11 +18,11 @@ BUDGET = 20_000  # characters of one value with all of its parts
 ITEMS = 30  # entries of one list or dict
 _AS_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
 # Terminal escapes and other controls as the pictures that Unicode has for them; not \t and \n.
-# What turns the direction of text around, and so hides what it says, is a mark of a lost character.
+# What turns the direction of text around, and so hides what it says, and halves of characters,
+# which cannot be sent, are the mark of a lost character.
 CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)}
-CONTROLS |= dict.fromkeys(
-    [*range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD
-)
+_LOST = (range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
+CONTROLS |= {code: 0xFFFD for codes in _LOST for code in codes}
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
 PICTURE = 500_000  # bytes of an image, or characters of a document, that a page gets
@@ -56,12 +56,20 @@ def preview(value: Any, depth: int = 0, budget: _Budget | None = None) -> dict[s
     """
     name = _type_name(value)
     budget = budget or _Budget()
+    try:
+        return _preview(value, name, depth, budget)
+    except Exception:  # a user's object must not stop a view
+        return {"kind": "other", "type": name, "text": budget.cut(safe_repr(value))}
+
+
+def _preview(value: Any, name: str, depth: int, budget: _Budget) -> dict[str, Any]:
+    budget.left -= 1  # what is empty costs, too
     if budget.left <= 0:
         return {"kind": "other", "type": name, "text": "…"}
     if isinstance(value, str):
         return {"kind": "text", "type": name, **budget.text(value)}
     if value is None or isinstance(value, (bool, int, float)):
-        return {"kind": "atom", "type": name, "text": budget.cut(repr(value))}
+        return {"kind": "atom", "type": name, "text": budget.cut(safe_repr(value))}
     if isinstance(value, _AS_TEXT):
         return {"kind": "atom", "type": name, "text": budget.cut(str(value))}
     parts = parts_of(value)
