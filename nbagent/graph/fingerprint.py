@@ -77,7 +77,8 @@ class _Digest:
             self._add_function(function, depth)
         else:
             named = value if hasattr(value, "__qualname__") else type(value)
-            self._write(f"{named.__module__}.{named.__qualname__}")
+            # A method of a built-in type (`str.upper`) has no module.
+            self._write(f"{getattr(named, '__module__', '')}.{named.__qualname__}")
             call = getattr(type(value), "__call__", None)  # noqa: B004  (of a callable object)
             if isinstance(call, types.FunctionType):
                 self._add_object(value, depth)

@@ -49,7 +49,7 @@ class AgentMagics(Magics):
     def graph(self, line: str, cell: str | None = None) -> Any:
         """Define an agent as a graph: `%%graph NAME`, then Python. `%%graph --help` shows more."""
         try:
-            options = _graph_parser().parse_args([unquote(word) for word in split(line)])
+            options = graph_parser().parse_args([unquote(word) for word in split(line)])
         except Helped:
             return None
         if not options.name.isidentifier():
@@ -198,7 +198,8 @@ def _parse(line: str) -> Any:
     return options
 
 
-def _graph_parser() -> Parser:
+def graph_parser() -> Parser:
+    """The parser of %%graph."""
     import argparse
 
     parser = Parser(

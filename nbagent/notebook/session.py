@@ -21,6 +21,7 @@ def load(shell: Any) -> None:
     """Register the magics and the displays with an IPython shell."""
     from nbagent.notebook.completion import complete
     from nbagent.notebook.display import register_formatters
+    from nbagent.notebook.export import failed, note_failure
     from nbagent.notebook.magics import AgentMagics
 
     shell.register_magics(AgentMagics(shell))
@@ -30,6 +31,9 @@ def load(shell: Any) -> None:
     if has_widgets(shell):
         with contextlib.suppress(RuntimeError):  # a shell without a loop of asyncio's
             use_kernel_loop(asyncio.get_running_loop())
+    if note_failure not in shell.events.callbacks["post_run_cell"]:
+        failed.clear()  # another shell
+        shell.events.register("post_run_cell", note_failure)
     if hasattr(shell, "set_hook"):
         shell.set_hook("complete_command", complete, str_key="%agent")
 

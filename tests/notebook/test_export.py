@@ -160,3 +160,53 @@ def test_a_script_in_a_terminal_shows_its_progress(tmp_path):
         [sys.executable, script], env=environment, capture_output=True, text=True
     )
     assert "" == piped.stderr
+
+
+@pytest.mark.parametrize(
+    ("cells", "body", "present", "absent"),
+    [
+        # What a node has of its own is not what the notebook has by that name.
+        (["result = 1 / 1", "state = 5"], "result = state['count']", [], ["result = 1"]),
+        (["k = [1]", "k += [2]"], "k", ["k = [1]", "k += [2]"], []),
+        (["c = {}", "c['a'] = 1", "c.update(b=2)"], "c", ["c['a'] = 1", "c.update"], []),
+        (["i = 5", "xs = [i for i in range(3)]"], "i", ["i = 5"], ["xs ="]),
+        (["def h(): return 1", "old = h", "def h(): return old() + 1"], "h()", ["old = h"], []),
+        (["def h(): return 1", "def h(): return 2"], "h()", ["return 2"], ["return 1\n"]),
+        (["count = 0", "def h():\n    global count\n    count += 1"], "h()", ["count = 0"], []),
+        (["v = 2", "v = 1 / 0"], "v", ["v = 2"], ["1 / 0"]),
+        (["if True:\n    def h(): return 3"], "h()", ["def h"], []),
+        (["import xml.dom", "import xml.sax"], "xml.sax", ["xml.dom", "xml.sax"], []),
+        (["def main(): return 4"], "main()", ["def main", "_main(research)"], []),
+        (["def format(x): return 'mine'"], "format(1)", ["def format"], []),
+        (["class Base: pass", "class Sub(Base): pass", "class Base: pass"], "Sub", ["Sub"], []),
+        (["t = 'x' \n!ls", "shout = str.upper"], "shout('a')", ["shout"], ["ls"]),
+    ],
+)
+def test_what_a_node_uses_goes_with_it(shell, tmp_path, cells, body, present, absent):  # noqa: F811
+    """All that binds or changes it, in its order, and nothing else; the module can be imported."""
+    graph = CELL.replace("def plan(state):", f"def plan(state):\n    {body}")
+    for cell in (*cells, "%%graph --quiet research --store 'memory://q'\n" + graph):
+        shell.run_cell(cell, store_history=True)
+    path = tmp_path / "research.py"
+    assert shell.run_cell(f"%agent export research {path}", store_history=True).success
+    text = path.read_text()
+
+    assert not [one for one in present if one not in text], text
+    assert not [one for one in absent if one in text], text
+    assert "store='memory://q'" in text
+    done = run_module(path, "topic=bees", "count=1", "--thread", "t")
+    assert 3 == done.returncode, done.stderr + text
+
+
+@pytest.mark.parametrize(
+    ("cells", "body"), [(["x = await asyncio.sleep(0, 1)"], "x"), ([], "display(1)")]
+)
+def test_what_only_a_notebook_can_do_is_refused(shell, capsys, tmp_path, cells, body):  # noqa: F811
+    """A top-level await, a display: named, and no file is written."""
+    graph = CELL.replace("def plan(state):", f"def plan(state):\n    {body}")
+    for cell in ("import asyncio", *cells, "%%graph research\n" + graph):
+        shell.run_cell(cell, store_history=True)
+    said = error_of(shell, capsys, f"%agent export research {tmp_path / 'r.py'}")
+
+    assert f"uses '{body.partition('(')[0]}'" in said
+    assert not (tmp_path / "r.py").exists()

@@ -156,6 +156,11 @@ def test_a_subgraph_is_opened_while_it_runs_and_one_comes_back(gate):
     assert until(lambda: state_of(panel)["nodes"]["ask"]["status"] == "waiting")
     assert "done" == state_of(panel)["nodes"]["first"]["status"]
     assert until(lambda: panel.form.form["open"])
+    panel.command("open", {"thread": "t"})
+    assert ("waiting", "waiting") == (
+        state_of(panel)["status"],
+        state_of(panel)["nodes"]["inside"]["status"],
+    )
     panel.close()
 
 

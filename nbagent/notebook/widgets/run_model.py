@@ -18,10 +18,8 @@ from nbagent.engine import events as ev
 from nbagent.engine.answers import work_of
 from nbagent.engine.checkpoint import Failure, Loaded, Question
 from nbagent.engine.edits import node_of
-from nbagent.engine.interrupts import to_question
 from nbagent.engine.replay import changed
 from nbagent.engine.superstep import plan
-from nbagent.engine.task import is_open_question
 from nbagent.errors import NbagentError
 from nbagent.graph.draw import Drawing
 from nbagent.notebook.widgets.changes import change
@@ -131,9 +129,8 @@ class RunModel:
             model._skip(name, node)
         model._settled = last.step
         model._under_way(thread, loaded)
-        open_entries = [entry for entry in loaded.journal if is_open_question(entry)]
-        for question in map(to_question, open_entries):
-            model._node(question.node)["status"] = "waiting"
+        for question in () if info.status == "running" else thread.questions:
+            model._node(node_of(question.task))["status"] = "waiting"
             state["questions"].append(_question(question))
         return model
 
