@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from nbagent.engine.run import Run
 from nbagent.engine.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import Graph, new_id
+from nbagent.graph.schema import takes_text
 
 FAILED, WAITING = 1, 3
 
@@ -27,14 +30,21 @@ FAILED, WAITING = 1, 3
 def main(graph: Graph, argv: Sequence[str] | None = None) -> int:
     """Run a graph as a command; the exit code. `argv` is by default the process's own."""
     fields = list(graph.compile().fields)
+    properties = graph.compile().schema.json_schema().get("properties", {})
     parser = argparse.ArgumentParser(description=f"Run the agent {graph.name}.")
     parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help=", ".join(fields))
     parser.add_argument("--thread", help="the thread to run or to go on with (default: a new one)")
     parser.add_argument("--answer", help="the answer to what it asks: text, or JSON")
+    parser.add_argument("--question", help="which question, where several are open: its id")
     parser.add_argument("--steps", type=int, help="pause after so many super-steps")
     options = parser.parse_args(argv)
     try:
-        given = dict(_field(parser, word, fields) for word in options.fields)
+        given = {}
+        for word in options.fields:
+            name, equals, text = word.partition("=")
+            if not equals or name not in fields:
+                parser.error(f"{word!r} is not FIELD=VALUE with one of {', '.join(fields)}")
+            given[name] = _value(text, properties.get(name))
         thread = graph.thread(options.thread or new_id(graph.name))
         run = _begin(thread, given, options)
         if run is not None:
@@ -42,34 +52,47 @@ def main(graph: Graph, argv: Sequence[str] | None = None) -> int:
     except NbagentError as error:
         print(f"{graph.name}: {error}", file=sys.stderr)
         return FAILED
-    print(json.dumps(thread.program.schema.to_json(thread.latest().checkpoint.values), indent=2))
+    values = thread.program.schema.to_json(thread.latest().checkpoint.values)
+    print(to_json(values, indent=2, inf_nan_mode="null").decode())
     for question in thread.questions:
-        print(f'{thread.id} asks: {question.question} (--answer "…")', file=sys.stderr)
+        which = f" --question {question.id}" if len(thread.questions) > 1 else ""
+        print(f'{thread.id} asks: {question.question} (--answer "…"{which})', file=sys.stderr)
     return 0 if thread.status == "done" else WAITING
 
 
 def _begin(thread: Thread, given: dict[str, Any], options: argparse.Namespace) -> Run | None:
     info = thread.stored()
     if info is None or not info.checkpoint:
+        if options.answer is not None:
+            raise NbagentError(f"thread {thread.id!r} asks nothing yet: it has not begun")
+        return thread.start(given, steps=options.steps)
+    if given and info.status == "done":
         return thread.start(given, steps=options.steps)
     if given:
         thread.edit(given, note="from the command line")
     if options.answer is not None:
-        return thread.resume(_value(options.answer), steps=options.steps)
+        return _answer(thread, options)
     if info.status in ("done", "waiting"):
         return None
     return thread.resume(steps=options.steps)
 
 
-def _field(parser: argparse.ArgumentParser, word: str, fields: Sequence[str]) -> tuple[str, Any]:
-    name, equals, text = word.partition("=")
-    if not equals or name not in fields:
-        parser.error(f"{word!r} is not FIELD=VALUE with one of the fields {', '.join(fields)}")
-    return name, _value(text)
+def _answer(thread: Thread, options: argparse.Namespace) -> Run:
+    asked = {question.id: question for question in thread.questions}
+    id = options.question or next(iter(asked), "")
+    if id not in asked or (len(asked) > 1 and not options.question):
+        known = ", ".join(asked) or "none"
+        raise NbagentError(
+            f"say which question with --question (thread {thread.id!r} has: {known})"
+        )
+    answer = _value(options.answer, asked[id].schema)
+    return thread.resume(answers={id: answer}, steps=options.steps)
 
 
-def _value(text: str) -> Any:
-    """JSON where it is JSON, else the text itself."""
+def _value(text: str, schema: Mapping[str, Any] | None) -> Any:
+    """The text itself where the schema takes text, else JSON where it is JSON."""
+    if schema is not None and takes_text(schema):
+        return text
     try:
         return json.loads(text)
     except ValueError:

@@ -458,3 +458,10 @@ def _json_schema(
         return {"x-opaque": name, "readOnly": True, "title": name}
     definitions.update(schema.pop("$defs", {}))
     return schema
+
+
+def takes_text(schema: Mapping[str, Any]) -> bool:
+    """True when a plain word is a value of this JSON Schema as it stands."""
+    if "enum" in schema:
+        return any(isinstance(value, str) for value in schema["enum"])
+    return schema.get("type") == "string" or isinstance(schema.get("const"), str)

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 
 from nbagent.engine.names import nearest
+from nbagent.graph.schema import takes_text
 
 
 class Parser(argparse.ArgumentParser):
@@ -105,13 +106,6 @@ def read_value(text: str, schema: Mapping[str, Any] | None, evaluate: Callable[[
         return json.loads(text)
     except ValueError:
         return plain
-
-
-def takes_text(schema: Mapping[str, Any]) -> bool:
-    """True when a plain word is a value of this JSON Schema as it stands."""
-    if "enum" in schema:
-        return any(isinstance(value, str) for value in schema["enum"])
-    return schema.get("type") == "string" or isinstance(schema.get("const"), str)
 
 
 def _is_json(text: str) -> bool:

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
 from nbagent.engine.checkpoint import Question
@@ -105,8 +107,8 @@ def _with_cells(name: str, frame: Any, cells: list[Any]) -> Any:
     for row, column, text in cells:
         kind = made.dtypes.iloc[column]
         try:
-            made.iloc[row, column] = _read_cell(text, kind)
-        except (ValueError, TypeError) as error:
+            made.iloc[row, column] = _read_cell(text, kind, made.iloc[row, column])
+        except (ValueError, TypeError, OverflowError, IndexError) as error:
             said = str(error).split(" at position")[0]
             problems.append(FieldProblem((name, row, column), f"{said} (the column is {kind})"))
     if problems:
@@ -117,11 +119,15 @@ def _with_cells(name: str, frame: Any, cells: list[Any]) -> Any:
     return made
 
 
-def _read_cell(text: str, kind: Any) -> Any:
-    """A cell's text as a value of its column; `ValueError` where it is none."""
+def _read_cell(text: str, kind: Any, old: Any) -> Any:
+    """A cell's text as a value of its column, or, in a column of any objects, of the old cell's
+    type; `ValueError` where it is none."""
     import pandas
 
     name = getattr(kind, "kind", "O")
+    is_object = pandas.api.types.is_object_dtype(kind)
+    if is_object and not isinstance(old, str) and not _is_missing(old):
+        return _like(old, text)
     if text == "":
         if name in "iub" and not pandas.api.types.is_extension_array_dtype(kind):
             raise ValueError("a value is needed")
@@ -131,16 +137,32 @@ def _read_cell(text: str, kind: Any) -> Any:
             raise ValueError(f"{text!r} is neither True nor False")
         return text.lower() == "true"
     if isinstance(kind, pandas.CategoricalDtype):
-        known = {str(category): category for category in kind.categories}
-        if text not in known:
-            raise ValueError(f"{text!r} is not one of {', '.join(known)}")
-        return known[text]
+        return _category(kind, text)
     series = pandas.Series([text], dtype=object)
     if name in "iuf":
         series = pandas.to_numeric(series)
         if name in "iu" and series.iloc[0] != int(series.iloc[0]):
             raise ValueError(f"{text!r} is not a whole number")
-    return series.astype(kind).iloc[0]
+    made = series.astype(kind).iloc[0]
+    is_lost = name == "f" and math.isinf(made) and "inf" not in text.lower()
+    if is_lost or (name in "iu" and made != series.iloc[0]):
+        raise ValueError(f"{text!r} is too large")
+    return made
+
+
+def _category(kind: Any, text: str) -> Any:
+    known = {str(category): category for category in kind.categories}
+    if text not in known:
+        raise ValueError(f"{text!r} is not one of {', '.join(known)}")
+    return known[text]
+
+
+def _like(old: Any, text: str) -> Any:
+    """The text as a value of the type that the cell had."""
+    try:
+        return TypeAdapter(type(old)).validate_strings(text)
+    except (PydanticUserError, ValidationError) as error:
+        raise ValueError(f"{text!r} is no {type(old).__name__}: edit it in code") from error
 
 
 def question_dict(thread: Thread, question: Question) -> dict[str, Any]:

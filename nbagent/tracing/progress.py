@@ -64,15 +64,20 @@ class Progress:
         elif isinstance(event, ev.NodeFinished):
             self._finished(event)
         elif isinstance(event, ev.NodeRetried):
+            self._began.pop(event.task, None)
             why = f"{event.failure.type}: {event.failure.message}"
             self._say(event, "↻", "yellow", event.node, f"again in {event.wait:.1f} s", why)
         elif isinstance(event, ev.NodeDelayed):
             self._say(event, "…", "yellow", event.node, f"waits {event.wait:.1f} s for its rate")
         elif isinstance(event, ev.NodeStalled):
             self._say(event, "…", "yellow", event.node, f"silent for {event.seconds:.0f} s")
+        elif isinstance(event, ev.NodeCancelled):
+            self._began.pop(event.task, None)
         elif isinstance(event, ev.NodeWaiting):
+            self._began.pop(event.task, None)
             self._say(event, "?", "yellow", event.node, str(event.question.question))
         elif isinstance(event, ev.NodeFailed):
+            self._began.pop(event.task, None)
             why = f"{event.failure.type}: {event.failure.message}"
             self._say(event, "✕", "red", event.node, why)
         elif isinstance(event, ev.RunEnded):
@@ -100,16 +105,21 @@ class Progress:
         self._say(event, "✓", "green", event.node, took, passed)
 
     def _ended(self, event: ev.RunEnded) -> None:
+        self._began.clear()
         style = {"done": "green", "failed": "red"}.get(event.status, "yellow")
         nodes = f"next: {', '.join(event.next)}" if event.next else ""
         self._say(event, "■", style, event.status, nodes)
 
     def _say(self, event: ev.Event, sign: str, style: str, *words: Any) -> None:
-        line = Text(f"{event.thread} ", style="dim")
+        line = Text(f"{_plain(event.thread)} ", style="dim")
         line.append(f"{event.step:>3} ", style="dim")
         line.append(f"{sign} ", style=style)
-        line.append(str(words[0]), style="bold" if style == "bold" else "")
+        line.append(_plain(str(words[0])), style="bold" if style == "bold" else "")
         rest = "  ".join(" ".join(str(word).split()) for word in words[1:] if word)[:300]
-        rest = "".join(char if char.isprintable() else "�" for char in rest)
-        line.append(f"  {rest}", style="dim" if style in ("green", "dim") else "")
+        line.append(f"  {_plain(rest)}", style="dim" if style in ("green", "dim") else "")
         self._console.print(line, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return "".join(char if char.isprintable() else "�" for char in text)

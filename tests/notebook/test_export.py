@@ -65,6 +65,8 @@ def test_an_exported_module_runs_without_jupyter(shell, tmp_path):  # noqa: F811
     assert ["dear bees\n  indented 3"] == json.loads(asked.stdout)["notes"]
     done = run_module(path, "--thread", "t", "--answer", "accept")
     assert (0, "accept") == (done.returncode, json.loads(done.stdout)["verdict"]), done.stderr
+    again = run_module(path, "topic=5", "--thread", "t")
+    assert (3, "5") == (again.returncode, json.loads(again.stdout)["topic"]), again.stderr
     wrong = run_module(path, "tpic=1")
     assert (2, True) == (wrong.returncode, "topic, count" in wrong.stderr)
 

@@ -234,6 +234,12 @@ def test_a_form_sends_cells_and_gets_models_back(thread):
         ("n", "9007199254740993", 9007199254740993),
         ("s", "", ""),
         ("f", "", float("nan")),
+        ("f", "1e999", "is too large"),
+        ("n8", "300", "is too large"),
+        ("n8", "-5", -5),
+        ("n", "1" * 31, "column is int64"),
+        ("o", "False", False),
+        ("o", "2.5", "is no bool"),
     ],
 )
 def test_a_cell_is_read_in_the_type_of_its_column(column, text, expected):
@@ -247,6 +253,8 @@ def test_a_cell_is_read_in_the_type_of_its_column(column, text, expected):
             "n": [1, 2],
             "s": ["x", "y"],
             "f": [0.5, 1.5],
+            "n8": pandas.array([1, 2], dtype="int8"),
+            "o": pandas.Series([True, "x"], dtype=object),
         }
     )
     edit = {"t": {"$cells": [[0, list(frame).index(column), text]]}}

@@ -129,10 +129,16 @@ class RunModel:
             model._skip(name, node)
         model._settled = last.step
         model._under_way(thread, loaded)
-        for question in () if info.status == "running" else thread.questions:
+        for question in model._asked(thread):
             model._node(node_of(question.task))["status"] = "waiting"
             state["questions"].append(_question(question))
         return model
+
+    def _asked(self, thread: Any) -> Iterable[Question]:
+        try:
+            return () if self.status == "running" else tuple(thread.questions)
+        except NbagentError:  # the graph has changed
+            return ()
 
     def _under_way(self, thread: Any, loaded: Loaded) -> None:
         """The tasks of the super-step that has begun."""
