@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbagent.engine import events as ev
 from nbagent.engine.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.snapshot import MISSING, equal
+from nbagent.errors import ThreadError
 
 if TYPE_CHECKING:
     from nbagent.engine.stored import StoredThread
@@ -34,6 +35,10 @@ def _events(
     id, info = thread.id, thread.info
     line = thread.line(until or thread.checkpoint_id)
     first = next((place for place, entry in enumerate(line) if entry.id == since), 0)
+    if since is not None and (not line or line[first].id != since):
+        raise ThreadError(
+            f"checkpoint {since} does not lead to {until or thread.checkpoint_id}", thread=id
+        )
     line = line[first:]
     printed = {s.task: s.attributes["text"] for s in thread.store.spans(id) if s.kind == "output"}
     loaded = thread.load(line[0].id)

@@ -44,10 +44,21 @@ def _fitting(words: list[str], namespace: dict[str, Any]) -> list[str]:
     if before is not None:
         return _values(before, given, namespace, word)
     places = [action for action in actions if not action.option_strings]
-    plain = [one for one in given[1:] if not one.startswith("-")]
+    plain = _positional(given[1:], actions)
     if not places:
         return []
-    return _values(places[min(len(plain), len(places) - 1)], given, namespace, word)
+    place = places[min(len(plain), len(places) - 1)]
+    return _values(place, [given[0], *plain], namespace, word)
+
+
+def _positional(words: list[str], actions: list[argparse.Action]) -> list[str]:
+    """The words that are neither options nor the values of options."""
+    takes_one = {o for action in actions if action.nargs != 0 for o in action.option_strings}
+    found = []
+    for before, word in zip(["", *words], words, strict=False):
+        if not word.startswith("-") and before not in takes_one:
+            found.append(word)
+    return found
 
 
 def _values(

@@ -57,7 +57,6 @@ def batch_rows(runs: Runs) -> list[Row]:
 def _row(info: ThreadInfo) -> Row:
     return {
         "thread": info.id,
-        "title": "",
         "graph": info.graph,
         "status": info.status if info.checkpoint else "queued",
         "step": info.step,
@@ -68,7 +67,7 @@ def _row(info: ThreadInfo) -> Row:
 
 
 def _queued(thread: Thread) -> Row:
-    nothing = {"title": "", "step": 0, "created": 0.0, "updated": 0.0, "error": ""}
+    nothing = {"step": 0, "created": 0.0, "updated": 0.0, "error": ""}
     return {"thread": thread.id, "graph": thread.program.name, "status": "queued", **nothing}
 
 

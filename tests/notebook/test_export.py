@@ -97,6 +97,8 @@ def test_what_cannot_be_exported_is_named(shell, capsys, tmp_path):  # noqa: F81
         ("x = %agent resume t-1 --on", ["--on-change"]),
         ("%agent resume t-1 --on-change ", ["ask", "go-on", "rerun"]),
         ("%agent edit t-1 n", ["notes="]),
+        ("%agent resume --steps 3 t", ["t-1"]),
+        ("%agent resume --steps 3 t-1 r", ["revise"]),
         ("%agent edit nobody n", []),
         ("%agent nothing ", []),
     ],

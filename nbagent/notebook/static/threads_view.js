@@ -26,7 +26,7 @@ export function selected(rows, text, status, order) {
   const word = text.trim().toLowerCase();
   const found = rows.filter((row) => {
     if (status && row.status !== status) return false;
-    return !word || [row.thread, row.title, row.graph, row.status, row.error].some((cell) => String(cell || "").toLowerCase().includes(word));
+    return !word || [row.thread, row.graph, row.status, row.error].some((cell) => String(cell || "").toLowerCase().includes(word));
   });
   const rank = (/** @type {any} */ row) => (order.by === "status" ? ORDER.indexOf(row.status) : order.by === "took" ? row.updated - row.created : row[order.by]);
   return found.sort((a, b) => {
@@ -134,7 +134,7 @@ function render({ model, el: root }) {
       if (known && known.said === said) return known.row;
       const line = el("tr", row.thread === opened ? "nba-open" : "");
       const name = el("td");
-      name.append(button(row.title || row.thread, "nba-link", () => {
+      name.append(button(row.thread, "nba-link", () => {
         opened = row.thread;
         tell({ type: "open", thread: row.thread });
         show();

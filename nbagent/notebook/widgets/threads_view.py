@@ -19,7 +19,7 @@ log = logging.getLogger("nbagent")
 class ThreadsView(anywidget.AnyWidget):
     """Rows of threads on the page.
 
-    A row has thread, title, graph, status, step, created, updated (Unix seconds) and error.
+    A row has thread, graph, status, step, created, updated (Unix seconds) and error.
 
     on_open     gets the thread that a person clicked; what it raises is shown in the table
     on_refresh  is called when a page wants to know how it stands
