@@ -3,7 +3,10 @@
 import { ICONS, button, el, svg } from "./dom.js";
 
 const TALL = 420; // pixels that a graph may take at first
+const LETTER = 6.8; // pixels that a letter of a label takes, about
 const DEEPEST = 8; // times that one may zoom in
+
+/** @typedef {{group: Element, label: Element, title: Element, width: number}} NodeBox */
 
 /**
  * The picture of a graph, in a frame with pan and zoom.
@@ -13,7 +16,7 @@ export function drawGraph(drawing, pick) {
   const width = drawing.width + 16;
   const height = drawing.height + 16;
   const root = svg("svg", { role: "group", "aria-label": "graph", class: "nba-graph" });
-  /** @type {Map<string, {group: Element, label: Element, title: Element}>} */
+  /** @type {Map<string, NodeBox>} */
   const boxes = new Map();
   /** @type {Array<{key: string, group: Element}>} */
   const wires = [];
@@ -43,14 +46,14 @@ export function drawGraph(drawing, pick) {
           pick(box.name);
         }
       });
-      boxes.set(box.name, { group, label, title });
+      boxes.set(box.name, { group, label, title, width: box.w });
     }
     root.append(group);
   }
   return { root: frame(root, width, height), boxes, wires };
 }
 
-/** Marks one node. @param {{group: Element, label: Element, title: Element}} box @param {string} name @param {any} node @param {boolean} picked */
+/** Marks one node. @param {NodeBox} box @param {string} name @param {any} node @param {boolean} picked */
 export function markNode(box, name, node, picked) {
   const shown = node.cached && node.status === "done" ? "cached" : node.status;
   const names = `nba-box nba-s-${shown}${picked ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
@@ -59,6 +62,9 @@ export function markNode(box, name, node, picked) {
   const text = `${ICONS[shown] ? ICONS[shown] + " " : ""}${name}${count}`;
   if (box.label.textContent === text && box.title.textContent) return;
   box.label.textContent = text;
+  const wide = text.length * LETTER; // icon and count may need more room than the name had
+  const size = wide > box.width - 6 ? Math.max(7.5, (12 * (box.width - 6)) / wide) : 12;
+  box.label.setAttribute("style", size < 12 ? `font-size: ${size.toFixed(1)}px` : "");
   const word = node.cached && node.status === "done" ? "done, from the cache" : node.status;
   box.title.textContent = `${name}: ${word}${node.runs > 1 ? `, ${node.runs} runs` : ""}`;
   box.group.setAttribute("aria-label", `node ${name}, ${word}${count}`);
