@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenNotebook
@@ -169,3 +171,59 @@ def test_rich_values_and_what_changed_in_them(open_notebook: OpenNotebook) -> No
     state.get_by_role("button", name="970 more").click()
     expect(state.locator("[data-field=big] .nba-rows > .nba-row")).to_have_count(230)
     expect(state.get_by_role("button", name="770 more")).to_be_visible()
+
+
+SLOW = """\
+%%graph slow
+class State(TypedDict):
+    items: list[int]
+    got: Annotated[list[int], operator.add]
+
+@node
+async def begin_with_a_name_that_is_rather_long(state):
+    return {"items": list(range(20))}
+
+@node
+async def fetch(item):
+    await asyncio.sleep(0.1 * item)
+    return {"got": [item]}
+
+@node(retry=Retry(attempts=2, wait=6))
+async def flaky(state):
+    if not os.path.exists("ok"):
+        open("ok", "w").close()
+        raise ConnectionError("rate limited")
+    return {}
+
+START >> begin_with_a_name_that_is_rather_long >> each("items", fetch)
+fetch >> flaky >> END
+"""
+
+
+def test_one_looks_back_while_it_runs(open_notebook: OpenNotebook) -> None:
+    """Counts of tasks, the past while the run goes on, a countdown to the next attempt; a second
+    view of the thread takes the first one's place."""
+    notebook = open_notebook(
+        [
+            setup("slow") + "import asyncio, nbagent\nfrom nbagent import Retry, each",
+            SLOW,
+            "run = %agent run slow --thread s-1\nrun",
+            "nbagent.view(run).code",
+        ]
+    )
+    for index in range(3):
+        notebook.run(index)
+    page = view(notebook, 2)
+    expect(page.get_by_label(re.compile(r"node fetch, running [1-9]\d*/20"))).to_be_visible()
+    page.get_by_role("tab", name="Timeline").click()
+    page.get_by_role("button", name="Back one checkpoint").click()
+    expect(page).to_contain_text("You look at checkpoint 1")
+    status(notebook, 2, "running")
+    expect(page.get_by_label("node fetch, idle")).to_be_visible()
+    page.get_by_role("button", name="Now").click()
+    expect(page.get_by_label("node flaky, retrying")).to_be_visible()
+    expect(page.locator(".nba-card")).to_contain_text(re.compile(r"again in \d\.\d s · attempt 2"))
+    notebook.run(3)
+    status(notebook, 3, "done", 20)
+    expect(page).to_have_count(0)
+    expect(view(notebook, 3).get_by_label("node fetch, done 20/20")).to_be_visible()
