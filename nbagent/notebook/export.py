@@ -206,6 +206,7 @@ def _piece(statements: list[ast.stmt], lines: list[str]) -> _Piece:
     table = symtable.symtable("\n".join(texts), "cell", "exec")
     symbols = table.get_symbols()
     binds = {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
+    binds -= _only_in_comprehensions(statements)  # which Python 3.12 and later count as bound here
     binds |= {name for statement in statements for name in _changed(statement)}
     now = {one.get_name() for one in symbols if one.is_referenced()}
     uses = now | {name for child in table.get_children() for name in _globals_of(child)}
@@ -223,6 +224,24 @@ def _globals_of(table: symtable.SymbolTable) -> Iterator[str]:
             yield one.get_name()
     for child in table.get_children():
         yield from _globals_of(child)
+
+
+def _only_in_comprehensions(statements: list[ast.stmt]) -> set[str]:
+    """Names that are nothing but the variable of a comprehension."""
+    inside: set[str] = set()
+    targets: set[ast.AST] = set()
+    for one in (node for statement in statements for node in ast.walk(statement)):
+        if isinstance(one, ast.comprehension):
+            names = [name for name in ast.walk(one.target) if isinstance(name, ast.Name)]
+            inside.update(name.id for name in names)
+            targets.update(names)
+    outside = {
+        one.id
+        for statement in statements
+        for one in _top(statement)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store) and one not in targets
+    }
+    return inside - outside
 
 
 def _changed(statement: ast.stmt) -> Iterator[str]:
