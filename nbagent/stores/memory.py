@@ -32,13 +32,24 @@ from nbagent.errors import StoreError, ThreadBusy, UnknownThread
 
 @dataclass(slots=True)
 class _Stored:
+    """A thread. `info` is its line but for what each checkpoint changes: see `line`."""
+
     info: ThreadInfo
     epoch: int = 0
     lease_until: float = 0.0
-    checkpoints: dict[int, tuple[Checkpoint, float]] = field(default_factory=dict)
+    latest: Checkpoint | None = None
+    updated: float = 0.0
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
     tasks: dict[tuple[int, str], TaskRecord] = field(default_factory=dict)
     journal: dict[tuple[int, str, int], JournalEntry] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
+
+    def line(self) -> ThreadInfo:
+        if self.latest is None:
+            return self.info
+        latest, updated = self.latest, max(self.updated, self.info.updated)
+        return replace(self.info, checkpoint=latest.id, step=latest.step, updated=updated)
 
 
 class MemoryStore:
@@ -115,7 +126,7 @@ class MemoryStore:
                     "began: resume it",
                     thread=lease.thread,
                     owner="",
-                    since=stored.info.updated,
+                    since=stored.line().updated,
                 )
             raise busy(lease.thread, holder, stored.info.since)
         return stored
@@ -152,10 +163,8 @@ class MemoryStore:
             now = self._clock() if at is None else at
             for record in records:
                 stored.tasks[record.anchor, record.task] = record
-            stored.checkpoints[checkpoint.id] = (checkpoint, now)
-            stored.info = replace(
-                stored.info, checkpoint=checkpoint.id, step=checkpoint.step, updated=now
-            )
+            stored.checkpoints[checkpoint.id] = stored.latest = checkpoint
+            stored.times[checkpoint.id] = stored.updated = now
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         with self._lock:
@@ -172,17 +181,16 @@ class MemoryStore:
     def latest(self, thread: str) -> Loaded | None:
         with self._lock:
             stored = self._get(thread)
-            return self._loaded(stored, stored.info.checkpoint) if stored.checkpoints else None
+            return self._loaded(stored, stored.latest) if stored.latest else None
 
     def load(self, thread: str, checkpoint: int) -> Loaded:
         with self._lock:
             stored = self._get(thread)
             if checkpoint not in stored.checkpoints:
                 raise StoreError(f"thread {thread!r} has no checkpoint {checkpoint}")
-            return self._loaded(stored, checkpoint)
+            return self._loaded(stored, stored.checkpoints[checkpoint])
 
-    def _loaded(self, stored: _Stored, id: int) -> Loaded:
-        checkpoint = stored.checkpoints[id][0]
+    def _loaded(self, stored: _Stored, checkpoint: Checkpoint) -> Loaded:
         anchor = checkpoint.anchor
         tasks = [record for key, record in stored.tasks.items() if key[0] == anchor]
         journal = [entry for key, entry in sorted(stored.journal.items()) if key[0] == anchor]
@@ -191,7 +199,7 @@ class MemoryStore:
     def thread(self, thread: str) -> ThreadInfo:
         with self._lock:
             stored = self._get(thread)
-            info = stored.info
+            info = stored.line()
             if info.status == "running" and (
                 info.owner is None
                 or stored.lease_until <= self._clock()
@@ -207,6 +215,7 @@ class MemoryStore:
 
     def history(self, thread: str) -> list[CheckpointInfo]:
         with self._lock:
+            stored = self._get(thread)
             return [
                 CheckpointInfo(
                     id=one.id,
@@ -215,12 +224,12 @@ class MemoryStore:
                     kind=one.kind,
                     updated=one.updated,
                     ran=one.ran,
-                    at=at,
+                    at=stored.times[one.id],
                     size=0,
                     note=one.note,
                     actor=one.actor,
                 )
-                for one, at in self._get(thread).checkpoints.values()
+                for one in stored.checkpoints.values()
             ]
 
     def recall(
@@ -258,13 +267,15 @@ class MemoryStore:
             stored = self._held(lease)
             ids = {*keep, max(stored.checkpoints, default=0)}
             kept = {
-                id: (one if one.parent in ids else replace(one, parent=None), at)
-                for id, (one, at) in stored.checkpoints.items()
+                id: one if one.parent in ids else replace(one, parent=None)
+                for id, one in stored.checkpoints.items()
                 if id in ids
             }
             gone = len(stored.checkpoints) - len(kept)
-            anchors = {one.anchor for one, _ in kept.values()}
+            anchors = {one.anchor for one in kept.values()}
             stored.checkpoints = kept
+            stored.times = {id: stored.times[id] for id in kept}
+            stored.latest = kept[max(kept)] if kept else None
             stored.tasks = {k: v for k, v in stored.tasks.items() if k[0] in anchors}
             stored.journal = {k: v for k, v in stored.journal.items() if k[0] in anchors}
             return gone
@@ -285,7 +296,7 @@ class MemoryStore:
         with self._lock:
             for id, stored in self._threads.items():
                 versions: dict[str, dict[int, Any]] = {}
-                for one, _ in stored.checkpoints.values():
+                for one in stored.checkpoints.values():
                     for name, value in one.values.items():
                         versions.setdefault(name, {})[builtins.id(value)] = value
                 for name, values in versions.items():
