@@ -20,11 +20,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nbagent.engine.facts import fact
 from nbagent.engine.snapshot import MISSING, FrozenList
 from nbagent.errors import ConflictError, StateError
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Write:
     """One node's write to one field. `task` is its id in the super-step."""
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from nbagent.engine.facts import fact
 from nbagent.engine.spans import Span
 from nbagent.errors import StoreError
 
@@ -24,7 +25,7 @@ Status = Literal["running", "paused", "waiting", "failed", "done", "stopped"]
 TaskStatus = Literal["done", "waiting", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Checkpoint:
     """The settled state of a thread between two super-steps. (R20, R21, R22)
 
@@ -108,7 +109,7 @@ class Question:
     thread: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class TaskRecord:
     """The outcome of one task of the super-step under way, stored when the task ends. (W1)
 

@@ -10,13 +10,13 @@ Rule 3: `number` counts 1, 2, 3 … within a run; `at` is Unix seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nbagent.engine.checkpoint import Checkpoint, Failure, Question, Status
+from nbagent.engine.facts import keyword_fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class Event:
     """Common to all: the thread, the super-step under way (from 1), the order and the time."""
 
@@ -26,7 +26,7 @@ class Event:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeEvent(Event):
     """Of one task: its node, and its id in the super-step."""
 
@@ -34,7 +34,7 @@ class NodeEvent(Event):
     task: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class RunStarted(Event):
     """A run took the thread; `checkpoint` is where it starts or goes on.
 
@@ -47,7 +47,7 @@ class RunStarted(Event):
     notice: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class StepPlanned(Event):
     """`tasks` (task id -> node) will run in this super-step; `finished` of them already have."""
 
@@ -55,19 +55,19 @@ class StepPlanned(Event):
     finished: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeStarted(NodeEvent):
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeEmitted(NodeEvent):
     """`value` was given to `emit` inside the node. (R38)"""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeEffect(NodeEvent):
     """An effect of the node is "open" (begun), "done", or "void" (it did not happen). (R7)"""
 
@@ -75,7 +75,7 @@ class NodeEffect(NodeEvent):
     status: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodePrinted(NodeEvent):
     """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log"). (R38)"""
 
@@ -83,7 +83,7 @@ class NodePrinted(NodeEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeStalled(NodeEvent):
     """The node has emitted and printed nothing for `seconds`, longer than `usual`. (R39)"""
 
@@ -91,7 +91,7 @@ class NodeStalled(NodeEvent):
     usual: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeFinished(NodeEvent):
     """`update` is what the node wrote, frozen; `duration` seconds; stored before this is told.
 
@@ -104,14 +104,14 @@ class NodeFinished(NodeEvent):
     is_cached: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeFailed(NodeEvent):
     failure: Failure
     duration: float
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeRetried(NodeEvent):
     """Attempt `attempt` failed; the next begins in `wait` seconds. (R4)"""
 
@@ -120,26 +120,26 @@ class NodeRetried(NodeEvent):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeDelayed(NodeEvent):
     """The node waits `wait` seconds for a rate limit that it shares. (W14)"""
 
     wait: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeWaiting(NodeEvent):
     """The node asked a question and ended; nothing of it stays alive. (R28)"""
 
     question: Question
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeCancelled(NodeEvent):
     """The node was stopped before it ended; it will run again at resume."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class NodeBlocking(NodeEvent):
     """An `async def` node has held the event loop for `seconds`, at the line `where`. (W9)"""
 
@@ -147,14 +147,14 @@ class NodeBlocking(NodeEvent):
     where: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class StepReconciled(Event):
     """The writes were merged: field -> (before, after); before is MISSING at a first write."""
 
     changes: Mapping[str, tuple[Any, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class Checkpointed(Event):
     """`checkpoint` is stored; `took` edges (source, target) led to what runs next."""
 
@@ -162,7 +162,7 @@ class Checkpointed(Event):
     took: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class RunEnded(Event):
     """The run let the thread go. `next` are the nodes that a resume would run."""
 
@@ -172,14 +172,14 @@ class RunEnded(Event):
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class SubgraphEvent(NodeEvent):
     """`event` happened in the graph that this node runs, in a thread of its own."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_fact
 class EventsMissed(Event):
     """This reader of a stream was too slow: `count` events before the next one are gone for it."""
 

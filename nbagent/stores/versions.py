@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
+from nbagent.engine.facts import fact
 from nbagent.engine.snapshot import FrozenList, freeze, frozen_dict
 from nbagent.errors import CorruptError
 from nbagent.stores.codec import decode, encode, encode_checked, is_plain
@@ -23,7 +24,7 @@ class Connection(Protocol):
     def executemany(self, sql: str, parameters: Any, /) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Version:
     """A stored version: its row, the whole version that it builds on (None: it is whole), the
     bytes of that, and the bytes of the changes since."""
@@ -38,7 +39,7 @@ class Version:
         return replace(self, id=id)
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Held:
     """A checkpoint's values and versions, kept to compare the next one with."""
 
