@@ -34,7 +34,7 @@ class TaskContext:
     edited  a person changed the state since the task was planned
     sent    the task was sent an input in place of the state
     nest    runs a subgraph inside the task
-    output  takes what the node prints: see `output`; `echo` writes it where it would have been
+    write   takes what the node prints: see `output`; `echo` writes it where it would have been
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class TaskContext:
         edited: bool,
         emit: Callable[[Any], None],
         keep: Callable[[JournalEntry], None],
+        write: Callable[[str, str], None],
         clock: Callable[[], float],
         sent: bool = False,
         nest: Nest | None = None,
         recorder: Recorder | None = None,
-        output: Any = None,
         echo: Any = None,
     ) -> None:
         self.thread = thread
@@ -73,7 +73,7 @@ class TaskContext:
         self.sent = sent
         self.nest = nest
         self.recorder = recorder
-        self.output = output
+        self.write = write
         self.echo = echo
         self.asked: JournalEntry | None = None
         self._positions = 0

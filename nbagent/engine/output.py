@@ -48,8 +48,6 @@ class Output:
 
     def end(self) -> str:
         """Tell what had no newline; all that was kept."""
-        if not self._begun:
-            return ""
         with self._lock:
             for stream, rest in self._begun.items():
                 if rest:
@@ -116,10 +114,10 @@ class _Router:
 
     def write(self, text: str) -> int:
         task = running()
-        if task is None or task.is_closed or task.output is None:
+        if task is None or task.is_closed or task.echo is None:
             count: int = self.original.write(text)
             return count
-        task.output.write(self._name, text)
+        task.write(self._name, text)
         task.echo(self.original.write, text)
         return len(text)
 
@@ -136,8 +134,8 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         task = running()
-        if task is not None and not task.is_closed and task.output is not None:
-            task.output.write("log", f"{record.levelname} {record.name}: {record.getMessage()}\n")
+        if task is not None and not task.is_closed and task.echo is not None:
+            task.write("log", f"{record.levelname} {record.name}: {record.getMessage()}\n")
             if task.echo.is_shown:
                 return
         last = logging.lastResort

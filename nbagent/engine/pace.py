@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from nbagent.engine import events as ev
 from nbagent.engine.program import Program
@@ -26,40 +25,32 @@ _lock = threading.Lock()
 _calls: dict[tuple[str, str], deque[float]] = {}
 
 
-@dataclass(slots=True)
-class _Silence:
-    node: str
-    step: int
-    since: float
-    told: bool = False
-
-
 class Pace:
     """The tasks of one run that are under way, and when each last gave a sign of life."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._open: dict[str, _Silence] = {}
+        self._signs: dict[str, ev.NodeEvent] = {}  # of each task that is under way, the last one
+        self._told: dict[str, ev.NodeEvent] = {}  # after which sign a stall has been told
 
-    def see(self, event: ev.Event) -> None:
+    def see(self, event: ev.NodeEvent) -> None:
         """Take note of an event of the run."""
         kind = type(event)
         if kind is ev.NodeStarted:
-            assert isinstance(event, ev.NodeStarted)
-            self._open[event.task] = _Silence(event.node, event.step, event.at)
-        elif kind in _SIGNS:
-            assert isinstance(event, ev.NodeEvent)
-            silence = self._open.get(event.task)
-            if silence is not None:
-                wait = event.wait if isinstance(event, (ev.NodeRetried, ev.NodeDelayed)) else 0.0
-                silence.since, silence.told = event.at + wait, False
+            self._signs[event.task] = event
         elif kind in _ENDS:
-            assert isinstance(event, ev.NodeEvent)
-            self._open.pop(event.task, None)
+            self._signs.pop(event.task, None)
+            if self._told:
+                self._told.pop(event.task, None)
             if isinstance(event, ev.NodeFinished) and not event.is_cached:
+                key = (self._program.name, event.node)
                 with _lock:
-                    key = (self._program.name, event.node)
-                    _calls.setdefault(key, deque(maxlen=_KEPT)).append(event.duration)
+                    calls = _calls.get(key)
+                    if calls is None:
+                        calls = _calls[key] = deque(maxlen=_KEPT)
+                    calls.append(event.duration)
+        elif kind in _SIGNS and event.task in self._signs:
+            self._signs[event.task] = event
 
     def usual(self, node: str) -> float | None:
         """Seconds after which the node's silence is a stall; None where nothing can be said."""
@@ -70,13 +61,18 @@ class Pace:
             calls = tuple(_calls.get((self._program.name, node), ()))
         return max(LEAST, TIMES * max(calls)) if len(calls) >= CALLS else None
 
-    def stalls(self, now: float) -> Iterator[tuple[str, _Silence, float]]:
-        """Task, silence and what was usual, of each stall that has not been told yet."""
-        for task, silence in tuple(self._open.items()):
-            usual = None if silence.told else self.usual(silence.node)
-            if usual is not None and now - silence.since > usual:
-                silence.told = True
-                yield task, silence, usual
+    def stalls(self, now: float) -> Iterator[tuple[ev.NodeEvent, float, float]]:
+        """The last sign of life, the seconds since and what was usual, of each stall that has not
+        been told yet."""
+        for task, sign in tuple(self._signs.items()):
+            if self._told.get(task) is sign:
+                continue
+            usual = self.usual(sign.node)
+            wait = sign.wait if isinstance(sign, (ev.NodeRetried, ev.NodeDelayed)) else 0.0
+            silence = now - sign.at - wait
+            if usual is not None and silence > usual:
+                self._told[task] = sign
+                yield sign, silence, usual
 
 
 _SIGNS = frozenset(

@@ -16,6 +16,7 @@ from typing import Any
 from nbagent.engine.events import Event, EventsMissed, StepReconciled
 
 MOST = 1_000  # events
+AT_ONCE = 50  # that are forgotten together
 HEAVIEST = 100_000_000  # bytes of values that only these events keep alive
 
 
@@ -38,19 +39,26 @@ class Past:
         events = self._events
         events.append(event)
         if type(event) is StepReconciled:
-            weight = sum(_weight(after) for _, after in event.changes.values())
+            weight = 0
+            for _, after in event.changes.values():
+                weight += _weight(after)
             self._weights.append(weight)
             self._weight += weight
-        while len(events) > self._most or (self._weight > self._heaviest and len(events) > 1):
-            self._drop()
+            while self._weight > self._heaviest and len(events) > 1:
+                self._drop(1)
+        if len(events) > self._most + AT_ONCE:
+            self._drop(len(events) - self._most)
 
-    def _drop(self) -> None:
-        event = self._events.popleft()
-        self.missed += 1
-        if type(event) is StepReconciled:
-            self._weight -= self._weights.popleft()
+    def _drop(self, count: int) -> None:
+        """Forget the oldest events."""
+        forget = self._events.popleft
+        for _ in range(count):
+            if type(forget()) is StepReconciled:
+                self._weight -= self._weights.popleft()
+        self.missed += count
 
     def __iter__(self) -> Iterator[Event]:
+        self._drop(max(0, len(self._events) - self._most))
         if self._first is not None:
             yield self._first
         if self.missed:
@@ -63,6 +71,8 @@ def _weight(value: Any) -> int:
     """About how many bytes a value holds, for those that may hold very many."""
     if isinstance(value, (str, bytes)):
         return len(value)
+    if isinstance(value, (int, float, list, dict)):
+        return 0
     size = getattr(type(value), "nbytes", None)  # an array
     if size is not None:
         return int(value.nbytes)

@@ -95,19 +95,6 @@ class Node:
     stall: float | None = None
     program: Program | None = None
 
-    @property
-    def has_policies(self) -> bool:
-        """False when a call of it is a call of its function and nothing more."""
-        return not (
-            self.retry is None
-            and self.timeout is None
-            and self.total_timeout is None
-            and self.fallback is None
-            and self.rate_limit is None
-            and self.breaker is None
-            and self.recover is None
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -275,6 +262,43 @@ class Program:
     def order(self) -> Mapping[str, int]:
         """Node -> its place in the order of definition."""
         return {name: index for index, name in enumerate(self.nodes)}
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """The nodes with policies: a call of another is a call of its function and no more."""
+        policies = (
+            "retry",
+            "timeout",
+            "total_timeout",
+            "fallback",
+            "rate_limit",
+            "breaker",
+            "recover",
+        )
+        return frozenset(
+            name
+            for name, node in self.nodes.items()
+            if any(getattr(node, policy) is not None for policy in policies)
+        )
+
+    @cached_property
+    def transient(self) -> tuple[str, ...]:
+        """The fields that are gone after the next super-step."""
+        return tuple(name for name, channel in self.fields.items() if channel.transient)
+
+    @cached_property
+    def deferred(self) -> frozenset[str]:
+        """The nodes that wait until nothing else is left."""
+        return frozenset(node.name for node in self.nodes.values() if node.defer)
+
+    @cached_property
+    def breakpoints(self) -> Mapping[str, frozenset[str]]:
+        """ "before" and "after", where there are any -> the nodes to pause there."""
+        found: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            if node.pause is not None:
+                found.setdefault(node.pause, set()).add(node.name)
+        return {place: frozenset(names) for place, names in found.items()}
 
     @cached_property
     def has_subgraphs(self) -> bool:

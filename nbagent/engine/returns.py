@@ -27,7 +27,7 @@ def read_return(
         returned = returned.update
     if returned is None:
         return frozen_dict({}), goto
-    if not isinstance(returned, Mapping):
+    if type(returned) is not dict and not isinstance(returned, Mapping):
         raise StateError(
             f"node {node.name!r} returned {_a(type(returned).__name__)}: return a dict of the "
             "fields that it writes, a Command, or None",

@@ -46,12 +46,13 @@ class Onward:
 
     def go(self, source: str, goto: Iterable[Any]) -> None:
         """Follow what a branch or command says."""
-        for kind, target, *rest in goto:
-            if kind == "to":
+        for one in goto:
+            target = one[1]
+            if one[0] == "to":
                 self._trigger(source, target)
                 continue
             channel = f"send:{target}"
-            self.control[channel] = (*self.control.get(channel, ()), rest[0])
+            self.control[channel] = (*self.control.get(channel, ()), one[2])
             if (source, target) not in self.took:
                 self.took.append((source, target))
 
@@ -61,6 +62,8 @@ class Onward:
 
     def _choose(self, branch: Branch) -> tuple[Any, ...]:
         chosen = self._call(branch, branch.choose, "branch")
+        if type(chosen) is str and branch.targets is not None and chosen in branch.targets:
+            return tuple([("to", target) for target in branch.targets[chosen]])
         try:
             if branch.targets is None:
                 return read_goto(self.program, branch.source, chosen)

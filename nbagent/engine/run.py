@@ -25,6 +25,7 @@ from nbagent.engine.checkpoint import Checkpoint, Lease, Question, Status, TaskR
 from nbagent.engine.events import (
     Checkpointed,
     Event,
+    NodeEvent,
     NodeStalled,
     Observer,
     RunEnded,
@@ -42,7 +43,7 @@ from nbagent.engine.spans import Recorder
 from nbagent.engine.stream import BUFFER, Mode, read
 from nbagent.engine.subgraphs import Suspended, drive
 from nbagent.engine.superstep import Executed, check_ended, execute, keep, plan, reconcile
-from nbagent.engine.task import Bench, Work
+from nbagent.engine.task import NOTHING_DONE, Bench, Work
 from nbagent.engine.watchdog import see_end, watch
 from nbagent.errors import NbagentError, NodeError, StepLimit, ThreadBusy
 
@@ -211,13 +212,13 @@ class Run:
 
     def tell_stalls(self) -> None:
         """Tell of nodes that have been silent for too long. The watchdog calls it. (R39)"""
-        for task, silence, usual in self._pace.stalls(time.time()):
+        for sign, silence, usual in self._pace.stalls(time.time()):
             event = NodeStalled(
                 thread=self.thread.id,
-                step=silence.step,
-                node=silence.node,
-                task=task,
-                seconds=time.time() - silence.since,
+                step=sign.step,
+                node=sign.node,
+                task=sign.task,
+                seconds=silence,
                 usual=usual,
             )
             self.tell(event)
@@ -326,12 +327,13 @@ class Run:
                 return  # an abandoned `def` node that goes on talking after the run has ended
             self._numbers += 1
             # The engine made the event a moment ago and nobody else has seen it.
-            object.__setattr__(event, "number", self._numbers)
-            object.__setattr__(event, "at", time.time())
+            event.number, event.at = self._numbers, time.time()  # type: ignore[misc]
             self.past.add(event)
-            self._pace.see(event)
-            for observer in tuple(self._observers):
-                self._show(observer, event)
+            if isinstance(event, NodeEvent):
+                self._pace.see(event)
+            if self._observers:
+                for observer in tuple(self._observers):
+                    self._show(observer, event)
 
     def _show(self, observer: Observer, event: Event) -> None:
         try:
@@ -422,6 +424,7 @@ class Run:
             self.recorder,
             self.echo,
         )
+        before, after = (program.breakpoints.get(place) for place in ("before", "after"))
         made, yielded = 0, time.monotonic()
         while True:
             if time.monotonic() - yielded > TURN:
@@ -440,7 +443,7 @@ class Run:
                     limit=options.step_limit,
                 )
             passed = options.resumed and made == 0
-            if not passed and any(program.nodes[task.node].pause == "before" for task in tasks):
+            if before and not passed and any(task.node in before for task in tasks):
                 return "paused"
 
             self.tell(
@@ -474,7 +477,7 @@ class Run:
                 raise
             for one in executed.unstored:
                 self.tell(one.event)
-            self.checkpoint, self._work = step.checkpoint, Work()
+            self.checkpoint, self._work = step.checkpoint, NOTHING_DONE
             self._newest = step.checkpoint.id
             made += 1
             number = step.checkpoint.step
@@ -484,7 +487,7 @@ class Run:
                     thread=self.thread.id, step=number, checkpoint=step.checkpoint, took=step.took
                 )
             )
-            if any(program.nodes[task.node].pause == "after" for task in tasks):
+            if after and any(task.node in after for task in tasks):
                 return "paused" if plan(program, self.checkpoint) else "done"
 
     def _next(self) -> tuple[str, ...]:

@@ -223,9 +223,7 @@ def frozen_list(items: Iterable[Any]) -> FrozenList:
 
 def frozen_dict(mapping: Mapping[Any, Any]) -> FrozenDict:
     """A `FrozenDict` of the mapping's items, values frozen, order kept."""
-    frozen = FrozenDict((key, freeze(item)) for key, item in mapping.items())
-    frozen.opaque = any(map(is_opaque, frozen.values()))
-    return frozen
+    return seal({key: freeze(item) for key, item in mapping.items()})
 
 
 def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
@@ -233,6 +231,21 @@ def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
     frozen = FrozenDict(mapping)
     frozen.opaque = any(map(is_opaque, frozen.values()))
     return frozen
+
+
+def replaced(
+    before: Mapping[str, Any], written: Mapping[str, Any], transient: Iterable[str] = ()
+) -> FrozenDict:
+    """`before` without what is transient, and with what was written, frozen already; each of the
+    others stays the object that it is, in its place."""
+    made = FrozenDict(before)
+    for key in transient:
+        if key not in written:
+            dict.pop(made, key, None)
+    dict.update(made, written)
+    looked_at = made if getattr(before, "opaque", True) else written
+    made.opaque = any(map(is_opaque, looked_at.values()))
+    return made
 
 
 def isolate(value: Any) -> Any:

@@ -96,6 +96,9 @@ def bridge() -> Bridge | None:
     return next((found for find in _finders if (found := find()) is not None), None)
 
 
+_NOTHING = nullcontext()
+
+
 class Recorder:
     """Collects the spans of a run and hands them to its store, from any thread."""
 
@@ -151,7 +154,7 @@ class Recorder:
         self.flush()
 
     def around_step(self, thread: str, step: int) -> AbstractContextManager[None]:
-        return self.bridge.step(thread, step) if self.bridge else nullcontext()
+        return self.bridge.step(thread, step) if self.bridge else _NOTHING
 
 
 _current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("nbagent_span", default=None)

@@ -30,12 +30,21 @@ from typing import Any
 
 from nbagent.engine.channels import Barrier, Write
 from nbagent.engine.checkpoint import Checkpoint, Question, TaskRecord
+from nbagent.engine.facts import fact
 from nbagent.engine.interrupts import to_question
 from nbagent.engine.names import nearest
 from nbagent.engine.program import START, Program
 from nbagent.engine.returns import check_field, check_update, to_failure
 from nbagent.engine.routes import Onward
-from nbagent.engine.snapshot import MISSING, check_untouched, equal, freeze, frozen_dict, seal
+from nbagent.engine.snapshot import (
+    MISSING,
+    check_untouched,
+    equal,
+    freeze,
+    frozen_dict,
+    replaced,
+    seal,
+)
 from nbagent.engine.subgraphs import Suspended
 from nbagent.engine.task import (
     Bench,
@@ -72,7 +81,7 @@ class Executed:
         return not (self.questions or self.failures or self.is_paused)
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Reconciled:
     """The next checkpoint, what changed (field -> before, after) and which edges led on."""
 
@@ -90,17 +99,17 @@ def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
     Deferred nodes wait until nothing else is left. (R12)
     """
     triggered, inputs = _eligible(program, checkpoint)
-    names = sorted({*triggered, *inputs}, key=program.order.__getitem__)
-    if any(not program.nodes[name].defer for name in names):
-        names = [name for name in names if not program.nodes[name].defer]
+    names = list(triggered | inputs.keys()) if inputs else list(triggered)
+    if len(names) > 1:
+        names.sort(key=program.order.__getitem__)
+        if not program.deferred.issuperset(names):
+            names = [name for name in names if name not in program.deferred]
     tasks: list[Task] = []
     for name in names:
         if name in triggered:
             tasks.append(Task(f"{checkpoint.anchor}:{name}", name))
-        tasks.extend(
-            Task(f"{checkpoint.anchor}:{name}#{index}", name, value)
-            for index, value in enumerate(inputs.get(name, ()))
-        )
+        for index, value in enumerate(inputs.get(name, ())):
+            tasks.append(Task(f"{checkpoint.anchor}:{name}#{index}", name, value))
     return tuple(tasks)
 
 
@@ -127,8 +136,9 @@ def _eligible(
             triggered.add(name)
         else:
             inputs[name] = content
-    for name in checkpoint.updated:
-        triggered.update(program.subscribers.get(name, ()))
+    if program.subscribers:
+        for name in checkpoint.updated:
+            triggered.update(program.subscribers.get(name, ()))
     return triggered, inputs
 
 
@@ -167,85 +177,125 @@ async def execute(
     A task whose question is still open does not run again. A failed task does not stop its
     siblings, unless the graph says on_error="cancel". Cancelling cancels them all.
     """
-    result = Executed(dict(work.done))
-    ready: list[Task] = []
-    for task in tasks:
-        if task.id in result.records:
-            continue
-        asked = [e for e in work.journal.get(task.id, {}).values() if is_open_question(e)]
-        result.questions.extend(map(to_question, asked))
-        if not asked:
+    execution = _Execution(program, checkpoint, work, bench)
+    ready = execution.ready(tasks)
+    try:
+        if len(ready) == 1:
+            await execution.run(ready[0])
+        elif ready:
+            await execution.run_all(ready)
+        execution.store()
+    except BaseException:
+        await execution.give_up()
+        raise
+    result = execution.result
+    if len(tasks) > 1 and not result.is_complete():
+        order = {task.id: index for index, task in enumerate(tasks)}
+        result.questions.sort(key=lambda question: order[question.task])
+        result.failures.sort(key=lambda record: order[record.task])
+    return result
+
+
+class _Execution:
+    """The tasks of one super-step while they run.
+
+    left     how many have not ended
+    running  the siblings, when there are any
+    pending  those that have finished in this turn of the loop, to be stored in one transaction
+    broken   why what finished could not be stored
+    """
+
+    __slots__ = (
+        "bench", "broken", "checkpoint", "left", "pending", "program", "result", "running", "work"
+    )  # fmt: skip
+
+    def __init__(self, program: Program, checkpoint: Checkpoint, work: Work, bench: Bench) -> None:
+        self.program = program
+        self.checkpoint = checkpoint
+        self.work = work
+        self.bench = bench
+        self.result = Executed(dict(work.done))
+        self.left = 0
+        self.running: Sequence[asyncio.Task[None]] = ()
+        self.pending: list[Finished] = []
+        self.broken: BaseException | None = None
+
+    def ready(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks that can run: not finished, and without an open question."""
+        work, result, ready = self.work, self.result, []
+        for task in tasks:
+            if task.id in result.records:
+                continue
+            if calls := work.journal.get(task.id):
+                asked = [to_question(e) for e in calls.values() if is_open_question(e)]
+                result.questions += asked
+                if asked:
+                    continue
             ready.append(task)
-    left = len(ready)
-    running: list[asyncio.Task[None]] = []
-    pending: list[Finished] = []
-    broken: list[BaseException] = []
+        self.left = len(ready)
+        return ready
 
-    def store() -> None:
-        """Store what has finished in this turn of the loop, in one transaction. (W1)"""
-        batch = pending[:]
-        if left == 0 and result.is_complete():
-            result.unstored.extend(batch)
-        else:
-            batch = keep(batch, result, checkpoint, bench)
-        pending.clear()
-        result.records.update((one.record.task, one.record) for one in batch)
+    async def run_all(self, ready: Sequence[Task]) -> None:
+        """Run siblings until all have ended, or one failed and the graph says to cancel then."""
+        running = [asyncio.create_task(self.run(task), name=task.id) for task in ready]
+        self.running = running
+        over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+        for sibling in over:
+            if not sibling.cancelled():  # by a failed one, where the graph says so
+                sibling.result()
+        if self.broken is not None:
+            raise self.broken
 
-    def store_soon() -> None:
-        try:
-            store()
-        except BaseException as error:
-            broken.append(error)
-            for sibling in running:
-                sibling.cancel()
-
-    async def run(task: Task) -> None:
-        nonlocal left
-        ended = await perform(program, checkpoint, task, work, bench)
-        left -= 1
+    async def run(self, task: Task) -> None:
+        """Run one task, and see to what has come of it."""
+        ended = await perform(self.program, self.checkpoint, task, self.work, self.bench)
+        self.left -= 1
+        result = self.result
         if isinstance(ended, Finished):
-            pending.append(ended)
-            if not running:
-                store()
-            elif len(pending) == 1:
-                asyncio.get_running_loop().call_soon(store_soon)
+            self.pending.append(ended)
+            if self.running and len(self.pending) == 1:
+                asyncio.get_running_loop().call_soon(self._store_soon)
         elif isinstance(ended, Suspended):
             result.questions.extend(ended.questions)
             result.is_paused = result.is_paused or not ended.questions
         else:
             result.failures.append(ended[0])
             result.causes[task.id] = ended[1]
-            if program.on_error == "cancel":
-                for sibling in running:
+            if self.program.on_error == "cancel":
+                for sibling in self.running:
                     if sibling is not asyncio.current_task():
                         sibling.cancel()
         if is_cancelled():  # also when the node swallowed it
             raise asyncio.CancelledError
 
-    try:
-        if len(ready) == 1:
-            await run(ready[0])
-        elif ready:
-            running += [asyncio.create_task(run(task), name=task.id) for task in ready]
-            over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
-            for sibling in over:
-                if not sibling.cancelled():  # by a failed one, where the graph says so
-                    sibling.result()
-            if broken:
-                raise broken[0]
-    except BaseException:
-        for sibling in running:
+    def store(self) -> None:
+        """Store what has finished in one transaction; of the last ones, the checkpoint's. (W1)"""
+        batch, result = self.pending, self.result
+        if not batch:
+            return
+        if self.left == 0 and result.is_complete():
+            result.unstored += batch
+        else:
+            batch = keep(batch, result, self.checkpoint, self.bench)
+        for one in batch:
+            result.records[one.record.task] = one.record
+        self.pending = []
+
+    def _store_soon(self) -> None:
+        try:
+            self.store()
+        except BaseException as error:
+            self.broken = error
+            for sibling in self.running:
+                sibling.cancel()
+
+    async def give_up(self) -> None:
+        """Stop what still runs; what has finished is kept."""
+        for sibling in self.running:
             sibling.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*self.running, return_exceptions=True)
         with contextlib.suppress(NbagentError):
-            keep([*pending, *result.unstored], result, checkpoint, bench)
-        raise
-    if pending:
-        store()
-    order = {task.id: index for index, task in enumerate(tasks)}
-    result.questions.sort(key=lambda question: order[question.task])
-    result.failures.sort(key=lambda record: order[record.task])
-    return result
+            keep([*self.pending, *self.result.unstored], self.result, self.checkpoint, self.bench)
 
 
 def keep(
@@ -295,10 +345,11 @@ def reconcile(
 
     control = _carried_over(program, checkpoint, {task.node for task in tasks})
     onward = Onward(program, values, control)
-    for name in dict.fromkeys(task.node for task in tasks):
+    for name in dict.fromkeys([task.node for task in tasks]):
         onward.leave(name)
     for task in tasks:
-        onward.go(task.node, records[task.id].goto)
+        if goto := records[task.id].goto:
+            onward.go(task.node, goto)
     return Reconciled(
         checkpoint=Checkpoint(
             id=id,
@@ -308,7 +359,7 @@ def reconcile(
             values=values,
             control=seal(control),
             updated=tuple(sorted(changes)),
-            ran=tuple(task.id for task in tasks),
+            ran=tuple([task.id for task in tasks]),
             anchor=id,
             nodes=program.fingerprints,
             schema=program.schema.fingerprint,
@@ -365,20 +416,18 @@ def merge(
     """The values after `writes`, and what really changed: field -> (before, after)."""
     for name, written in writes.items():
         check_field(program, name, written[0].node)
-    values = dict(before)
     changes: dict[str, tuple[Any, Any]] = {}
-    for name, channel in program.fields.items():
-        old = before.get(name, MISSING)
-        if name in writes:
-            new = freeze(channel.merge(old, writes[name]))
-            if new is not writes[name][-1].value:  # what a node wrote has been checked already
-                program.schema.check_reduced(name, new)
-            if not equal(old, new):
-                changes[name] = (old, new)
-            values[name] = new
-        elif channel.transient and old is not MISSING:
-            del values[name]
-    return seal(values), changes
+    made: dict[str, Any] = {}
+    names = writes if len(writes) == 1 else [name for name in program.fields if name in writes]
+    for name in names:
+        old, written = before.get(name, MISSING), writes[name]
+        new = freeze(program.fields[name].merge(old, written))
+        if new is not written[-1].value:  # what a node wrote has been checked already
+            program.schema.check_reduced(name, new)
+        if not equal(old, new):
+            changes[name] = (old, new)
+        made[name] = new
+    return replaced(before, made, program.transient), changes
 
 
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
@@ -395,7 +444,7 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
         )
         if not used:
             control[channel] = content
-    for name in checkpoint.updated:
+    for name in checkpoint.updated if program.subscribers else ():
         for subscriber in program.subscribers.get(name, ()):
             if subscriber not in ran:
                 control[f"to:{subscriber}"] = True

@@ -9,9 +9,10 @@ Rule 2: a task ends done, failed, or suspended (a question, a paused subgraph or
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import field
+from typing import Any
 
 from nbagent.engine import context, policies
 from nbagent.engine.checkpoint import (
@@ -38,6 +39,7 @@ from nbagent.engine.events import (
     NodeWaiting,
 )
 from nbagent.engine.executor import NodeExecutor
+from nbagent.engine.facts import fact
 from nbagent.engine.interrupts import KIND, Interrupted, to_question
 from nbagent.engine.output import Echo, Output
 from nbagent.engine.program import Cache, Node, Program
@@ -48,8 +50,10 @@ from nbagent.engine.spans import Recorder, Span
 from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import StateError
 
+_first_word = threading.Lock()
 
-@dataclass(frozen=True, slots=True)
+
+@fact
 class Task:
     """One execution of one node in this super-step; `input` is MISSING when it reads the state."""
 
@@ -58,7 +62,7 @@ class Task:
     input: Any = MISSING
 
 
-@dataclass(frozen=True, slots=True)
+@fact
 class Work:
     """What has been done already of the super-step that a checkpoint's plan asks for."""
 
@@ -72,7 +76,10 @@ class Work:
         return tuple(map(to_question, filter(is_open_question, entries)))
 
 
-@dataclass(frozen=True, slots=True)
+NOTHING_DONE = Work()
+
+
+@fact
 class Bench:
     """What execute() needs besides the program: where to run, to store and to tell."""
 
@@ -87,7 +94,8 @@ class Bench:
     echo: Echo | None = None
 
 
-class Finished(NamedTuple):
+@fact
+class Finished:
     """A record that is to be stored, and the event to tell when it is."""
 
     record: TaskRecord
@@ -101,36 +109,39 @@ async def perform(
     one = _Performance(program, checkpoint, task, work, bench)
     cause: BaseException | None = None
     try:
-        with one.attempts:
-            try:
-                await one.call()
-            finally:
-                one.keep_output()
-    except Interrupted:
-        pass
-    except Suspended as suspended:
-        for question in suspended.questions:
-            one.tell(NodeWaiting, question=question)
-        if not suspended.questions:
-            one.tell(NodeCancelled)
-        return suspended
-    except asyncio.CancelledError as error:
-        if is_cancelled():
-            one.tell(NodeCancelled)
-            raise
-        cause = error  # the node's own, not ours
-    except BaseException as error:
-        cause = error
+        try:
+            with one.attempts:
+                try:
+                    await one.call()
+                finally:
+                    one.keep_output()
+        except Interrupted:
+            pass
+        except Suspended as suspended:
+            for question in suspended.questions:
+                one.tell(NodeWaiting, question=question)
+            if not suspended.questions:
+                one.tell(NodeCancelled)
+            return suspended
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                one.tell(NodeCancelled)
+                raise
+            cause = error  # the node's own, not ours
+        except BaseException as error:
+            cause = error
 
-    asked = one.attempts.now.asked
-    if asked is not None:
-        # Also when the node swallowed the interrupt or raised something over it: it has asked.
-        bench.store.put_journal(bench.lease, [asked])
-        one.tell(NodeWaiting, question=to_question(asked))
-        return Suspended([to_question(asked)])
-    if cause is not None:
-        return fail(checkpoint, one.record("failed", failure=to_failure(cause)), bench), cause
-    return one.finished()
+        asked = one.attempts.now.asked
+        if asked is not None:
+            # Also when the node swallowed the interrupt or raised something over it: it has asked.
+            bench.store.put_journal(bench.lease, [asked])
+            one.tell(NodeWaiting, question=to_question(asked))
+            return Suspended([to_question(asked)])
+        if cause is not None:
+            return fail(checkpoint, one.record("failed", failure=to_failure(cause)), bench), cause
+        return one.finished()
+    finally:
+        one.let_go()
 
 
 class _Performance:
@@ -155,11 +166,14 @@ class _Performance:
             "node": task.node,
             "task": task.id,
         }
-        self.output = Output(lambda stream, text: self.tell(NodePrinted, stream=stream, text=text))
+        self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
         self.attempts = context.Attempts(
             context.TaskContext(
-                **self.common,
+                thread=bench.lease.thread,
+                step=checkpoint.step + 1,
+                node=task.node,
+                task=task.id,
                 anchor=checkpoint.anchor,
                 attempt=self.tried + 1,
                 journal=work.journal.get(task.id, {}),
@@ -167,11 +181,11 @@ class _Performance:
                 edited=checkpoint.id != checkpoint.anchor,
                 emit=self.emit,
                 keep=self.keep,
+                write=self.write,
                 clock=bench.clock,
                 sent=task.input is not MISSING,
                 nest=bench.nest,
                 recorder=bench.recorder,
-                output=self.output,
                 echo=bench.echo,
             )
         )
@@ -180,6 +194,14 @@ class _Performance:
 
     def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
         self.bench.tell(kind(**self.common, **facts))
+
+    def write(self, stream: str, text: str) -> None:
+        with _first_word:
+            output = self.output = self.output or Output(self._printed)
+        output.write(stream, text)
+
+    def _printed(self, stream: str, text: str) -> None:
+        self.tell(NodePrinted, stream=stream, text=text)
 
     def emit(self, value: Any) -> None:
         shown = strike_out(value) if isinstance(value, str) else freeze(value)
@@ -192,7 +214,7 @@ class _Performance:
 
     def keep_output(self) -> None:
         """Tell the rest of what it printed, and keep it all with the thread."""
-        text = self.output.end()
+        text = self.output.end() if self.output is not None else ""
         if text and self.bench.recorder is not None:
             attempt, now = self.attempts.now.attempt, self.bench.clock()
             span = Span(**self.common, kind="output", name="output", attempt=attempt)
@@ -216,13 +238,22 @@ class _Performance:
     def finished(self) -> Finished:
         record = self.record("done", update=self.update, goto=self.goto)
         event = NodeFinished(
-            **self.common,
+            thread=self.bench.lease.thread,
+            step=self.checkpoint.step + 1,
+            node=record.node,
+            task=record.task,
             update=self.update,
             duration=record.ended - record.started,
             attempt=record.attempt,
             is_cached=self.is_cached,
         )
         return Finished(record, event)
+
+    def let_go(self) -> None:
+        """Forget what refers back to this, so that all goes at once and not by and by: the
+        garbage collector has far less to do, and the next task finds warm memory."""
+        del self.attempts
+        self.output = None
 
     # ----------------------------------------------------------------------- what is called
 
@@ -238,7 +269,7 @@ class _Performance:
             inputs = _inputs(node.cache, task.input if is_sent else values, argument)
             if self._recall(inputs):
                 return
-        if node.has_policies:
+        if node.name in self.program.guarded:
             around = self._surroundings()
             returned, is_own = await policies.call(node, argument, self.attempts, around)
         else:

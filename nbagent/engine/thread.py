@@ -46,7 +46,7 @@ from nbagent.engine.returns import check_field
 from nbagent.engine.run import OnChange, Run, RunOptions
 from nbagent.engine.stored import StoredThread
 from nbagent.engine.superstep import begin
-from nbagent.engine.task import Work
+from nbagent.engine.task import NOTHING_DONE
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -94,7 +94,7 @@ class Thread(StoredThread):
             previous = self.store.latest(self.id)
             if previous is None:
                 self._commit_first(lease, first.checkpoint, before)
-                return Run(self, lease, first.checkpoint, Work(), options, parent)
+                return Run(self, lease, first.checkpoint, NOTHING_DONE, options, parent)
             asks = work_of(previous).questions()
             self.store.release(lease, "waiting" if asks else "stopped")
             raise self._unfinished("done")
@@ -114,7 +114,7 @@ class Thread(StoredThread):
         except BaseException:
             self.store.release(lease, "done")
             raise
-        return Run(self, lease, again.checkpoint, Work(), options, parent)
+        return Run(self, lease, again.checkpoint, NOTHING_DONE, options, parent)
 
     def enter(self, given: Mapping[str, Any], parent: Run) -> Run | None:
         """As a subgraph of `parent`: begin, or go on; None when it is done already."""

@@ -75,9 +75,8 @@ class StateSchema:
             for name, field in self.fields.items()
             if field.default is not None and name not in values
         }
-        return {
-            name: {**made, **values}[name] for name in self.fields if name in {**made, **values}
-        }
+        given = {**made, **values}
+        return {name: given[name] for name in self.fields if name in given}
 
     def _check_all(self, values: Mapping[str, Any], node: str | None) -> None:
         problems: list[FieldProblem] = []
@@ -87,7 +86,11 @@ class StateSchema:
             raise _state_error(problems, node, "the input does not fit the state")
 
     def check_write(self, field: str, value: Any, node: str | None) -> None:
-        problems = self._problems(field, value)
+        try:
+            self.fields[field].adapter.validator.validate_python(value, strict=True)
+            return
+        except (KeyError, pydantic.ValidationError):
+            problems = self._problems(field, value)
         if problems:
             who = f"node {node!r} wrote" if node else "the input gives"
             raise _state_error(problems, node, f"{who} a value that does not fit the state")
