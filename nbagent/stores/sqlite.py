@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -106,17 +107,8 @@ class SqliteStore(SqlKeeper):
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise StoreError(f"{_sentence(error)} ({self.path}: {error})") from error
 
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._said():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+    def _write(self) -> _Transaction:
+        return _Transaction(self)
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -158,6 +150,47 @@ class SqliteStore(SqlKeeper):
                 self._closed = True
                 self._reader.close()
                 self._db.close()
+
+
+class _Transaction:
+    """A write: all of it, or the file stays as it was. What SQLite says becomes a sentence."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def __enter__(self) -> sqlite3.Connection:
+        store = self._store
+        store._lock.acquire()
+        try:
+            store._db.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            store._lock.release()
+            with store._said():
+                raise error
+        return store._db
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        store = self._store
+        try:
+            if error is None:
+                try:
+                    store._db.execute("COMMIT")
+                    return
+                except BaseException as failure:
+                    error = failure
+            with store._said():
+                if store._db.in_transaction:
+                    store._db.execute("ROLLBACK")
+                raise error
+        finally:
+            store._lock.release()
 
 
 def journal_mode(path: Path, mounts: str | None = None) -> Literal["wal", "delete"]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from nbagent.engine.facts import fact
@@ -36,7 +35,7 @@ class Version:
 
     def numbered(self, id: int) -> Version:
         """The version once its row is known."""
-        return replace(self, id=id)
+        return Version(id, self.base, self.whole, self.changes)
 
 
 @fact
