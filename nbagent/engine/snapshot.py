@@ -111,9 +111,10 @@ class FrozenList(list):  # type: ignore[type-arg]
 
     def grown(self, items: Iterable[Any]) -> FrozenList:
         """This list with `items` behind it: the cost is that of the new items."""
-        frozen = [freeze(item) for item in items]
-        result = FrozenList(list.__add__(self, frozen))
-        result.opaque = self.opaque or any(map(is_opaque, frozen))
+        added = frozen_list(items)
+        result = FrozenList(self)
+        list.extend(result, added)
+        result.opaque = self.opaque or added.opaque
         result.size = len(result)
         result.token = object()
         result.stem = self.token
@@ -213,8 +214,11 @@ def freeze(value: Any) -> Any:
 
 def frozen_list(items: Iterable[Any]) -> FrozenList:
     """A `FrozenList` of the items, frozen."""
-    frozen = FrozenList([freeze(item) for item in items])
-    frozen.opaque = any(map(is_opaque, frozen))
+    frozen = FrozenList(items)
+    frozen.opaque = False
+    if not _ATOMS.issuperset(map(type, frozen)):  # long lists are mostly of texts or numbers
+        frozen = FrozenList(map(freeze, frozen))
+        frozen.opaque = any(map(is_opaque, frozen))
     frozen.size = len(frozen)
     frozen.token = object()
     frozen.stem = None

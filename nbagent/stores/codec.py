@@ -127,7 +127,7 @@ def encode(value: Any) -> bytes:
         raise CodecError(f"the value cannot be stored: {error}") from error
 
 
-def _encode_plain(value: Any) -> bytes:
+def encode_plain(value: Any) -> bytes:
     """The bytes of what MessagePack can say by itself."""
     try:
         return _encoder.encode(value)
@@ -279,13 +279,14 @@ _TAKE: dict[str, Callable[[Any], Any]] = {
 # ------------------------------------------------------------------------------------ decoding
 
 
-def decode(data: bytes) -> Any:
-    """The frozen value that `encode` made the bytes from."""
+def decode(data: bytes, *, loose: bool = False) -> Any:
+    """The frozen value that `encode` made the bytes from; `loose`: its lists and dicts are not."""
     try:
         try:
-            return freeze(_plain_decoder.decode(data))
+            value = _plain_decoder.decode(data)
         except _NotPlain:
-            return freeze(_Reader().read(data))
+            value = _Reader().read(data)
+        return value if loose else freeze(value)
     except CodecError:
         raise
     except RecursionError:
@@ -416,7 +417,7 @@ _BUILD: Mapping[str, Callable[[Any], Any]] = {
 def encode_checked(value: Any) -> bytes:
     """`encode`, after proof that the value comes back equal; `CodecError` if it does not."""
     if is_plain(value):
-        return _encode_plain(value)
+        return encode_plain(value)
     data = encode(value)
     if not same(decode(data), value):
         raise CodecError(

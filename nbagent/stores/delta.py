@@ -26,7 +26,7 @@ Delta = list[Any]
 def diff(old: Any, new: Any) -> Delta | None:
     """The delta that leads from `old` to `new`; None where storing `new` whole is as good."""
     kind = type(new)
-    if kind is not type(old):
+    if kind is not type(old) or kind is int or kind is float or kind is bool:
         return None
     if kind is FrozenList:
         return _diff_lists(old, new)

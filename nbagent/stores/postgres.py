@@ -3,8 +3,8 @@ Threads in a PostgreSQL database, for teams and for machines that come and go. (
 
 Rule 1: the statements are those of SQLite (`sql`, `sql_reading`, `sql_keeping`); here is how to
         connect, how a transaction begins, and what an error means.
-Rule 2: a write begins by updating the thread's row where its epoch is the lease's. The row's lock
-        puts two writers in order, and the second finds another epoch and writes nothing.
+Rule 2: a write begins by locking the thread's row, and looks whether its epoch is the lease's. The
+        lock puts two writers in order; the second finds another epoch and writes nothing.
 Rule 3: a connection that broke is replaced at the next call; what was under way has failed, as
         a whole, and the run can be resumed.
 
@@ -117,7 +117,22 @@ CREATE VIEW unfinished AS
     SELECT id, graph, status, step, to_timestamp(updated) AS updated, error
     FROM threads WHERE status <> 'done' ORDER BY updated DESC;
 """
-MIGRATIONS = (_FIRST,)
+_SECOND = """
+DROP INDEX versions_of_base;
+DROP VIEW unfinished;
+DROP VIEW thread_list;
+ALTER TABLE threads DROP COLUMN step;
+CREATE VIEW thread_list AS
+    SELECT t.id, t.graph, t.status, c.step, to_timestamp(t.created) AS created,
+        to_timestamp(greatest(t.updated, c.at)) AS updated, t.parent, t.error,
+        t.owner::json ->> 'label' AS run_by
+    FROM threads t LEFT JOIN checkpoints c ON c.thread = t.id
+        AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)
+    ORDER BY 6 DESC;
+CREATE VIEW unfinished AS
+    SELECT id, graph, status, step, updated, error FROM thread_list WHERE status <> 'done';
+"""
+MIGRATIONS = (_FIRST, _SECOND)
 _MIGRATING = 7_236_151_000  # the advisory lock that one process at a time migrates under
 
 
@@ -129,6 +144,8 @@ def open_url(url: str) -> PostgresStore:
 
 class PostgresStore(SqlKeeper):
     """A `CheckpointStore` in a PostgreSQL database: in the schema `nbagent`, unless told."""
+
+    _lock_row = " FOR UPDATE"
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -44,6 +44,8 @@ from nbagent.stores.versions import Connection, Held, Version, next_version
 
 class SqlWriter:
     """The half of a `CheckpointStore` that changes things. See the protocol for each method."""
+
+    _lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
 
     def __init__(self, *, lease: float, clock: Callable[[], float], key: str | None = None) -> None:
         self._cipher = Plain() if key is None else Cipher(key)
@@ -149,7 +151,8 @@ class SqlWriter:
                 db,
                 lease,
                 "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
-                "epoch = epoch + 1",
+                "epoch = epoch + 1, checkpoint = coalesce("
+                "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
                 (status, self._cipher.seal_text(error, "error", lease.thread), self._clock()),
             )
             self._put_state(db, lease.thread)
@@ -178,8 +181,18 @@ class SqlWriter:
             f"UPDATE threads SET {assign} WHERE id = ? AND epoch = ?",
             (*values, lease.thread, lease.epoch),
         ).rowcount
-        if changed:
-            return
+        if not changed:
+            self._refuse(db, lease)
+
+    def _check(self, db: Connection, lease: Lease) -> None:
+        """`ThreadBusy` unless the lease still holds, and does until the transaction ends."""
+        row = db.execute(
+            f"SELECT epoch FROM threads WHERE id = ?{self._lock_row}", (lease.thread,)
+        ).fetchone()
+        if row is None or row[0] != lease.epoch:
+            self._refuse(db, lease)
+
+    def _refuse(self, db: Connection, lease: Lease) -> NoReturn:
         self._held.pop(lease.thread, None)
         row = db.execute(
             "SELECT owner, since FROM threads WHERE id = ?", (lease.thread,)
@@ -229,12 +242,7 @@ class SqlWriter:
                 )
             control = encode(dict(checkpoint.control))
             with self._write() as db:
-                self._touch(
-                    db,
-                    lease,
-                    "checkpoint = ?, step = ?, updated = ?",
-                    (checkpoint.id, checkpoint.step, now),
-                )
+                self._check(db, lease)
                 for name, one in new.items():
                     version = versions[name]
                     data = seal(one.data, "version", lease.thread, name, checkpoint.id)
@@ -378,8 +386,8 @@ def _stored_as(value: Any, one: _New | None) -> str:
 
 SPAN_COLUMNS = "parent, kind, name, step, node, task, attempt, started, ended, status, attributes"
 _CREATE = (
-    "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent)"
-    " VALUES (?, ?, 'running', 0, 0, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "INSERT INTO threads (id, graph, status, checkpoint, created, updated, parent)"
+    " VALUES (?, ?, 'running', 0, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
 _ACQUIRE = (
     "UPDATE threads SET graph = COALESCE(?, graph), error = '', status = 'running', owner = ?,"

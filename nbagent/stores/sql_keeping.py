@@ -22,7 +22,7 @@ class SqlKeeper(SqlStore):
     def prune(self, lease: Lease, keep: Collection[int]) -> int:
         thread = lease.thread
         with self._write() as db:
-            self._touch(db, lease, "updated = updated", ())
+            self._check(db, lease)
             rows = db.execute(
                 "SELECT id, parent, anchor, versions FROM checkpoints WHERE thread = ?", (thread,)
             ).fetchall()
@@ -73,7 +73,7 @@ class SqlKeeper(SqlStore):
 
     def delete(self, lease: Lease) -> None:
         with self._write() as db:
-            self._touch(db, lease, "updated = updated", ())
+            self._check(db, lease)
             for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
                 db.execute(f"DELETE FROM {table} WHERE thread = ?", (lease.thread,))
             db.execute("DELETE FROM threads WHERE id = ?", (lease.thread,))

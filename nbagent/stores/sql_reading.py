@@ -30,6 +30,10 @@ from nbagent.stores.sql import SPAN_COLUMNS, SqlWriter, checksum, read_owner, un
 from nbagent.stores.versions import Connection, Held, Version, read_tail, read_versions
 
 
+class _NoCheckpoint(StoreError):
+    """No row has this id."""
+
+
 class SqlStore(SqlWriter):
     """A `CheckpointStore` in SQL tables. See the protocol for each method."""
 
@@ -39,16 +43,20 @@ class SqlStore(SqlWriter):
 
     def latest(self, thread: str) -> Loaded | None:
         with self._read() as db:
-            found = db.execute("SELECT checkpoint FROM threads WHERE id = ?", (thread,)).fetchone()
+            found = db.execute(
+                "SELECT checkpoint, (SELECT max(id) FROM checkpoints WHERE thread = threads.id)"
+                " FROM threads WHERE id = ?",
+                (thread,),
+            ).fetchone()
             if found is None:
                 raise unknown(thread)
-            if found[0] == 0:
+            wanted, broken = max(found[0], found[1] or 0), []
+            if not wanted:
                 return None
-            wanted, broken = found[0], []
             while wanted:
                 try:
                     loaded = self._loaded(db, thread, wanted)
-                except (CorruptError, ValueError):  # also text that is no JSON
+                except (CorruptError, _NoCheckpoint, ValueError):  # also text that is no JSON
                     broken.append(wanted)
                     older = db.execute(
                         "SELECT max(id) FROM checkpoints WHERE thread = ? AND id < ?",
@@ -107,7 +115,7 @@ class SqlStore(SqlWriter):
             (thread, id),
         ).fetchone()
         if row is None:
-            raise StoreError(f"thread {thread!r} has no checkpoint {id}")
+            raise _NoCheckpoint(f"thread {thread!r} has no checkpoint {id}")
         if checksum(row[9], row[10]) != row[8]:
             raise CorruptError(
                 f"checkpoint {id} of thread {thread!r} is damaged", thread=thread, checkpoint=id
@@ -118,7 +126,7 @@ class SqlStore(SqlWriter):
         self, db: Connection, thread: str, id: int, versions: str
     ) -> tuple[Mapping[str, Any], dict[str, Version]]:
         try:
-            return read_versions(db, self._cipher.unseal, json.loads(versions))
+            return read_versions(db, self._cipher.unseal, thread, json.loads(versions))
         except CorruptError as error:
             raise CorruptError(str(error), thread=thread, checkpoint=id) from error
 
@@ -160,7 +168,9 @@ class SqlStore(SqlWriter):
                 update, goto, *more = decode(self._cipher.unseal(data, "task", *place))
                 said = self._failure(failure, place)
                 if more:
-                    there = {name: self._there(db, name, *at) for name, at in more[0].items()}
+                    there = {
+                        name: self._there(db, thread, name, *at) for name, at in more[0].items()
+                    }
                     update = frozen_dict({**update, **there})
             except CorruptError:
                 continue
@@ -174,11 +184,11 @@ class SqlStore(SqlWriter):
             )  # fmt: skip
         return tuple(tasks)
 
-    def _there(self, db: Connection, field: str, sign: str, id: int) -> Any:
+    def _there(self, db: Connection, thread: str, field: str, sign: str, id: int) -> Any:
         """What a task wrote, read where the field's version has it."""
         if sign == "=":
-            return read_versions(db, self._cipher.unseal, {field: id})[0][field]
-        return read_tail(db, self._cipher.unseal, field, id)
+            return read_versions(db, self._cipher.unseal, thread, {field: id})[0][field]
+        return read_tail(db, self._cipher.unseal, thread, field, id)
 
     def _journal(self, db: Connection, thread: str, anchor: int) -> tuple[JournalEntry, ...]:
         journal = []
@@ -198,7 +208,7 @@ class SqlStore(SqlWriter):
 
     def thread(self, thread: str) -> ThreadInfo:
         with self._read() as db:
-            row = db.execute(f"{_THREADS} WHERE id = ?", (thread,)).fetchone()
+            row = db.execute(f"{_THREADS} WHERE t.id = ?", (thread,)).fetchone()
         if row is None:
             raise unknown(thread)
         return self._info(row)
@@ -292,6 +302,8 @@ class SqlStore(SqlWriter):
 
 
 _THREADS = (
-    "SELECT id, graph, status, checkpoint, step, created, updated, owner, since, lease_until,"
-    " parent, error FROM threads"
+    "SELECT t.id, t.graph, t.status, coalesce(c.id, 0), coalesce(c.step, 0), t.created,"
+    " CASE WHEN c.at > t.updated THEN c.at ELSE t.updated END AS updated, t.owner, t.since,"
+    " t.lease_until, t.parent, t.error FROM threads t LEFT JOIN checkpoints c"
+    " ON c.thread = t.id AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)"
 )

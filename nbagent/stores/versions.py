@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from nbagent.engine.facts import fact
 from nbagent.engine.snapshot import FrozenList, freeze, frozen_dict
-from nbagent.errors import CorruptError
-from nbagent.stores.codec import decode, encode, encode_checked, is_plain
+from nbagent.errors import CodecError, CorruptError
+from nbagent.stores.codec import decode, encode_checked, encode_plain, is_plain
 from nbagent.stores.delta import apply, diff
 
 
@@ -52,7 +52,7 @@ def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, b
     if before is not None:
         change = diff(old, new)
         if change is not None:
-            data = encode(change) if is_plain(change) else encode_checked(freeze(change))
+            data = encode_plain(change) if is_plain(change) else encode_checked(freeze(change))
             changes = before.changes + len(data)
             if changes <= before.whole:
                 base = before.id if before.base is None else before.base
@@ -65,67 +65,67 @@ Unseal = Callable[..., bytes]
 
 
 def read_versions(
-    db: Connection, unseal: Unseal, wanted: Mapping[str, int]
+    db: Connection, unseal: Unseal, thread: str, wanted: Mapping[str, int]
 ) -> tuple[Mapping[str, Any], dict[str, Version]]:
-    """The values of the versions, and what `next_version` must know of them."""
+    """The values of the thread's versions, and what `next_version` must know of them."""
     values: dict[str, Any] = {}
     versions: dict[str, Version] = {}
     for name, id in wanted.items():
-        chain = _chain(db, unseal, name, id)
-        values[name] = followed(decode(chain[0][2]), [decode(data) for _, _, data in chain[1:]])
-        whole, changes = len(chain[0][2]), sum(len(data) for _, _, data in chain[1:])
-        versions[name] = Version(id, chain[0][0] if len(chain) > 1 else None, whole, changes)
+        rows = db.execute(_BACK, (id,)).fetchall()
+        if not rows or rows[0][1] is not None:
+            raise _damaged(name)
+        whole, *changes = _contents(rows, unseal, thread, name)
+        values[name] = followed(decode(whole), [decode(data, loose=True) for data in changes])
+        base = rows[0][0] if changes else None
+        versions[name] = Version(id, base, len(whole), sum(map(len, changes)))
     return frozen_dict(values), versions
 
 
 def followed(value: Any, changes: Sequence[Any]) -> Any:
     """The value after its changes; what was appended to a list one by one is appended at once."""
     tail: list[Any] = []
-    for change in changes:
-        grows = type(value) is type(change) is FrozenList and change[:1] == ["+"]
-        if grows and len(change) == 2 and type(change[1]) is FrozenList:
-            tail += change[1]
-            continue
-        if tail:
-            value, tail = value.grown(tail), []
-        value = apply(value, change)
-    return value.grown(tail) if tail else value
+    try:
+        for change in changes:
+            grows = type(value) is FrozenList and type(change) is list and change[:1] == ["+"]
+            if grows and len(change) == 2 and type(change[1]) is list:
+                tail += change[1]
+                continue
+            if tail:
+                value, tail = value.grown(tail), []
+            value = apply(value, freeze(change))
+        return value.grown(tail) if tail else value
+    except RecursionError:
+        raise CodecError("a stored change is nested too deep") from None
 
 
-def read_tail(db: Connection, unseal: Unseal, field: str, id: int) -> Any:
+def read_tail(db: Connection, unseal: Unseal, thread: str, field: str, id: int) -> Any:
     """The items that a version appended to the one before it."""
-    row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchone()
-    return decode(_data(row, unseal, field))[1]
+    rows = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchall()
+    if not rows:
+        raise _damaged(field)
+    return decode(_contents(rows, unseal, thread, field)[0])[1]
 
 
-_COLUMNS = "id, before, data, checksum, base, thread, field, checkpoint"
+_COLUMNS = "id, before, data, checksum, checkpoint"
+_BACK = (
+    "WITH RECURSIVE back (id, before) AS (SELECT id, before FROM versions WHERE id = ? UNION ALL"
+    " SELECT v.id, v.before FROM versions v JOIN back ON v.id = back.before"
+    " AND v.id < back.id)"  # whatever a file says, it ends
+    f" SELECT {_COLUMNS} FROM versions WHERE id IN (SELECT id FROM back) ORDER BY id"
+)
 
 
-def _data(row: tuple[Any, ...] | None, unseal: Unseal, field: str) -> bytes:
-    """A version's bytes as the codec wrote them; `CorruptError` when they have changed since."""
-    if row is None or zlib.crc32(row[2]) != row[3]:
-        raise CorruptError(f"field {field!r} is damaged in the file", thread="")
-    return unseal(row[2], "version", row[5], row[6], row[7])
+def _contents(
+    rows: Sequence[tuple[Any, ...]], unseal: Unseal, thread: str, field: str
+) -> list[bytes]:
+    """The rows' bytes as the codec wrote them; `CorruptError` when they have changed since."""
+    found: list[bytes] = []
+    for _, _, data, checksum, checkpoint in rows:
+        if zlib.crc32(data) != checksum:
+            raise _damaged(field)
+        found.append(unseal(data, "version", thread, field, checkpoint))
+    return found
 
 
-def _chain(
-    db: Connection, unseal: Unseal, field: str, id: int
-) -> list[tuple[int, int | None, bytes]]:
-    """The rows from the whole version to this one: id, the one before, bytes."""
-    row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchone()
-    rows = {id: row}
-    if row is not None and row[4] is not None:
-        found = db.execute(
-            f"SELECT {_COLUMNS} FROM versions WHERE id = ? OR (base = ? AND id <= ?)",
-            (row[4], row[4], id),
-        ).fetchall()
-        rows.update((each[0], each) for each in found)
-    chain: list[tuple[int, int | None, bytes]] = []
-    at: int | None = id
-    while at is not None:
-        one = rows.get(at)
-        data = _data(one, unseal, field)
-        assert one is not None
-        chain.append((one[0], one[1], data))
-        at = one[1]
-    return chain[::-1]
+def _damaged(field: str) -> CorruptError:
+    return CorruptError(f"field {field!r} is damaged in the file", thread="")

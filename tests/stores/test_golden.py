@@ -10,6 +10,9 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
+from nbagent.engine.checkpoint import Checkpoint
+from nbagent.engine.ownership import current_owner
+from nbagent.engine.snapshot import seal
 from nbagent.stores.migrations import MIGRATIONS
 from nbagent.stores.sqlite import SqliteStore
 
@@ -27,6 +30,39 @@ def test_there_is_a_file_of_every_schema():
     assert {f"schema-{number}.db" for number in range(1, len(MIGRATIONS))} <= {
         file.name for file in GOLDEN.iterdir()
     }
+
+
+@pytest.mark.postgres
+def test_an_older_database_goes_on(postgres):
+    """The same in PostgreSQL: a thread of its first schema is there in this one."""
+    import psycopg
+
+    from nbagent.stores.postgres import MIGRATIONS, PostgresStore
+
+    url = postgres.url("golden")
+    with psycopg.connect(url.partition("&schema")[0], autocommit=True) as db:
+        db.execute("CREATE SCHEMA golden")
+        db.execute("SET search_path TO golden")
+        db.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY)")
+        db.execute("INSERT INTO migrations VALUES (1)")
+        db.execute(MIGRATIONS[0])
+        db.execute(
+            "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated)"
+            " VALUES ('t', 'research', 'paused', 0, 0, 1, 2)"
+        )
+    store = PostgresStore(url)
+    lease = store.acquire("t", current_owner())
+    store.commit(lease, Checkpoint(1, None, 7, "step", seal({"x": [1]}), seal({}), (), (), 1))
+    store.release(lease, "paused")
+
+    assert ("research", "paused", 7) == (
+        store.thread("t").graph,
+        store.thread("t").status,
+        store.thread("t").step,
+    )
+    with psycopg.connect(url.partition("&schema")[0]) as db:
+        assert [("t", 7)] == db.execute("SELECT id, step FROM golden.unfinished").fetchall()
+    store.close()
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.db")), ids=lambda file: file.stem)

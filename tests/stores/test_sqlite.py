@@ -69,6 +69,56 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path):
         open_url("sqlite:///a.db?durabilty=process")
 
 
+def test_a_checkpoint_that_the_file_has_lost_is_missed(tmp_path: Path):
+    """Its row is gone, so nothing has a wrong checksum: the thread still knows of it. (W8)"""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 5)
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("DELETE FROM checkpoints WHERE id = 5")
+    db.close()
+
+    loaded = store.latest("t")
+    assert (4, True) == (loaded.checkpoint.id, "checkpoint 5" in loaded.notice)
+    store.close()
+
+
+def test_changes_that_lead_in_a_circle_are_damage(tmp_path: Path):
+    """A hostile file is read to an end."""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 5, value=lambda n: {"n": "x" * 100 + "y" * n})
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        assert 5 == db.execute("SELECT count(*) FROM versions").fetchone()[0]
+        db.execute("UPDATE versions SET before = 5 WHERE id = 1")
+    db.close()
+
+    with pytest.raises(StoreError, match="no checkpoint of thread 't' can be read"):
+        store.latest("t")
+    store.close()
+
+
+def test_other_tools_see_how_far_a_run_is(tmp_path: Path):
+    """A commit does not write the thread's row, and its step and time are true all the same."""
+    store = SqliteStore(tmp_path / "a.db", clock=lambda: 1_000.0)
+    lease = store.acquire("t", current_owner(), create=True)
+    for id in (1, 2, 3):
+        values, none = frozen_dict({"n": id}), frozen_dict({})
+        one = Checkpoint(id, id - 1 or None, id, "step", values, none, (), (), id)
+        store.commit(lease, one, at=2_000.0 + id)
+
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        assert [(3, "1970-01-01 00:33:23")] == db.execute(
+            "SELECT step, updated FROM thread_list"
+        ).fetchall()
+        assert [("t", 3)] == db.execute("SELECT id, step FROM unfinished").fetchall()
+    db.close()
+    assert (3, 3, 2_003.0) == (
+        store.thread("t").step,
+        store.threads()[0].checkpoint,
+        store.thread("t").updated,
+    )
+    store.close()
+
+
 def test_a_flipped_byte_falls_back_to_the_last_good_checkpoint(tmp_path: Path):
     """The person is told which one is used. (W8)"""
     store = SqliteStore(tmp_path / "a.db")
