@@ -37,6 +37,7 @@ def loop(url: str, steps: int, message: str = "") -> tuple[float, Graph]:
 
         START >> turn
         turn >> branch(lambda s: "on" if s["count"] < steps else "off", on=turn, off=END)
+    assert graph.store  # open before the clock starts, as the bare file is
     began = time.perf_counter()
     graph.run({"count": 0}, thread="t", step_limit=steps + 1)
     return (time.perf_counter() - began) / steps * 1e6, graph
