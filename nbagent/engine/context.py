@@ -20,7 +20,7 @@ from typing import Any
 
 from nbagent.engine.checkpoint import JournalEntry
 from nbagent.engine.program import Program, Schema
-from nbagent.engine.spans import Recorder, Span, recorded
+from nbagent.engine.spans import Bridge, Recorder, Span, recorded
 from nbagent.errors import NbagentError, StateError
 
 Values = Mapping[str, Any]
@@ -36,6 +36,12 @@ class TaskContext:
     nest    runs a subgraph inside the task
     write   takes what the node prints: see `output`; `echo` writes it where it would have been
     """
+
+    __slots__ = (
+        "_is_closed", "_keep", "_lock", "_positions", "anchor", "asked", "attempt", "clock", "echo",
+        "edited", "emit", "journal", "nest", "node", "recorder", "schema", "sent", "step", "task",
+        "thread", "write",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -171,12 +177,14 @@ class Attempts:
 
     def __enter__(self) -> Attempts:
         self._before = _current.set(self.now)
-        self._bridge()
+        if self.now.recorder is not None and self.now.recorder.bridge is not None:
+            self._bridge(self.now.recorder.bridge)
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.now.close()
-        self._end(*error)
+        if self._bridged is not None:
+            self._end(*error)
         _current.reset(self._before)
 
     def fail(self, error: BaseException) -> None:
@@ -190,22 +198,21 @@ class Attempts:
         self.now = self.now.again(self.now.attempt + counts, first)
         self.began = self.now.clock()
         _current.set(self.now)
-        self._bridge()
+        if self.now.recorder is not None and self.now.recorder.bridge is not None:
+            self._bridge(self.now.recorder.bridge)
 
     def _end(self, *error: Any) -> None:
         bridged, self._bridged = self._bridged, None
         if bridged is not None:
             bridged.__exit__(*error)
 
-    def _bridge(self) -> None:
+    def _bridge(self, bridge: Bridge) -> None:
         """Tell of the attempt to somebody else's tracer, in the context that the node runs in."""
         now = self.now
-        bridge = now.recorder.bridge if now.recorder is not None else None
-        if bridge is not None:
-            self._bridged = contextlib.ExitStack()
-            self._bridged.enter_context(
-                bridge.attempt(now.thread, now.step, now.node, now.task, now.attempt)
-            )
+        self._bridged = contextlib.ExitStack()
+        self._bridged.enter_context(
+            bridge.attempt(now.thread, now.step, now.node, now.task, now.attempt)
+        )
 
 
 def forget() -> None:

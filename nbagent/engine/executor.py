@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ THREADS = 64  # `def` nodes that run at once; they mostly wait for a network
 class NodeExecutor(Protocol):
     """Calls a node's function somewhere and returns, or raises, what it did."""
 
-    async def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Any:
+    def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Awaitable[Any]:
         """The function's return value for `argument`. The current contextvars hold inside it."""
         ...
 
@@ -31,10 +31,14 @@ class AsyncioExecutor:
         self._pool: ThreadPoolExecutor | None = None
         self._threads = threads
 
-    async def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Any:
+    def call(self, function: Callable[[Any], Any], is_async: bool, argument: Any) -> Awaitable[Any]:
         """The return value; an awaitable that a `def` function returns is awaited."""
         if is_async:
-            return await function(argument)
+            awaited: Awaitable[Any] = function(argument)
+            return awaited
+        return self._in_a_thread(function, argument)
+
+    async def _in_a_thread(self, function: Callable[[Any], Any], argument: Any) -> Any:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="nbagent-node")
         context = contextvars.copy_context()

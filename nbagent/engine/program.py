@@ -292,6 +292,11 @@ class Program:
         return frozenset(node.name for node in self.nodes.values() if node.defer)
 
     @cached_property
+    def uses_up_control(self) -> bool:
+        """True when all that is triggered runs in the next super-step: no join, `defer` or `on=`."""
+        return not (self.joins or self.deferred or self.subscribers)
+
+    @cached_property
     def breakpoints(self) -> Mapping[str, frozenset[str]]:
         """ "before" and "after", where there are any -> the nodes to pause there."""
         found: dict[str, set[str]] = {}

@@ -433,6 +433,8 @@ def merge(
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
     """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
     control: dict[str, Any] = {}
+    if program.uses_up_control and "end:" not in checkpoint.control:
+        return control
     for channel, content in checkpoint.control.items():
         kind, _, name = channel.partition(":")
         if kind == "end":

@@ -160,12 +160,6 @@ class _Performance:
         self.update: Mapping[str, Any] = {}
         self.goto: tuple[Any, ...] = ()
         self.is_cached = False
-        self.common: dict[str, Any] = {
-            "thread": bench.lease.thread,
-            "step": checkpoint.step + 1,
-            "node": task.node,
-            "task": task.id,
-        }
         self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
         self.attempts = context.Attempts(
@@ -190,10 +184,19 @@ class _Performance:
             )
         )
 
+    def place(self) -> dict[str, Any]:
+        """Where in the thread this is, as events and spans say it."""
+        return {
+            "thread": self.bench.lease.thread,
+            "step": self.checkpoint.step + 1,
+            "node": self.task.node,
+            "task": self.task.id,
+        }
+
     # -------------------------------------------------------------------------- what is told
 
     def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
-        self.bench.tell(kind(**self.common, **facts))
+        self.bench.tell(kind(**self.place(), **facts))
 
     def write(self, stream: str, text: str) -> None:
         with _first_word:
@@ -217,7 +220,7 @@ class _Performance:
         text = self.output.end() if self.output is not None else ""
         if text and self.bench.recorder is not None:
             attempt, now = self.attempts.now.attempt, self.bench.clock()
-            span = Span(**self.common, kind="output", name="output", attempt=attempt)
+            span = Span(**self.place(), kind="output", name="output", attempt=attempt)
             span.started, span.ended = self.started, now
             span.set(text=text)
             self.bench.recorder.add(span)
@@ -260,7 +263,15 @@ class _Performance:
     async def call(self) -> None:
         """Call the node under its policies, or find what it returned for equal inputs."""
         node, task, values = self.node, self.task, self.checkpoint.values
-        self.tell(NodeStarted, attempt=self.tried + 1)
+        self.bench.tell(
+            NodeStarted(
+                thread=self.bench.lease.thread,
+                step=self.checkpoint.step + 1,
+                node=task.node,
+                task=task.id,
+                attempt=self.tried + 1,
+            )
+        )
         is_sent = task.input is not MISSING
         argument = isolate(task.input) if is_sent else self.program.schema.view(values)
         journal, inputs = self.attempts.now.journal, None
@@ -325,7 +336,7 @@ class _Performance:
         if self.bench.recorder is not None:
             self.bench.recorder.add(
                 Span(
-                    **self.common,
+                    **self.place(),
                     kind="attempt",
                     name=self.node.name,
                     attempt=kept.attempt,
