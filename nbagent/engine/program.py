@@ -293,7 +293,7 @@ class Program:
 
     @cached_property
     def uses_up_control(self) -> bool:
-        """True when all that is triggered runs in the next super-step: no join, `defer` or `on=`."""
+        """True when all that is triggered runs in the next super-step: nothing waits for more."""
         return not (self.joins or self.deferred or self.subscribers)
 
     @cached_property

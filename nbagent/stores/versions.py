@@ -71,13 +71,18 @@ def read_versions(
     values: dict[str, Any] = {}
     versions: dict[str, Version] = {}
     for name, id in wanted.items():
-        rows = db.execute(_BACK, (id,)).fetchall()
-        if not rows or rows[0][1] is not None:
+        rows = iter(db.execute(_BACK, (id,)))
+        whole = next(rows, None)
+        if whole is None or whole[1] is not None:
             raise _damaged(name)
-        whole, *changes = _contents(rows, unseal, thread, name)
-        values[name] = followed(decode(whole), [decode(data, loose=True) for data in changes])
-        base = rows[0][0] if changes else None
-        versions[name] = Version(id, base, len(whole), sum(map(len, changes)))
+        data, size, changes = _content(whole, unseal, thread, name), 0, []
+        value = decode(data)
+        for row in rows:  # one by one: their bytes need not all be there at once
+            change = _content(row, unseal, thread, name)
+            size += len(change)
+            changes.append(decode(change, loose=True))
+        values[name] = followed(value, changes)
+        versions[name] = Version(id, whole[0] if changes else None, len(data), size)
     return frozen_dict(values), versions
 
 
@@ -100,10 +105,10 @@ def followed(value: Any, changes: Sequence[Any]) -> Any:
 
 def read_tail(db: Connection, unseal: Unseal, thread: str, field: str, id: int) -> Any:
     """The items that a version appended to the one before it."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchall()
-    if not rows:
+    row = db.execute(f"SELECT {_COLUMNS} FROM versions WHERE id = ?", (id,)).fetchone()
+    if row is None:
         raise _damaged(field)
-    return decode(_contents(rows, unseal, thread, field)[0])[1]
+    return decode(_content(row, unseal, thread, field))[1]
 
 
 _COLUMNS = "id, before, data, checksum, checkpoint"
@@ -115,16 +120,12 @@ _BACK = (
 )
 
 
-def _contents(
-    rows: Sequence[tuple[Any, ...]], unseal: Unseal, thread: str, field: str
-) -> list[bytes]:
-    """The rows' bytes as the codec wrote them; `CorruptError` when they have changed since."""
-    found: list[bytes] = []
-    for _, _, data, checksum, checkpoint in rows:
-        if zlib.crc32(data) != checksum:
-            raise _damaged(field)
-        found.append(unseal(data, "version", thread, field, checkpoint))
-    return found
+def _content(row: tuple[Any, ...], unseal: Unseal, thread: str, field: str) -> bytes:
+    """The row's bytes as the codec wrote them; `CorruptError` when they have changed since."""
+    _, _, data, checksum, checkpoint = row
+    if zlib.crc32(data) != checksum:
+        raise _damaged(field)
+    return unseal(data, "version", thread, field, checkpoint)
 
 
 def _damaged(field: str) -> CorruptError:
