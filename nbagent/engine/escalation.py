@@ -82,8 +82,7 @@ def escalate(
             thread=thread.id,
         )
     asked = _asked(thread, question)
-    anchor = thread.latest().checkpoint.anchor
-    linked = thread.nested(f"{asked.id if asked else anchor}>{program.name}", program)
+    linked = thread.nested(f"{asked.id if asked else _place(thread)}>{program.name}", program)
     before = linked.stored()
 
     def hand_over() -> Run:
@@ -102,6 +101,13 @@ def escalate(
         return Escalation(thread, linked, linked.start(given, parent=thread.id), hand_over)
     run = None if before.status == "done" else linked.resume()
     return Escalation(thread, linked, run, hand_over)
+
+
+def _place(thread: Thread) -> str:
+    """Where a thread that asks nothing stands: what another graph found before is an edit, so that
+    one that fails again is helped again."""
+    now = thread.latest().checkpoint
+    return str(now.anchor) if now.id == now.anchor else f"{now.anchor}.{now.id}"
 
 
 def _asked(thread: Thread, id: str | None) -> Question | None:

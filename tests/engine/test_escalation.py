@@ -6,6 +6,7 @@ from typing import Literal, TypedDict
 
 import pytest
 
+import nbagent
 from nbagent import END, START, Graph, NodeError, interrupt, node
 from nbagent.errors import StateError, ThreadError, UnknownQuestion
 from nbagent.stores.sqlite import SqliteStore
@@ -133,6 +134,34 @@ def test_a_failed_thread_gets_the_shared_fields_as_an_edit(store):
     edit = one.history().query("kind == 'edit'").iloc[0]
     assert "c-1/1>inquiry" == edit["actor"]
     assert "claim, verdict" == edit["updated"]
+
+
+def test_a_thread_that_fails_again_is_helped_again(store):
+    """The other graph runs anew, on what it found before; each run is kept, and pruned with it."""
+
+    class Count(TypedDict):
+        x: int
+
+    with Graph("picky", Count, store=store) as picky:
+
+        @node
+        def want(state):
+            if state["x"] < 2:
+                raise ValueError(f"{state['x']} is too little")
+
+        START >> want >> END
+    with Graph("more", Count) as more:
+        START >> node(lambda state: {"x": state["x"] + 1}, name="add") >> END
+    one = picky.thread("t")
+    with pytest.raises(NodeError, match="0 is too little"):
+        picky.run({"x": 0}, thread="t")
+    with pytest.raises(NodeError, match="1 is too little"):
+        one.escalate(more).result(10)
+
+    assert {"x": 2} == one.escalate(more).result(10)
+    assert ["t", "t/1.2>more", "t/1>more"] == sorted(info.id for info in store.threads())
+    nbagent.prune(store, keep=1)
+    assert ["t"] == [info.id for info in store.threads()]
 
 
 def test_what_cannot_be_escalated_is_said(store):
