@@ -373,14 +373,17 @@ class Panel:
             html = static_html(model, self.drawing, self.view.uid)
             return {"text/html": html, "text/plain": static_text(model)}
 
-    def refresh(self) -> None:
-        """Bring the picture up to date; where nobody looks, it takes the place of what is done."""
+    def refresh(self, *, after_cell: bool = True) -> None:
+        """Bring the picture up to date; where nobody looks, it takes the place of what is done.
+
+        after_cell   in the cell's own turn: a program that runs cells hears of nothing else
+        """
         if self.picture is None or self.closed:
             return
         self.picture.update(self.static(), raw=True)
         with self.view.model() as model:
             done = model.status == "done"
-        if done and not self.view.is_seen and is_headless():
+        if after_cell and done and not self.view.is_seen and is_headless():
             self.close()
 
     def close(self) -> None:
@@ -451,7 +454,7 @@ def refresh(keep: bool = False) -> None:
         if not keep:
             _stale.clear()
     for panel in stale:
-        panel.refresh()
+        panel.refresh(after_cell=not keep)
 
 
 def view(shown: Thread | Run) -> Panel:
