@@ -53,8 +53,18 @@ def process_started(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
+_disowned: set[str] = set()
+
+
+def disown(owner: Owner) -> None:
+    """This process could not give a thread back: its hold of it is over all the same."""
+    _disowned.add(owner.token)
+
+
 def is_alive(owner: Owner) -> bool:
     """False when the owner is known to be dead; a process on another host counts as alive."""
+    if owner.token in _disowned:
+        return False
     if owner.host != socket.gethostname():
         return True
     try:

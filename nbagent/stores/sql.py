@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from nbagent.engine.checkpoint import Checkpoint, JournalEntry, Lease, Owner, Status, TaskRecord
-from nbagent.engine.ownership import busy, is_alive
+from nbagent.engine.ownership import busy, disown, is_alive
 from nbagent.engine.snapshot import FrozenList
 from nbagent.engine.spans import Span
 from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
@@ -146,16 +146,22 @@ class SqlWriter:
             self._touch(db, lease, "lease_until = ?", (self._clock() + self._lease,))
 
     def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
-        with self._write() as db:
-            self._touch(
-                db,
-                lease,
-                "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
-                "epoch = epoch + 1, checkpoint = coalesce("
-                "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
-                (status, self._cipher.seal_text(error, "error", lease.thread), self._clock()),
-            )
-            self._put_state(db, lease.thread)
+        sealed = self._cipher.seal_text(error, "error", lease.thread)
+        try:
+            with self._write() as db:
+                self._touch(
+                    db,
+                    lease,
+                    "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
+                    "epoch = epoch + 1, checkpoint = coalesce("
+                    "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
+                    (status, sealed, self._clock()),
+                )
+                self._put_state(db, lease.thread)
+        except StoreError:  # the disk is full, the database is locked
+            disown(lease.owner)
+            raise
+        finally:
             self._held.pop(lease.thread, None)
 
     def _put_state(self, db: Connection, thread: str) -> None:

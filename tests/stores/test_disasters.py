@@ -13,10 +13,11 @@ import sqlite3
 import subprocess
 import time
 from dataclasses import replace
+from typing import TypedDict
 
 import pytest
 
-from nbagent import open_store
+from nbagent import END, START, Graph, node, open_store
 from nbagent.engine.checkpoint import Checkpoint
 from nbagent.engine.ownership import current_owner
 from nbagent.engine.snapshot import frozen_dict
@@ -189,6 +190,41 @@ def test_a_store_without_the_log_works(tmp_path, monkeypatch):
     assert [] == list(tmp_path.glob("*-wal"))
     store.release(lease, "paused")
     assert 1 == store.latest("t").checkpoint.id
+    store.close()
+
+
+def test_a_thread_that_cannot_be_given_back_is_not_held_by_this_process(tmp_path):
+    """Another program locks the file at the end of a run: once it is gone, the thread goes on at
+    once, and not when the lease has run out. (W4)"""
+    store = SqliteStore(tmp_path / "a.db")
+    store._db.execute("PRAGMA busy_timeout = 50")
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
+    calls = []
+
+    class State(TypedDict):
+        x: int
+
+    with Graph("g", State, store=store) as graph:
+
+        @node
+        def work(state):
+            calls.append("work")
+            return {"x": 5}
+
+        @node
+        def lock(state):
+            if len(calls) == 1:
+                other.execute("BEGIN IMMEDIATE")
+            calls.append("lock")
+
+        START >> work >> lock >> END
+    with pytest.raises(StoreError, match="locked"):
+        graph.run({"x": 0}, thread="t")
+    assert "stopped" == graph.thread("t").status
+    other.close()
+
+    assert {"x": 5} == graph.thread("t").resume().result(10)
+    assert ["work", "lock", "lock"] == calls
     store.close()
 
 
