@@ -121,33 +121,39 @@ class ThreadsPanel:
 
     def refresh(self) -> None:
         """Read the store again, and go on doing so while something is under way."""
-        self._show(self._rows(), always=True)
+        self._read(always=True)
         self._watch()
 
-    def _show(self, rows: list[Row], always: bool = False) -> None:
-        if always or rows != self._shown:
-            self._shown = rows
-            if self.view is not None:
-                self.view.show(rows)
+    def _read(self, always: bool = False) -> None:
+        with self._lock:
+            rows = self._rows()
+            if always or rows != self._shown:
+                self._shown = rows
+                if self.view is not None:
+                    self.view.show(rows)
 
     def _watch(self) -> None:
         with self._lock:
-            if not self._moving(self._shown) or (
-                self._poller is not None and self._poller.is_alive()
-            ):
-                return
-            self._poller = threading.Thread(target=self._poll, name="nbagent-threads", daemon=True)
-            self._poller.start()
+            if self._poller is None and self._moving(self._shown):
+                self._poller = threading.Thread(
+                    target=self._poll, name="nbagent-threads", daemon=True
+                )
+                self._poller.start()
 
     def _poll(self) -> None:
         try:
-            while self._moving(self._shown):
+            while True:
                 time.sleep(INTERVAL)
-                self._show(self._rows())
-            self._show(self._rows())
+                self._read()
+                with self._lock:
+                    if not self._moving(self._shown):
+                        self._poller = None  # from here on, a refresh starts another
+                        break
+            self._read()  # what ended since it was read
             if self.picture is not None:
                 self.picture.update(self.static(), raw=True)
         except Exception:  # the store was closed, the kernel is ending
+            self._poller = None
             log.debug("a table of threads is no longer kept up to date", exc_info=True)
 
     def display(self) -> None:
