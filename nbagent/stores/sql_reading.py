@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from nbagent.engine.checkpoint import (
     Checkpoint,
     CheckpointInfo,
@@ -239,7 +241,7 @@ class SqlStore(SqlWriter):
         return [
             CheckpointInfo(
                 id=row[0], parent=row[1], step=row[2], kind=row[3],
-                updated=tuple(json.loads(row[4])), ran=tuple(json.loads(row[5])), at=row[6],
+                updated=_names(row[4]), ran=_names(row[5]), at=row[6],
                 size=row[7], note=self._cipher.unseal_text(row[8], "note", thread, row[0]),
                 actor=row[9],
             )
@@ -300,6 +302,15 @@ class SqlStore(SqlWriter):
         found: list[Any] = decode(self._cipher.unseal(row[0], "cache", key))
         return found
 
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return _decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise CorruptError(f"the history is damaged in the file: {error}", thread="") from error
+
+
+_decoder = msgspec.json.Decoder(tuple[str, ...])  # a history has thousands of these
 
 _THREADS = (
     "SELECT t.id, t.graph, t.status, coalesce(c.id, 0), coalesce(c.step, 0), t.created,"
