@@ -1,5 +1,5 @@
 """
-What happens in a run, as frozen facts; whoever watches is an `Observer` of these. (R36, R37)
+What happens in a run, as facts that nobody changes; whoever watches is an `Observer`. (R36, R37)
 
 Rule 1: the engine calls observers, it never imports one.
 Rule 2: an observer is called on the engine's event loop, in order, and must return quickly;

@@ -17,12 +17,12 @@ C = TypeVar("C", bound=type)
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def fact(cls: C) -> C:
     """A dataclass with slots, frozen to the type checker."""
-    made: C = dataclass(slots=True)(cls)  # type: ignore[assignment]
+    made: C = dataclass(slots=True, unsafe_hash=True)(cls)  # type: ignore[assignment]
     return made
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def keyword_fact(cls: C) -> C:
     """The same, made with keyword arguments only."""
-    made: C = dataclass(slots=True, kw_only=True)(cls)  # type: ignore[assignment]
+    made: C = dataclass(slots=True, unsafe_hash=True, kw_only=True)(cls)  # type: ignore[assignment]
     return made

@@ -29,7 +29,12 @@ class Past:
         self._events: deque[Event] = deque()
         self._weights: deque[int] = deque()  # of the super-steps among them
         self._weight = 0
-        self.missed = 0
+        self._dropped = 0
+
+    @property
+    def missed(self) -> int:
+        """How many are gone between the first event and those that are shown."""
+        return self._dropped + max(0, len(self._events) - self._most)
 
     def add(self, event: Event) -> None:
         """Keep an event; the oldest make room."""
@@ -55,7 +60,7 @@ class Past:
         for _ in range(count):
             if type(forget()) is StepReconciled:
                 self._weight -= self._weights.popleft()
-        self.missed += count
+        self._dropped += count
 
     def __iter__(self) -> Iterator[Event]:
         self._drop(max(0, len(self._events) - self._most))

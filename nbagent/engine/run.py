@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import threading
@@ -472,8 +473,9 @@ class Run:
                 self.thread.store.commit(self._lease, step.checkpoint, records)
             except ThreadBusy:
                 raise
-            except NbagentError:
-                keep(executed.unstored, executed, self.checkpoint, bench)
+            except Exception:
+                with contextlib.suppress(NbagentError):  # what is raised says more
+                    keep(executed.unstored, executed, self.checkpoint, bench)
                 raise
             for one in executed.unstored:
                 self.tell(one.event)

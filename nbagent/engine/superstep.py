@@ -383,7 +383,7 @@ def begin(
     values: Mapping[str, Any]
     if previous is None:
         values = frozen_dict(program.schema.check_input(given))
-        changes = {name: (MISSING, values[name]) for name in given}
+        changes = {name: (MISSING, values[name]) for name in program.fields if name in given}
     else:
         check_update(program, given, None)
         writes = {name: [Write(START, START, freeze(value))] for name, value in given.items()}
@@ -418,8 +418,7 @@ def merge(
         check_field(program, name, written[0].node)
     changes: dict[str, tuple[Any, Any]] = {}
     made: dict[str, Any] = {}
-    names = writes if len(writes) == 1 else [name for name in program.fields if name in writes]
-    for name in names:
+    for name in [name for name in program.fields if name in writes]:
         old, written = before.get(name, MISSING), writes[name]
         new = freeze(program.fields[name].merge(old, written))
         if new is not written[-1].value:  # what a node wrote has been checked already

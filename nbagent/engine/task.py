@@ -50,7 +50,7 @@ from nbagent.engine.spans import Recorder, Span
 from nbagent.engine.subgraphs import Suspended
 from nbagent.errors import StateError
 
-_first_word = threading.Lock()
+_first_word = threading.RLock()
 
 
 @fact

@@ -4,7 +4,8 @@ The tables of a checkpoint file, and how an older file becomes a newer one. (R47
 `PRAGMA user_version` is the number of migrations that a file has had; each one and its number are
 written in one transaction. A file of a newer nbagent is refused, never guessed at.
 
-    threads       one row a thread: its status and its owner; `updated` without its checkpoints
+    threads       one row a thread: its status and its owner; `updated` without its checkpoints,
+                  `checkpoint` as it was given back, `step` no more: see thread_list
     checkpoints   one row a checkpoint; `versions` says which row of `versions` holds each field
     versions      a field's value: whole (`base` null) or as a change of the version before it
     fingerprints  the nodes' and the state class's fingerprints, once for each graph that wrote
@@ -133,7 +134,8 @@ _FOURTH = """
 DROP INDEX versions_of_base;
 DROP VIEW unfinished;
 DROP VIEW thread_list;
-ALTER TABLE threads DROP COLUMN step;
+CREATE TRIGGER no_older_writer BEFORE UPDATE OF step ON threads
+    BEGIN SELECT RAISE(ABORT, 'a newer nbagent has opened this file: restart this kernel'); END;
 CREATE VIEW thread_list AS
     SELECT id, graph, status,
         (SELECT step FROM checkpoints WHERE thread = threads.id ORDER BY id DESC LIMIT 1) AS step,

@@ -119,17 +119,19 @@ CREATE VIEW unfinished AS
 """
 _SECOND = """
 DROP INDEX versions_of_base;
-DROP VIEW unfinished;
-DROP VIEW thread_list;
-ALTER TABLE threads DROP COLUMN step;
-CREATE VIEW thread_list AS
+CREATE FUNCTION no_older_writer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'a newer nbagent has opened this database: restart this kernel';
+END $$;
+CREATE TRIGGER no_older_writer BEFORE UPDATE OF step ON threads
+    FOR EACH ROW EXECUTE FUNCTION no_older_writer();
+CREATE OR REPLACE VIEW thread_list AS
     SELECT t.id, t.graph, t.status, c.step, to_timestamp(t.created) AS created,
         to_timestamp(greatest(t.updated, c.at)) AS updated, t.parent, t.error,
         t.owner::json ->> 'label' AS run_by
     FROM threads t LEFT JOIN checkpoints c ON c.thread = t.id
         AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)
     ORDER BY 6 DESC;
-CREATE VIEW unfinished AS
+CREATE OR REPLACE VIEW unfinished AS
     SELECT id, graph, status, step, updated, error FROM thread_list WHERE status <> 'done';
 """
 MIGRATIONS = (_FIRST, _SECOND)

@@ -313,7 +313,8 @@ def _names(text: str) -> tuple[str, ...]:
 _decoder = msgspec.json.Decoder(tuple[str, ...])  # a history has thousands of these
 
 _THREADS = (
-    "SELECT t.id, t.graph, t.status, coalesce(c.id, 0), coalesce(c.step, 0), t.created,"
+    "SELECT t.id, t.graph, t.status, CASE WHEN t.checkpoint > coalesce(c.id, 0) THEN t.checkpoint"
+    " ELSE coalesce(c.id, 0) END, coalesce(c.step, 0), t.created,"
     " CASE WHEN c.at > t.updated THEN c.at ELSE t.updated END AS updated, t.owner, t.since,"
     " t.lease_until, t.parent, t.error FROM threads t LEFT JOIN checkpoints c"
     " ON c.thread = t.id AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)"

@@ -166,9 +166,13 @@ class _Transaction:
         try:
             store._db.execute("BEGIN IMMEDIATE")
         except BaseException as error:
-            store._lock.release()
-            with store._said():
-                raise error
+            try:
+                with store._said():
+                    if store._db.in_transaction:  # Ctrl-C, when it had begun
+                        store._db.execute("ROLLBACK")
+                    raise error
+            finally:
+                store._lock.release()
         return store._db
 
     def __exit__(

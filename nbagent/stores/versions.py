@@ -71,18 +71,18 @@ def read_versions(
     values: dict[str, Any] = {}
     versions: dict[str, Version] = {}
     for name, id in wanted.items():
-        rows = iter(db.execute(_BACK, (id,)))
-        whole = next(rows, None)
-        if whole is None or whole[1] is not None:
+        # All at once: a statement that an error leaves half-read keeps the reader in the past.
+        rows = db.execute(_BACK, (id,)).fetchall()
+        if not rows or rows[0][1] is not None:
             raise _damaged(name)
-        data, size, changes = _content(whole, unseal, thread, name), 0, []
+        data, size, changes = _content(rows[0], unseal, thread, name), 0, []
         value = decode(data)
-        for row in rows:  # one by one: their bytes need not all be there at once
+        for row in rows[1:]:
             change = _content(row, unseal, thread, name)
             size += len(change)
             changes.append(decode(change, loose=True))
         values[name] = followed(value, changes)
-        versions[name] = Version(id, whole[0] if changes else None, len(data), size)
+        versions[name] = Version(id, rows[0][0] if changes else None, len(data), size)
     return frozen_dict(values), versions
 
 

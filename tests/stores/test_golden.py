@@ -4,6 +4,7 @@ Every file format that was ever written is opened, migrated, and its threads go 
 
 import operator
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -32,6 +33,26 @@ def test_there_is_a_file_of_every_schema():
     }
 
 
+def test_a_file_with_views_of_its_owner_is_opened(tmp_path):
+    """They look at our tables and views, and one is broken; they are there afterwards."""
+    path = shutil.copy(GOLDEN / "schema-3.db", tmp_path / "old.db")
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE VIEW steps AS SELECT id, step FROM threads")
+        db.execute("CREATE VIEW mine AS SELECT id, run_by FROM thread_list")
+        db.execute("CREATE VIEW broken AS SELECT * FROM nowhere")
+        db.execute("CREATE INDEX by_step ON threads (step)")
+    db.close()
+    store = SqliteStore(path)
+
+    assert 2 == len(store.threads())
+    with sqlite3.connect(path) as db:
+        assert 2 == len(db.execute("SELECT * FROM mine").fetchall())
+        with pytest.raises(sqlite3.IntegrityError, match="restart this kernel"):
+            db.execute("UPDATE threads SET step = 5")  # what an older nbagent does
+    db.close()
+    store.close()
+
+
 @pytest.mark.postgres
 def test_an_older_database_goes_on(postgres):
     """The same in PostgreSQL: a thread of its first schema is there in this one."""
@@ -46,6 +67,7 @@ def test_an_older_database_goes_on(postgres):
         db.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY)")
         db.execute("INSERT INTO migrations VALUES (1)")
         db.execute(MIGRATIONS[0])
+        db.execute("CREATE VIEW mine AS SELECT * FROM unfinished")
         db.execute(
             "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated)"
             " VALUES ('t', 'research', 'paused', 0, 0, 1, 2)"
@@ -61,7 +83,9 @@ def test_an_older_database_goes_on(postgres):
         store.thread("t").step,
     )
     with psycopg.connect(url.partition("&schema")[0]) as db:
-        assert [("t", 7)] == db.execute("SELECT id, step FROM golden.unfinished").fetchall()
+        assert [("t", 7)] == db.execute("SELECT id, step FROM golden.mine").fetchall()
+        with pytest.raises(psycopg.errors.RaiseException, match="restart this kernel"):
+            db.execute("UPDATE golden.threads SET step = 5")  # what an older nbagent does
     store.close()
 
 

@@ -12,9 +12,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
+import numpy
 import pytest
 
+from nbagent import END, START, Graph, node
 from nbagent.engine.checkpoint import Checkpoint
 from nbagent.engine.ownership import current_owner
 from nbagent.engine.snapshot import frozen_dict, frozen_list
@@ -79,6 +82,38 @@ def test_a_checkpoint_that_the_file_has_lost_is_missed(tmp_path: Path):
 
     loaded = store.latest("t")
     assert (4, True) == (loaded.checkpoint.id, "checkpoint 5" in loaded.notice)
+    store.close()
+
+
+def test_an_error_that_is_kept_does_not_keep_the_reader_in_the_past(tmp_path: Path):
+    """IPython keeps the last error; what is read afterwards is what is there. (W8)"""
+    store = SqliteStore(tmp_path / "a.db")
+    line_of(store, 6, value=lambda n: {"n": "x" * 400 + "y" * n})
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("UPDATE versions SET checksum = checksum + 1 WHERE id = 3")
+    db.close()
+    with pytest.raises(StoreError) as kept:
+        store.load("t", 6)
+
+    lease = store.acquire("other", current_owner(), create=True)
+    one = Checkpoint(1, None, 1, "step", frozen_dict({}), frozen_dict({}), (), (), 1)
+    store.commit(lease, one)
+    store.release(lease, "paused")
+    assert 1 == store.latest("other").checkpoint.id
+    assert kept.value
+    store.close()
+
+
+def test_a_checkpoint_is_never_written_over(tmp_path: Path):
+    """Whoever would has not seen what is there."""
+    store = SqliteStore(tmp_path / "a.db")
+    lease = store.acquire("t", current_owner(), create=True)
+    one = Checkpoint(1, None, 1, "step", frozen_dict({"n": 1}), frozen_dict({}), (), (), 1)
+    store.commit(lease, one)
+
+    with pytest.raises(StoreError):
+        store.commit(lease, replace(one, values=frozen_dict({"n": 2})))
+    assert {"n": 1} == store.latest("t").checkpoint.values
     store.close()
 
 
@@ -278,3 +313,19 @@ def test_a_resume_costs_what_it_changes(tmp_path: Path):
         store.release(lease, "paused")
         store.close()
     assert (tmp_path / "a.db").stat().st_size < before + 100_000
+
+
+def test_a_field_that_numpy_names_is_that_field(tmp_path: Path):
+    """A key that is a kind of text is stored as the state class has it."""
+
+    class State(TypedDict):
+        x: int
+        y: int
+
+    with Graph("g", State, store=SqliteStore(tmp_path / "a.db")) as graph:
+        START >> node(lambda state: {numpy.str_("y"): 1}, name="a") >> END
+    state = graph.run({numpy.str_("x"): 0}, thread="t")
+
+    assert ({"x": 0, "y": 1}, {str}) == (state, set(map(type, state)))
+    assert [("x",), ("y",)] == [info.updated for info in graph.store.history("t")]
+    graph.store.close()
