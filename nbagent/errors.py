@@ -22,8 +22,10 @@ The facts are attributes; the message ends with the mend. A pause is not an erro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +209,9 @@ class StaleEdit(ThreadError):
         self.expected = expected
         self.actual = actual
         self.fields = tuple(fields)
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """` (did you mean 'x'?)`, or nothing when no known name is near."""
+    found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""

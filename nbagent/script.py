@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from nbagent.engine.run import Run
-from nbagent.engine.thread import Thread
+from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import Graph, new_id
 from nbagent.graph.schema import takes_text

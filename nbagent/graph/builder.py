@@ -23,20 +23,19 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from nbagent.engine import program as compiled
-from nbagent.engine.checkpoint import CheckpointStore, resolve_store
-from nbagent.engine.events import NodeStalled
-from nbagent.engine.limits import Breaker, RateLimit
-from nbagent.engine.names import nearest
-from nbagent.engine.policies import Retry
-from nbagent.engine.program import Cache, Program
-from nbagent.engine.run import Run
-from nbagent.engine.stream import stream
-from nbagent.engine.subgraphs import Subgraph
-from nbagent.engine.thread import Thread
-from nbagent.errors import GraphError, Location
+from nbagent.engine.model import program as compiled
+from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.policy import Retry
+from nbagent.engine.model.program import Cache, Program
+from nbagent.engine.node.subgraph import Subgraph
+from nbagent.engine.store.opening import resolve_store
+from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.thread.run import Run, stream
+from nbagent.engine.thread.thread import Thread
+from nbagent.engine.watch.events import NodeStalled
+from nbagent.errors import GraphError, Location, nearest
+from nbagent.graph.batch import Runs
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
-from nbagent.graph.many import Runs
 from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.validate import validate
 
@@ -534,7 +533,7 @@ class Graph(Wirable):
         name   of the batch: its threads are `NAME-0`, `NAME-1` …; calling `map` again with the
                same name goes on, and what is done is not done again. By default the graph's
         """
-        return Runs(self, inputs, name or self.name, limit)
+        return Runs(self.thread, inputs, name or self.name, limit)
 
 
 def new_id(name: str) -> str:

@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from nbagent.engine.program import Program
+from nbagent.engine.model.program import Program
 
 _DEPTH = 4  # how far helper functions of helper functions are followed
 _MUTABLE = (list, dict, set)

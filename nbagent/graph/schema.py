@@ -24,11 +24,10 @@ import pydantic
 import pydantic_core
 from pydantic.fields import FieldInfo
 
-from nbagent.engine.channels import Channel, Ephemeral, LastValue, Reduced, Topic
-from nbagent.engine.checkpoint import declare_types
-from nbagent.engine.names import nearest
-from nbagent.engine.snapshot import FrozenDict, isolate, seal, thaw
-from nbagent.errors import FieldProblem, GraphError, StateError
+from nbagent.engine.model.channels import Channel, Ephemeral, LastValue, Reduced, Topic
+from nbagent.engine.model.values import FrozenDict, isolate, seal, thaw
+from nbagent.engine.ports import declared
+from nbagent.errors import FieldProblem, GraphError, StateError, nearest
 
 Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
 _EMPTY: dict[type, Callable[[], Any]] = {
@@ -57,7 +56,7 @@ class Field:
 
 
 class StateSchema:
-    """The schema of a state class. See `nbagent.engine.program.Schema` for the methods."""
+    """The schema of a state class. See `nbagent.engine.model.program.Schema` for the methods."""
 
     def __init__(self, state: type, migrate: Migrate | None = None) -> None:
         self.state = state
@@ -66,7 +65,7 @@ class StateSchema:
         self.channels: dict[str, Channel] = {f.name: f.channel for f in self.fields.values()}
         self._view = _view_of(state)
         for field in self.fields.values():
-            declare_types(field.annotation)
+            declared(field.annotation)
 
     def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         self._check_all(values, None)

@@ -11,11 +11,10 @@ import inspect
 import typing
 from collections.abc import Iterable, Mapping
 
-from nbagent.engine.channels import Reduced
-from nbagent.engine.names import nearest
-from nbagent.engine.program import END, START, Branch, Program
-from nbagent.engine.subgraphs import Subgraph
-from nbagent.errors import GraphError, Location
+from nbagent.engine.model.channels import Reduced
+from nbagent.engine.model.program import END, START, Branch, Program
+from nbagent.engine.node.subgraph import Subgraph
+from nbagent.errors import GraphError, Location, nearest
 
 
 def validate(program: Program, location: Location | None) -> None:

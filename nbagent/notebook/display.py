@@ -7,19 +7,21 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from nbagent.engine.run import Run, on_launch
-from nbagent.engine.thread import Thread
+from nbagent.engine.ports import run_began
+from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph import draw
+from nbagent.graph.batch import Runs
 from nbagent.graph.builder import Graph
-from nbagent.graph.many import Runs
-from nbagent.notebook.failures import install
-from nbagent.notebook.frontend import has_widgets
+from nbagent.graph.layout import layout
+from nbagent.notebook.host import has_widgets
+from nbagent.notebook.magic.failures import install
 
 
 def register_formatters(shell: Any) -> None:
     """Teach an IPython shell to show runs, graphs, threads and errors."""
-    from nbagent.notebook.panel import follow, reconnect, refresh
+    from nbagent.notebook.view.panel import follow, reconnect, refresh
 
     install()
     formatters = shell.display_formatter.formatters
@@ -28,9 +30,9 @@ def register_formatters(shell: Any) -> None:
         shown.for_type(Run, show_run)
         shown.for_type(Thread, show_thread)
         shown.for_type(Runs, show_runs)
-        shown.for_type_by_name("nbagent.notebook.threads", "ThreadList", show_threads)
+        shown.for_type_by_name("nbagent.notebook.view.threads_panel", "ThreadList", show_threads)
         shell.kernel.comm_manager.register_target("nbagent", reconnect)
-        on_launch(follow)
+        run_began.also(follow)
         if not any(c is refresh for c in shell.events.callbacks["post_execute"]):
             shell.events.register("post_execute", refresh)
     if not has_widgets(shell):
@@ -42,21 +44,21 @@ def register_formatters(shell: Any) -> None:
 
 def show_run(run: Run) -> None:
     """Display a run: the live view, with a form below it when it asks."""
-    from nbagent.notebook.panel import view
+    from nbagent.notebook.view.panel import view
 
     view(run)
 
 
 def show_thread(thread: Thread) -> None:
     """Display a thread: live where it runs in this kernel, else as its store has it."""
-    from nbagent.notebook.panel import view
+    from nbagent.notebook.view.panel import view
 
     view(thread)
 
 
 def show_runs(runs: Runs) -> None:
     """Display a batch: a table with its progress; a click opens a thread."""
-    from nbagent.notebook.threads import ThreadsPanel, batch_rows
+    from nbagent.notebook.view.threads_panel import ThreadsPanel, batch_rows
 
     by_id = {thread.id: thread for thread in runs.threads}
     title = f"{runs.name}: {len(runs)} threads"
@@ -71,8 +73,8 @@ def show_threads(frame: Any) -> None:
     """Display the threads of a store as a table that moves."""
     from IPython.core.getipython import get_ipython
 
-    from nbagent.notebook.session import thread_named
-    from nbagent.notebook.threads import ThreadsPanel, thread_rows
+    from nbagent.notebook.registry import thread_named
+    from nbagent.notebook.view.threads_panel import ThreadsPanel, thread_rows
 
     shell = get_ipython()
     names = shell.user_ns if shell is not None else {}
@@ -92,7 +94,7 @@ def graph_text(graph: Graph) -> str:
 
 def graph_html(graph: Graph) -> str:
     """A graph as inline SVG."""
-    return draw.to_svg(draw.layout(graph.compile()))
+    return draw.to_svg(layout(graph.compile()))
 
 
 def thread_html(thread: Thread) -> str:
@@ -110,9 +112,9 @@ def _pictured(thread: Thread) -> dict[str, str]:
         loaded = thread.latest()
     except NbagentError as error:
         return {"text/html": f"<pre>{html.escape(str(error))}</pre>", "text/plain": str(error)}
-    from nbagent.notebook.widgets.run_model import RunModel
-    from nbagent.notebook.widgets.static_view import static_html, static_text
+    from nbagent.notebook.shown.run_model import RunModel
+    from nbagent.notebook.view.picture import static_html, static_text
 
-    drawing = draw.layout(thread.program)
+    drawing = layout(thread.program)
     model = RunModel.of_thread(thread, loaded, drawing)
     return {"text/html": static_html(model, drawing), "text/plain": static_text(model)}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nbagent.engine.checkpoint import (
+from nbagent.engine.model.checkpoint import (
     Checkpoint,
     CheckpointInfo,
     JournalEntry,
@@ -25,8 +25,8 @@ from nbagent.engine.checkpoint import (
     TaskRecord,
     ThreadInfo,
 )
-from nbagent.engine.ownership import LEASE, busy, is_alive
-from nbagent.engine.spans import Span
+from nbagent.engine.model.span import Span
+from nbagent.engine.store.ownership import LEASE, busy, is_alive
 from nbagent.errors import StoreError, ThreadBusy, UnknownThread
 
 
@@ -235,7 +235,7 @@ class MemoryStore:
     def recall(
         self, node: str, fingerprint: str, inputs: Any, now: float
     ) -> tuple[Any, ...] | list[Any] | None:
-        from nbagent.stores.codec import cache_key
+        from nbagent.stores.codec.values import cache_key
 
         found, until = self._cache.get(cache_key(node, fingerprint, inputs), (None, None))
         return found if until is None or until > now else None
@@ -243,7 +243,7 @@ class MemoryStore:
     def remember(
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
-        from nbagent.stores.codec import cache_key
+        from nbagent.stores.codec.values import cache_key
 
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
 
@@ -290,7 +290,7 @@ class MemoryStore:
 
     def sizes(self) -> list[SizeInfo]:
         """The values of each checkpoint as the codec would write them, shared ones once."""
-        from nbagent.stores.codec import encode
+        from nbagent.stores.codec.values import encode
 
         found: list[SizeInfo] = []
         with self._lock:

@@ -23,12 +23,12 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from nbagent.engine.checkpoint import Lease, Status
-from nbagent.engine.ownership import LEASE
+from nbagent.engine.model.checkpoint import Lease, Status
+from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
 from nbagent.stores.encryption import key_in
-from nbagent.stores.migrations import migrate
-from nbagent.stores.sql_keeping import SqlKeeper
+from nbagent.stores.sql.pruning import SqlKeeper
+from nbagent.stores.sql.sqlite_tables import migrate
 
 _BUSY = 5.0  # seconds to wait for another process's write
 _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
@@ -54,7 +54,7 @@ def open_url(url: str) -> SqliteStore:
 
 
 class SqliteStore(SqlKeeper):
-    """A `CheckpointStore` in a file, readable with any SQLite tool. See `migrations` for tables."""
+    """A `CheckpointStore` in a file, readable with any SQLite tool. See `sql.sqlite_tables`."""
 
     def __init__(
         self,

@@ -33,12 +33,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbagent.engine.checkpoint import Question, open_store
-from nbagent.engine.context import current
-from nbagent.engine.executor import AsyncioExecutor
-from nbagent.engine.program import Node, Program
-from nbagent.engine.subgraphs import Subgraph
-from nbagent.engine.thread import Thread
+from nbagent.engine.model.checkpoint import Question
+from nbagent.engine.model.program import Node, Program
+from nbagent.engine.node.context import current
+from nbagent.engine.node.executor import AsyncioExecutor
+from nbagent.engine.node.subgraph import Subgraph
+from nbagent.engine.store.opening import open_store
+from nbagent.engine.thread.thread import Thread
 from nbagent.testing.faults import FaultyStore
 from nbagent.testing.oracle import Oracle, OracleServer
 

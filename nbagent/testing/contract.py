@@ -22,17 +22,17 @@ from typing import Any
 
 import pytest
 
-from nbagent.engine.checkpoint import (
+from nbagent.engine.model.checkpoint import (
     Checkpoint,
-    CheckpointStore,
     Failure,
     JournalEntry,
     Loaded,
     Owner,
     TaskRecord,
 )
-from nbagent.engine.ownership import current_owner, process_started
-from nbagent.engine.snapshot import FrozenDict, FrozenList, freeze, frozen_dict
+from nbagent.engine.model.values import FrozenDict, FrozenList, freeze, frozen_dict
+from nbagent.engine.store.ownership import current_owner, process_started
+from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import CodecError, StoreError, ThreadBusy, UnknownThread
 
 ME = current_owner()

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbagent.engine.checkpoint import Checkpoint, CheckpointStore, JournalEntry, Lease, TaskRecord
+from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, TaskRecord
+from nbagent.engine.store.protocol import CheckpointStore
 
 
 def kill() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbagent.engine import events as ev
-from nbagent.engine.run import Run
-from nbagent.engine.snapshot import MISSING, thaw
+from nbagent.engine.model.values import MISSING, thaw
+from nbagent.engine.thread.run import Run
+from nbagent.engine.watch import events as ev
 
 Kind = TypeVar("Kind", bound=ev.Event)
 

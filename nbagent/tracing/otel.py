@@ -23,9 +23,10 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
-from nbagent.engine.context import running
-from nbagent.engine.secrets import strike_out
-from nbagent.engine.spans import Recorder, Span
+from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.span import Span
+from nbagent.engine.node.context import running
+from nbagent.engine.watch.spans import Recorder
 
 _SCOPE = "nbagent"
 
@@ -46,7 +47,7 @@ _bridges: weakref.WeakKeyDictionary[Any, OtelBridge] = weakref.WeakKeyDictionary
 
 
 class OtelBridge:
-    """See `nbagent.engine.spans.Bridge`."""
+    """See `nbagent.engine.model.span.Bridge`."""
 
     def __init__(self, provider: Any) -> None:
         self._tracer = provider.get_tracer(_SCOPE)

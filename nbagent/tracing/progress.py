@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from nbagent.engine import events as ev
+from nbagent.engine.watch import events as ev
 
 SLOW = 1.0  # seconds after which a node that has not ended is named
 LINES = 10  # a second, at the most, for what goes well

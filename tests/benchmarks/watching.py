@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from nbagent import END, START, Graph, branch, emit, node, span
-from nbagent.engine.run import Run
-from nbagent.graph.draw import layout
-from nbagent.notebook.widgets.run_model import RunModel
+from nbagent.engine.thread.run import Run
+from nbagent.graph.layout import layout
+from nbagent.notebook.shown.run_model import RunModel
 from nbagent.notebook.widgets.run_view import RunView
 
 

@@ -23,7 +23,7 @@ from nbagent import (
     interrupt,
     node,
 )
-from nbagent.engine.effects import idempotency_key
+from nbagent.engine.node.effects import idempotency_key
 from nbagent.testing.chaos import Scenario, World
 
 QUICK = Retry(attempts=5, wait=0.001, jitter=False)

@@ -4,10 +4,10 @@ Programs made by hand, so that the engine is tested without the construction API
 The schema checks nothing: what the engine does about a refused value is tested with `Strict`.
 """
 
-from nbagent.engine.channels import LastValue, Reduced
-from nbagent.engine.program import END, START, Branch, Each, Edge, Join, Node, Program
-from nbagent.engine.snapshot import frozen_dict, isolate
-from nbagent.engine.thread import Thread
+from nbagent.engine.model.channels import LastValue, Reduced
+from nbagent.engine.model.program import END, START, Branch, Each, Edge, Join, Node, Program
+from nbagent.engine.model.values import frozen_dict, isolate
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import StateError
 from nbagent.stores.memory import MemoryStore
 

@@ -34,8 +34,8 @@ from nbagent import (
     node,
     resume_due,
 )
-from nbagent.engine.policies import retry_after
-from nbagent.engine.thread import Thread
+from nbagent.engine.model.policy import retry_after
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.fingerprint import fingerprint
 from nbagent.stores.memory import MemoryStore

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from nbagent.engine import watchdog
-from nbagent.engine.events import NodeBlocking
+from nbagent.engine.thread import watchdog
+from nbagent.engine.watch.events import NodeBlocking
 from tests.engine.build import END, START, Edge, Node, program, sync, task, thread
 
 

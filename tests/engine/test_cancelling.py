@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from nbagent.engine import watchdog
-from nbagent.engine.context import emit
+from nbagent.engine.node.context import emit
+from nbagent.engine.thread import watchdog
 from nbagent.errors import NodeError
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from nbagent.engine.effects import aeffect, effect, idempotency_key
-from nbagent.engine.interrupts import interrupt
-from nbagent.engine.policies import Retry
+from nbagent.engine.model.policy import Retry
+from nbagent.engine.node.effects import aeffect, effect, idempotency_key
+from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NbagentError, NodeError
 from tests.engine.build import END, START, Edge, program, sync, task, thread
 
@@ -115,8 +115,8 @@ def test_a_persons_word_is_good_for_one_repetition():
 AGENT = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from nbagent.engine.effects import effect, idempotency_key
-from nbagent.engine.thread import Thread
+from nbagent.engine.node.effects import effect, idempotency_key
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import UnknownThread
 from nbagent.stores.sqlite import SqliteStore
 from tests.engine.build import END, START, Edge, program, sync
@@ -175,7 +175,7 @@ def test_a_process_that_dies_between_the_effect_and_its_record(how, said, times,
 
 def test_effects_are_events():
     """Begun and done, by the name that a person knows them by. (R36)"""
-    from nbagent.engine.events import NodeEffect
+    from nbagent.engine.watch.events import NodeEffect
 
     events = []
     one = thread(program(sync("a", lambda s: {"x": effect("mail", lambda: 1)}),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nbagent.engine.interrupts import interrupt
+from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NodeError, ThreadError, UnknownQuestion, UnknownThread
 from tests.engine.build import END, START, Edge, program, sync, thread
 

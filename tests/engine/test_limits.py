@@ -29,9 +29,9 @@ from nbagent import (
     interrupt,
     node,
 )
-from nbagent.engine.checkpoint import Owner
-from nbagent.engine.events import NodeDelayed, NodeFinished, NodeRetried
-from nbagent.engine.thread import Thread
+from nbagent.engine.model.checkpoint import Owner
+from nbagent.engine.thread.thread import Thread
+from nbagent.engine.watch.events import NodeDelayed, NodeFinished, NodeRetried
 from nbagent.errors import CircuitOpen, CodecError
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore

@@ -11,7 +11,7 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nbagent.engine.interrupts import interrupt
+from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import ConflictError, GraphError, NodeError, StoreError
 from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sync, task, thread

@@ -12,9 +12,10 @@ from typing import Any, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, GraphError, NodeError, Secret, emit, node, span
-from nbagent.engine import pace, secrets
-from nbagent.engine.events import NodeFinished, NodePrinted, NodeStalled
-from nbagent.engine.output import LONGEST
+from nbagent.engine.model import secrets
+from nbagent.engine.node.output import LONGEST
+from nbagent.engine.watch import stalls as pace
+from nbagent.engine.watch.events import NodeFinished, NodePrinted, NodeStalled
 from nbagent.stores.memory import MemoryStore
 
 
@@ -110,7 +111,9 @@ def test_log_records_are_the_nodes(capsys):
 
     events, _ = run_of(a)
     assert "WARNING library: rate 5\n" == printed(events, "a")
-    assert [] == [h for h in logging.root.handlers if type(h).__module__ == "nbagent.engine.output"]
+    assert [] == [
+        h for h in logging.root.handlers if type(h).__module__ == "nbagent.engine.node.output"
+    ]
 
 
 def test_output_is_bounded_and_without_secrets(monkeypatch, capsys):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from nbagent.engine.events import NodeRetried
-from nbagent.engine.interrupts import interrupt
-from nbagent.engine.policies import Retry, is_transient, retry_after
+from nbagent.engine.model.policy import Retry, is_transient, retry_after
+from nbagent.engine.node.interrupts import interrupt
+from nbagent.engine.watch.events import NodeRetried
 from nbagent.errors import NodeError
 from nbagent.stores.sqlite import SqliteStore
 from tests.engine.build import END, START, Edge, program, sync, task, thread
@@ -142,7 +142,7 @@ def test_a_question_is_not_a_failure():
 AGENT = """
 import json, sys, urllib.request
 sys.path.insert(0, sys.argv[3])
-from nbagent.engine.thread import Thread
+from nbagent.engine.thread.thread import Thread
 from nbagent.errors import UnknownThread
 from nbagent.stores.sqlite import SqliteStore
 from tests.engine.build import END, START, Branch, Edge, program, sync

@@ -9,8 +9,8 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, NbagentError, NodeError, emit, interrupt, node
-from nbagent.engine import events as ev
-from nbagent.engine.past import Past
+from nbagent.engine.watch import events as ev
+from nbagent.engine.watch.backlog import Backlog
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 
@@ -135,7 +135,7 @@ async def test_a_thread_with_an_edit_and_a_question_is_replayed():
 
 def test_a_late_observer_is_shown_the_beginning_and_the_end_of_a_long_past():
     """Bounded in number; what is gone is told, the first event never is."""
-    past = Past(most=10)
+    past = Backlog(most=10)
     events = [ev.NodeStarted(thread="t", step=n, number=n, node="a", task="a") for n in range(100)]
     for event in events:
         past.add(event)
@@ -143,7 +143,7 @@ def test_a_late_observer_is_shown_the_beginning_and_the_end_of_a_long_past():
 
     assert (events[0], events[-10:]) == (shown[0], shown[2:])
     assert (ev.EventsMissed, 89) == (type(shown[1]), shown[1].count)
-    short = Past()
+    short = Backlog()
     short.add(events[0])
     assert [events[0]] == list(short)
 
@@ -154,7 +154,7 @@ def test_old_events_do_not_keep_large_values_alive():
     class Table:
         nbytes = 40_000_000
 
-    past, tables = Past(), []
+    past, tables = Backlog(), []
     for step in range(20):
         table = Table()
         tables.append(weakref.ref(table))

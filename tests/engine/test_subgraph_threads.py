@@ -16,9 +16,9 @@ import pandas
 import pytest
 
 from nbagent import END, START, Graph, NodeError, Topic, branch, interrupt, node
-from nbagent.engine.events import SubgraphEvent
-from nbagent.engine.heartbeat import live_runs
-from nbagent.engine.thread import Thread
+from nbagent.engine.thread.live import live_runs
+from nbagent.engine.thread.thread import Thread
+from nbagent.engine.watch.events import SubgraphEvent
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 
@@ -217,7 +217,7 @@ def test_a_topic_is_not_handed_to_a_subgraph():
 
 def test_a_subgraph_runs_on_its_parents_loop():
     """Also when new runs have been given another one meanwhile. (W9)"""
-    from nbagent.engine.loop import abandon
+    from nbagent.engine.thread.loop import abandon
 
     loops = []
 

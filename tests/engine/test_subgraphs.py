@@ -12,7 +12,7 @@ import nbagent
 from nbagent import END, START, Graph, GraphError, NodeError, Retry, Send, interrupt, node
 from nbagent import branch as branch_on
 from nbagent import each as for_each
-from nbagent.engine.events import NodeFinished, SubgraphEvent
+from nbagent.engine.watch.events import NodeFinished, SubgraphEvent
 from nbagent.errors import ThreadBusy, UnknownQuestion
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from nbagent.engine.events import NodeCancelled
-from nbagent.engine.program import Command, Send
+from nbagent.engine.model.program import Command, Send
+from nbagent.engine.watch.events import NodeCancelled
 from nbagent.errors import ConflictError, GraphError, NodeError, StateError, StepLimit
 from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sync, task, thread
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from nbagent.engine.context import emit
-from nbagent.engine.events import Checkpointed, NodeEmitted, RunEnded, RunStarted
+from nbagent.engine.node.context import emit
+from nbagent.engine.watch.events import Checkpointed, NodeEmitted, RunEnded, RunStarted
 from nbagent.errors import StaleEdit, StateError, ThreadBusy, ThreadError
 from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Edge, Strict, program, sync, thread

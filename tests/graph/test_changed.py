@@ -10,7 +10,7 @@ from typing import TypedDict
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
-from nbagent.engine.events import RunStarted
+from nbagent.engine.watch.events import RunStarted
 from nbagent.errors import GraphChanged
 from nbagent.graph.fingerprint import fingerprint
 from nbagent.stores.memory import MemoryStore

@@ -8,7 +8,7 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, branch, node
-from nbagent.graph import draw
+from nbagent.graph import draw, layout
 
 
 class State(TypedDict):
@@ -32,9 +32,9 @@ def test_every_node_and_every_edge_is_drawn(with_dot, monkeypatch):
     """With Graphviz and without; rows follow the edges, and each wire keeps its ends."""
     if not with_dot:
         monkeypatch.setattr("shutil.which", lambda name: None)
-    draw._layout.cache_clear()
-    drawing = draw.layout(program())
-    draw._layout.cache_clear()
+    layout._layout.cache_clear()
+    drawing = layout.layout(program())
+    layout._layout.cache_clear()
     at = {box.name: box for box in drawing.boxes}
 
     assert {START.name, "a", "b", "c-c", "d", END.name} == set(at)
@@ -52,9 +52,9 @@ def test_every_node_and_every_edge_is_drawn(with_dot, monkeypatch):
 
 def test_a_picture_escapes_what_it_shows():
     """Names and labels cannot become markup."""
-    box = draw.Box("<script>", "node", 10, 10, 20, 20)
-    wire = draw.Wire("a", "b", "edge", "M0,0", "M0,0", "<b>", 1, 1)
-    svg = draw.to_svg(draw.Drawing(50, 50, (box,), (wire,)))
+    box = layout.Box("<script>", "node", 10, 10, 20, 20)
+    wire = layout.Wire("a", "b", "edge", "M0,0", "M0,0", "<b>", 1, 1)
+    svg = draw.to_svg(layout.Drawing(50, 50, (box,), (wire,)))
 
     assert "<script>" not in svg
     assert "&lt;script&gt;" in svg

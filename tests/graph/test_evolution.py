@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
-from nbagent.engine.events import RunStarted
+from nbagent.engine.watch.events import RunStarted
 from nbagent.errors import StateError
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore

@@ -14,7 +14,7 @@ import pytest
 
 import nbagent
 from nbagent import END, START, Graph, NodeError, node
-from nbagent.engine.snapshot import freeze, isolate, thaw
+from nbagent.engine.model.values import freeze, isolate, thaw
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from nbagent.notebook.completion import complete
+from nbagent.notebook.magic.completion import complete
 from tests.notebook.test_magics import CELL, error_of, shell  # noqa: F401  (a fixture)
 
 HELPERS = '''\

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbagent.engine.checkpoint import use_store
+from nbagent.engine.store.opening import use_store
 from nbagent.stores.memory import MemoryStore
 
 CELL = """\

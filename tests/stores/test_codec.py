@@ -22,9 +22,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbagent.engine.snapshot import freeze
+from nbagent.engine.model.values import freeze
 from nbagent.errors import CodecError
-from nbagent.stores.codec import decode, encode, encode_checked, register_types_in, same
+from nbagent.stores.codec.values import decode, encode, encode_checked, register_types_in, same
 
 
 class Colour(enum.Enum):
@@ -198,8 +198,8 @@ def test_reading_imports_and_runs_nothing():
     program = """
 import sys, os
 from nbagent.errors import CodecError
-from nbagent.stores.codec import decode, encode
-from nbagent.engine.snapshot import freeze
+from nbagent.stores.codec.values import decode, encode
+from nbagent.engine.model.values import freeze
 import zoneinfo, datetime, msgspec
 blobs = []
 inner = msgspec.msgpack.Encoder()
@@ -238,6 +238,6 @@ def test_equal_values_have_equal_bytes():
 def test_the_error_names_a_function_that_is_there():
     """What the codec tells people to call can be imported from the package."""
     import nbagent
-    from nbagent.stores import codec
+    from nbagent.stores.codec import values as codec
 
     assert nbagent.register_type == codec.register_type

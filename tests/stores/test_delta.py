@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbagent import END, START, Graph, node
-from nbagent.engine.snapshot import FrozenDict, FrozenList, freeze, frozen_dict, frozen_list
+from nbagent.engine.model.values import FrozenDict, FrozenList, freeze, frozen_dict, frozen_list
 from nbagent.errors import CodecError
-from nbagent.stores.codec import decode, encode, same
-from nbagent.stores.delta import apply, diff
+from nbagent.stores.codec.values import decode, encode, same
+from nbagent.stores.sql.delta import apply, diff
+from nbagent.stores.sql.versions import followed
 from nbagent.stores.sqlite import SqliteStore
-from nbagent.stores.versions import followed
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.floats(0, 2), st.text("ab"))
 VALUES = st.recursive(

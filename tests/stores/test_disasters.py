@@ -18,9 +18,9 @@ from typing import TypedDict
 import pytest
 
 from nbagent import END, START, Graph, node, open_store
-from nbagent.engine.checkpoint import Checkpoint
-from nbagent.engine.ownership import current_owner
-from nbagent.engine.snapshot import frozen_dict
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.values import frozen_dict
+from nbagent.engine.store.ownership import current_owner
 from nbagent.errors import NbagentError, StoreError, ThreadBusy
 from nbagent.stores.sqlite import SqliteStore, journal_mode
 from tests.conftest import require

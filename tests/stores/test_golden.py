@@ -11,10 +11,10 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
-from nbagent.engine.checkpoint import Checkpoint
-from nbagent.engine.ownership import current_owner
-from nbagent.engine.snapshot import seal
-from nbagent.stores.migrations import MIGRATIONS
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.values import seal
+from nbagent.engine.store.ownership import current_owner
+from nbagent.stores.sql.sqlite_tables import MIGRATIONS
 from nbagent.stores.sqlite import SqliteStore
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,7 +58,8 @@ def test_an_older_database_goes_on(postgres):
     """The same in PostgreSQL: a thread of its first schema is there in this one."""
     import psycopg
 
-    from nbagent.stores.postgres import MIGRATIONS, PostgresStore
+    from nbagent.stores.postgres import PostgresStore
+    from nbagent.stores.sql.postgres_tables import MIGRATIONS
 
     url = postgres.url("golden")
     with psycopg.connect(url.partition("&schema")[0], autocommit=True) as db:

@@ -143,7 +143,7 @@ def test_a_running_thread_is_left_alone(target):
     """It cannot be deleted, and pruning passes it over."""
     graph = made(target)
     graph.run({"x": 0, "log": []}, thread="t")
-    target.acquire("t", nbagent.engine.ownership.current_owner())
+    target.acquire("t", nbagent.engine.store.ownership.current_owner())
     with pytest.raises(ThreadBusy):
         graph.thread("t").delete()
     assert 0 == len(nbagent.prune(target, keep=1))

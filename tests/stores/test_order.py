@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbagent.engine.program import Command, Send
+from nbagent.engine.model.program import Command, Send
 from nbagent.errors import NodeError
 from nbagent.stores.sqlite import SqliteStore
 from tests.engine.build import END, START, Edge, Join, program, sync, task, thread

@@ -15,9 +15,9 @@ from dataclasses import replace
 import pytest
 
 from nbagent import open_store
-from nbagent.engine.checkpoint import Checkpoint
-from nbagent.engine.ownership import current_owner
-from nbagent.engine.snapshot import frozen_dict
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.values import frozen_dict
+from nbagent.engine.store.ownership import current_owner
 from nbagent.errors import ThreadBusy
 
 RACES = int(os.environ.get("NBAGENT_RACES", "60"))
@@ -26,8 +26,8 @@ _RACER = """
     import sys, time, random
     from dataclasses import replace
     from nbagent import ThreadBusy, open_store
-    from nbagent.engine.ownership import current_owner
-    from nbagent.engine.snapshot import frozen_dict
+    from nbagent.engine.store.ownership import current_owner
+    from nbagent.engine.model.values import frozen_dict
 
     store, last = open_store(sys.argv[1]), int(sys.argv[2])
     print("ready", flush=True)
@@ -105,7 +105,7 @@ _SLEEPER = """
     import sys
     from dataclasses import replace
     from nbagent import ThreadBusy, open_store
-    from nbagent.engine.ownership import current_owner
+    from nbagent.engine.store.ownership import current_owner
 
     store = open_store(sys.argv[1])
     store._lease = 0.3

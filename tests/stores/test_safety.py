@@ -12,7 +12,7 @@ import pytest
 
 import nbagent
 from nbagent import END, START, Graph, NodeError, Secret, StateError, effect, interrupt, node
-from nbagent.engine import secrets
+from nbagent.engine.model import secrets
 from nbagent.errors import CorruptError, StoreError
 from nbagent.stores.encryption import new_key
 from nbagent.stores.memory import MemoryStore

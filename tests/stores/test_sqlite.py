@@ -18,9 +18,9 @@ import numpy
 import pytest
 
 from nbagent import END, START, Graph, node
-from nbagent.engine.checkpoint import Checkpoint
-from nbagent.engine.ownership import current_owner
-from nbagent.engine.snapshot import frozen_dict, frozen_list
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.values import frozen_dict, frozen_list
+from nbagent.engine.store.ownership import current_owner
 from nbagent.errors import CodecError, StoreError
 from nbagent.stores.sqlite import SqliteStore, open_url
 
@@ -255,9 +255,9 @@ def test_a_full_disk_is_said(tmp_path: Path):
 
 CHILD = """
 import sys
-from nbagent.engine.checkpoint import Checkpoint
-from nbagent.engine.ownership import current_owner
-from nbagent.engine.snapshot import frozen_dict, frozen_list
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.store.ownership import current_owner
+from nbagent.engine.model.values import frozen_dict, frozen_list
 from nbagent.stores.sqlite import SqliteStore
 store = SqliteStore(sys.argv[1], durability="process")
 lease = store.acquire("t", current_owner(), create=True)

@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, NodeError, Retry, branch, emit, interrupt, node
-from nbagent.engine import events as ev
+from nbagent.engine.watch import events as ev
 from nbagent.stores.memory import MemoryStore
 from nbagent.testing import Recording, flaky, run_to, scripted
 

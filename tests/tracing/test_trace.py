@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from nbagent import END, START, Graph, NodeError, Retry, Secret, interrupt, node, span
-from nbagent.engine import secrets
+from nbagent.engine.model import secrets
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 

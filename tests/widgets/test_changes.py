@@ -12,12 +12,12 @@ import pytest
 from pydantic import BaseModel
 
 from nbagent import END, START, Graph, branch, node
-from nbagent.engine.snapshot import MISSING, freeze
+from nbagent.engine.model.values import MISSING, freeze
 from nbagent.errors import StateError, ThreadError
-from nbagent.notebook import explorer
-from nbagent.notebook.forms import json_values, read_edits
-from nbagent.notebook.widgets.changes import PARTS, change, word_diff
-from nbagent.notebook.widgets.preview import preview
+from nbagent.notebook.shown.changes import PARTS, change, word_diff
+from nbagent.notebook.shown.preview import preview
+from nbagent.notebook.view import lookback as explorer
+from nbagent.notebook.view.forms import json_values, read_edits
 from nbagent.stores.memory import MemoryStore
 
 PNG = bytes.fromhex("89504e470d0a1a0a") + b"rest"

@@ -12,12 +12,12 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, NbagentError, emit, interrupt, node
-from nbagent.engine.run import on_launch
-from nbagent.notebook import panel as panels
-from nbagent.notebook.panel import Panel
+from nbagent.engine.ports import run_began
+from nbagent.notebook.view import panel as panels
+from nbagent.notebook.view.panel import Panel
 from nbagent.stores.memory import MemoryStore
 
-on_launch(panels.follow)
+run_began.also(panels.follow)
 
 
 class State(TypedDict):
@@ -86,7 +86,7 @@ def test_a_run_that_waits_is_offered_its_form_also_after_a_long_past(talk):
 def test_a_view_that_comes_late_to_a_long_node_follows_it(gate):
     """It runs, and then it is done; nothing is counted twice."""
     run = asking(1500, gate).start({"n": 1}, "t")
-    assert until(lambda: run.past.missed)
+    assert until(lambda: run.feed.backlog.missed)
     panel = Panel(run.thread, run)
     assert "running" == state_of(panel)["nodes"]["first"]["status"]
     gate.set()

@@ -14,12 +14,12 @@ import pytest
 
 from nbagent import END, START, Graph, interrupt, node
 from nbagent.errors import NodeError
-from nbagent.graph import draw
-from nbagent.notebook.widgets.preview import preview, short
-from nbagent.notebook.widgets.run_model import RunModel
+from nbagent.graph import layout
+from nbagent.notebook.shown.preview import preview, short
+from nbagent.notebook.shown.run_model import RunModel
+from nbagent.notebook.view.picture import static_html, static_text
 from nbagent.notebook.widgets.run_view import RunView
 from nbagent.notebook.widgets.state_form import StateForm
-from nbagent.notebook.widgets.static_view import static_html, static_text
 from nbagent.stores.memory import MemoryStore
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)> javascript:alert(1) \x1b[31m"
@@ -40,14 +40,14 @@ def graph(first, second=lambda state: None):
 
 def view_of(made, on_command=print):
     """A view of its thread "t", on no page."""
-    drawing = draw.layout(made.compile())
+    drawing = layout.layout(made.compile())
     model = RunModel("t", "g", drawing)
     return RunView(drawing, model=model, on_command=on_command, on_ask=lambda what, args: what)
 
 
 def model_of(made, given, thread="t"):
     """The model after a run."""
-    drawing = draw.layout(made.compile())
+    drawing = layout.layout(made.compile())
     model = RunModel(thread, "g", drawing)
     run = made.start(given, thread)
     with contextlib.suppress(NodeError):

@@ -20,10 +20,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from nbagent.engine.events import Event
-from nbagent.graph.draw import Drawing
+from nbagent.engine.watch.events import Event
+from nbagent.graph.layout import Drawing
+from nbagent.notebook.shown.run_model import RunModel
 from nbagent.notebook.widgets.bundle import STATIC, module
-from nbagent.notebook.widgets.run_model import RunModel
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.05  # seconds between two messages to the page

@@ -1,0 +1,320 @@
+"""
+The compiled graph: the only thing that the engine knows of what a user built. (R44, R46)
+
+Rule 1: a Program is immutable and complete; compiling again gives an equal one.
+Rule 2: a node is eligible when a channel that it subscribes to was updated (R12): control
+        channels carry the edges, state fields carry `on=` subscriptions.
+Rule 3: the order of `nodes` is the order of definition; all that needs an order uses it (R17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+from nbagent.engine.model.channels import Channel
+from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.policy import Retry
+from nbagent.errors import Location
+
+START = "__start__"
+END = "__end__"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Run `node` once with `input` in place of the state; many Sends run in parallel."""
+
+    node: Any
+    input: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A node's return value that both writes `update` and chooses what runs next.
+
+    goto: a node, `END`, a `Send`, or a list of these; it adds to the node's own edges.
+    """
+
+    update: Mapping[str, Any] | None = None
+    goto: Any = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Reuse a node's result where its inputs and its code are the same.
+
+    ttl   seconds that a result is good for; None is for ever
+    key   what the result depends on: a state field, several, or a function of what the node
+          reads; by default all that it reads
+    """
+
+    ttl: float | None = None
+    key: str | Sequence[str] | Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: `function` takes the state (or a Send's input) and returns its writes.
+
+    is_async    `function` is a coroutine function
+    on          state fields whose change makes it run
+    pause       a breakpoint "before" or "after" it
+    defer       it runs only when nothing else is left to run
+    fingerprint of its code, compared at resume
+    captured    fingerprint of its code with the lists and dicts that it captures, for its cache
+    retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
+                breaker, recover   what happens when it fails: see `step.attempts`
+    stall       seconds of silence after which it is told of as stalled: see `watch.stalls`
+    cache       reuse an earlier result for equal inputs: see `Cache`
+    program     the graph that it runs, where it is a subgraph
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    is_async: bool = False
+    on: tuple[str, ...] = ()
+    pause: Literal["before", "after"] | None = None
+    defer: bool = False
+    fingerprint: str = ""
+    captured: str = ""
+    location: Location | None = None
+    retry: Retry | None = None
+    timeout: float | None = None
+    fallback: Callable[[Any], Any] | None = None
+    fallback_is_async: bool = False
+    total_timeout: float | None = None
+    rate_limit: RateLimit | None = None
+    breaker: Breaker | None = None
+    recover: Mapping[type[BaseException], Any] | None = None
+    cache: Cache | None = None
+    stall: float | None = None
+    program: Program | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """After `source` has run, `target` runs. `source` may be START, `target` END."""
+
+    source: str
+    target: str
+    location: Location | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """After all of `sources` have run, however many super-steps each takes, `target` runs."""
+
+    sources: tuple[str, ...]
+    target: str
+    location: Location | None = field(default=None, compare=False)
+
+    @property
+    def channel(self) -> str:
+        return f"join:{'+'.join(self.sources)}>{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """After `source` has run, `choose(state)` says what runs next.
+
+    `choose` returns one of, or a list of: a key of `targets`, a Send, and, where `targets` is
+    None, the name of a node. `label` is what a picture shows: the field's or function's name.
+    """
+
+    source: str
+    choose: Callable[[Any], Any]
+    targets: Mapping[str, tuple[str, ...]] | None
+    label: str
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """After `source` has run, `target` runs once for each item of `items(state)`, in parallel.
+
+    With no items, what follows `target` runs at once.
+    """
+
+    source: str
+    items: Callable[[Any], Sequence[Any]]
+    target: str
+    label: str
+    location: Location | None = None
+
+
+class Schema(Protocol):
+    """What the engine asks of the state's schema. Values are checked, never converted.
+
+    fingerprint   changes with the state class; kept in each checkpoint
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def adopt(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+        """Values of an earlier state class as ones of this class, and what was done, if anything.
+
+        `StateError` with all that does not fit. (R47)
+        """
+        ...
+
+    def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The initial values with defaults added. `StateError` names what does not fit."""
+        ...
+
+    def check_write(self, field: str, value: Any, node: str | None) -> None:
+        """`StateError` when `value` may not be written to `field` by `node` (None: an edit)."""
+        ...
+
+    def check_edit(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An edit's values, converted from their JSON form where needed; all errors at once."""
+        ...
+
+    def check_reduced(self, field: str, value: Any) -> None:
+        """`StateError` when a reducer returned something of the wrong type for `field`."""
+        ...
+
+    def view(self, values: Mapping[str, Any]) -> Any:
+        """The state as a node reads it: isolated from every other reader."""
+        ...
+
+    def json_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema (2020-12) of the state, an object with a property a field."""
+        ...
+
+    def to_json(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as JSON types; what JSON cannot say is `{"$opaque": "what it is"}`."""
+        ...
+
+    def answer_schema(self, schema: Any) -> Mapping[str, Any] | None:
+        """The JSON Schema of an interrupt's `schema=`; `StateError` if it has none."""
+        ...
+
+    def check_answer(self, schema: Mapping[str, Any] | None, answer: Any) -> None:
+        """`StateError` when a person's answer does not fit the question's JSON Schema."""
+        ...
+
+    def read_answer(self, schema: Any, answer: Any) -> Any:
+        """The answer as the node gets it: of the type that `schema=` asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class Program:
+    """The compiled graph. See `nbagent.graph.builder.Graph.compile`.
+
+    on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
+    on_stall   called with the event of a node that has been silent for too long
+    loop       it runs on the engine's own event loop, or on the notebook kernel's
+    """
+
+    name: str
+    nodes: Mapping[str, Node]
+    fields: Mapping[str, Channel]
+    edges: tuple[Edge, ...]
+    joins: tuple[Join, ...]
+    branches: tuple[Branch, ...]
+    eaches: tuple[Each, ...]
+    schema: Schema
+    on_error: Literal["finish", "cancel"] = "finish"
+    on_stall: Callable[[Any], object] | None = None
+    loop: Literal["own", "kernel"] = "own"
+
+    @cached_property
+    def subscribers(self) -> Mapping[str, tuple[str, ...]]:
+        """State field -> the nodes that run when it changes."""
+        found: dict[str, list[str]] = {}
+        for node in self.nodes.values():
+            for name in node.on:
+                found.setdefault(name, []).append(node.name)
+        return {name: tuple(nodes) for name, nodes in found.items()}
+
+    @cached_property
+    def edges_from(self) -> Mapping[str, tuple[str, ...]]:
+        """Node -> targets of its plain edges, END included."""
+        found: dict[str, list[str]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.source, []).append(edge.target)
+        return {name: tuple(targets) for name, targets in found.items()}
+
+    @cached_property
+    def joins_from(self) -> Mapping[str, tuple[Join, ...]]:
+        return _by(self.joins, lambda join: join.sources)
+
+    @cached_property
+    def branches_from(self) -> Mapping[str, tuple[Branch, ...]]:
+        return _by(self.branches, lambda branch: (branch.source,))
+
+    @cached_property
+    def eaches_from(self) -> Mapping[str, tuple[Each, ...]]:
+        return _by(self.eaches, lambda each: (each.source,))
+
+    @cached_property
+    def joins_by_channel(self) -> Mapping[str, Join]:
+        return {join.channel: join for join in self.joins}
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        """Node -> its place in the order of definition."""
+        return {name: index for index, name in enumerate(self.nodes)}
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """The nodes with policies: a call of another is a call of its function and no more."""
+        policies = (
+            "retry",
+            "timeout",
+            "total_timeout",
+            "fallback",
+            "rate_limit",
+            "breaker",
+            "recover",
+        )
+        return frozenset(
+            name
+            for name, node in self.nodes.items()
+            if any(getattr(node, policy) is not None for policy in policies)
+        )
+
+    @cached_property
+    def transient(self) -> tuple[str, ...]:
+        """The fields that are gone after the next super-step."""
+        return tuple(name for name, channel in self.fields.items() if channel.transient)
+
+    @cached_property
+    def deferred(self) -> frozenset[str]:
+        """The nodes that wait until nothing else is left."""
+        return frozenset(node.name for node in self.nodes.values() if node.defer)
+
+    @cached_property
+    def uses_up_control(self) -> bool:
+        """True when all that is triggered runs in the next super-step: nothing waits for more."""
+        return not (self.joins or self.deferred or self.subscribers)
+
+    @cached_property
+    def breakpoints(self) -> Mapping[str, frozenset[str]]:
+        """ "before" and "after", where there are any -> the nodes to pause there."""
+        found: dict[str, set[str]] = {}
+        for node in self.nodes.values():
+            if node.pause is not None:
+                found.setdefault(node.pause, set()).add(node.name)
+        return {place: frozenset(names) for place, names in found.items()}
+
+    @cached_property
+    def has_subgraphs(self) -> bool:
+        return any(node.program for node in self.nodes.values())
+
+    @cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        return {name: node.fingerprint for name, node in self.nodes.items()}
+
+
+def _by(items: Sequence[Any], keys: Callable[[Any], Sequence[Hashable]]) -> dict[Any, Any]:
+    found: dict[Any, list[Any]] = {}
+    for item in items:
+        for key in keys(item):
+            found.setdefault(key, []).append(item)
+    return {key: tuple(values) for key, values in found.items()}

@@ -1,0 +1,264 @@
+"""
+What code inside a node can reach without being handed it: the task that is running.
+
+Rule 1: the context travels in a contextvar, so it is right in parallel siblings, in `def` nodes
+        on threads, and in whatever a node awaits.
+Rule 2: calls that must not happen twice take a *position* each, 0, 1, 2 … in the order that the
+        node makes them. When the node runs again, the call at a position finds its journal entry.
+Rule 3: each attempt has a context of its own, closed when the attempt ends. A call that was given
+        up and still goes on in its thread can begin nothing more with a closed one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import copy
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.program import Program, Schema
+from nbagent.engine.model.span import Bridge, Span
+from nbagent.engine.watch.spans import Recorder, recorded
+from nbagent.errors import NbagentError, StateError
+
+Values = Mapping[str, Any]
+Nest = Callable[["TaskContext", Program, Values], Awaitable[tuple[Values, Values]]]
+
+
+class TaskContext:
+    """One attempt of one task.
+
+    asked   the question that it has ended with
+    edited  a person changed the state since the task was planned
+    sent    the task was sent an input in place of the state
+    nest    runs a subgraph inside the task
+    write   takes what the node prints: see `output`; `echo` writes it where it would have been
+    """
+
+    __slots__ = (
+        "_is_closed", "_keep", "_lock", "_positions", "anchor", "asked", "attempt", "clock", "echo",
+        "edited", "emit", "journal", "nest", "node", "recorder", "schema", "sent", "step", "task",
+        "thread", "write",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        thread: str,
+        step: int,
+        node: str,
+        task: str,
+        anchor: int,
+        attempt: int,
+        journal: Mapping[int, JournalEntry],
+        schema: Schema,
+        edited: bool,
+        emit: Callable[[Any], None],
+        keep: Callable[[JournalEntry], None],
+        write: Callable[[str, str], None],
+        clock: Callable[[], float],
+        sent: bool = False,
+        nest: Nest | None = None,
+        recorder: Recorder | None = None,
+        echo: Any = None,
+    ) -> None:
+        self.thread = thread
+        self.step = step
+        self.node = node
+        self.task = task
+        self.anchor = anchor
+        self.attempt = attempt
+        self.journal = dict(journal)
+        self.schema = schema
+        self.edited = edited
+        self.emit = emit
+        self._keep = keep
+        self.clock = clock
+        self.sent = sent
+        self.nest = nest
+        self.recorder = recorder
+        self.write = write
+        self.echo = echo
+        self.asked: JournalEntry | None = None
+        self._positions = 0
+        self._is_closed = False
+        self._lock = threading.Lock()  # of the journal too, so all attempts share it
+
+    def again(self, attempt: int, first: int) -> TaskContext:
+        """A later attempt's: calls take positions from `first` on, and find what is journalled."""
+        self.close()
+        next_one = copy.copy(self)
+        next_one.attempt = attempt
+        next_one.asked = None
+        next_one._positions = first
+        next_one._is_closed = False
+        return next_one
+
+    def close(self) -> None:
+        """The attempt has ended: it returned, failed, took too long, or was cancelled."""
+        with self._lock:
+            self._is_closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    def check_open(self) -> None:
+        """An error for a call that was given up and still goes on."""
+        if self._is_closed:
+            raise NbagentError(
+                f"node {self.node!r}: attempt {self.attempt} has ended (it took too long, or was "
+                "stopped), and this call still came from it: nothing was begun"
+            )
+
+    def next_position(self, count: int = 1) -> int:
+        """The position of the call that is being made; it takes `count` of them."""
+        with self._lock:
+            self.check_open()
+            position = self._positions
+            self._positions += count
+            return position
+
+    def record(self, entry: JournalEntry) -> None:
+        """Write to the journal; it is durable when this returns."""
+        with self._lock:
+            self.check_open()
+            self._write(entry)
+
+    def settle(self, before: JournalEntry, entry: JournalEntry) -> None:
+        """Write what came of the call `before`, also when its attempt was given up meanwhile.
+
+        Not when another attempt has taken the call up since: then that one's word counts.
+        """
+        with self._lock:
+            if self._is_closed and self.journal.get(before.position) is not before:
+                self.check_open()
+            self._write(entry)
+
+    def _write(self, entry: JournalEntry) -> None:
+        self._keep(entry)
+        self.journal[entry.position] = entry
+
+    def recall(self, position: int, kind: str, key: str) -> JournalEntry | None:
+        """The journal's entry for this call; `StateError` when another call stood here before."""
+        entry = self.journal.get(position)
+        if entry is None or (entry.kind == kind and entry.key == key):
+            return entry
+        moved = any(
+            other.kind == kind and other.key == key
+            for other in self.journal.values()
+            if other is not entry
+        )
+        if entry.kind == kind and not moved and (entry.status == "open" or self.edited):
+            return entry  # its wording follows the state that a person has edited since
+        raise StateError(
+            f"node {self.node!r} ran again and made its calls in another order: call "
+            f"{position + 1} was {entry.kind} {entry.key!r}, now it is {kind} {key!r}. "
+            "Make what stands before it deterministic, or give the call a fixed key=",
+            node=self.node,
+        )
+
+
+_current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar("nbagent_task")
+
+
+class Attempts:
+    """The attempts of one task, one after another; `now` is the context of the last one.
+
+    To be used with `with`: inside, `now` is the current context; behind it, it is closed.
+    """
+
+    def __init__(self, first: TaskContext) -> None:
+        self.now = first
+        self.began = first.clock()
+        self._bridged: contextlib.ExitStack | None = None
+
+    def __enter__(self) -> Attempts:
+        self._before = _current.set(self.now)
+        if self.now.recorder is not None and self.now.recorder.bridge is not None:
+            self._bridge(self.now.recorder.bridge)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.now.close()
+        if self._bridged is not None:
+            self._end(*error)
+        _current.reset(self._before)
+
+    def fail(self, error: BaseException) -> None:
+        """The attempt ends with an error; another may follow."""
+        self.now.close()
+        self._end(type(error), error, error.__traceback__)
+
+    def begin_again(self, first: int = 0, counts: bool = True) -> None:
+        """Close the attempt's context and go on in a fresh one, whose calls begin at `first`."""
+        self._end(None, None, None)
+        self.now = self.now.again(self.now.attempt + counts, first)
+        self.began = self.now.clock()
+        _current.set(self.now)
+        if self.now.recorder is not None and self.now.recorder.bridge is not None:
+            self._bridge(self.now.recorder.bridge)
+
+    def _end(self, *error: Any) -> None:
+        bridged, self._bridged = self._bridged, None
+        if bridged is not None:
+            bridged.__exit__(*error)
+
+    def _bridge(self, bridge: Bridge) -> None:
+        """Tell of the attempt to somebody else's tracer, in the context that the node runs in."""
+        now = self.now
+        self._bridged = contextlib.ExitStack()
+        self._bridged.enter_context(
+            bridge.attempt(now.thread, now.step, now.node, now.task, now.attempt)
+        )
+
+
+def forget() -> None:
+    """From here on no task runs: a subgraph's own steps are not part of its parent's node."""
+    _current.set(None)
+
+
+def running() -> TaskContext | None:
+    """The running task, if any."""
+    return _current.get(None)
+
+
+def current(caller: str) -> TaskContext:
+    """The running task; an error that names `caller` when no node is running."""
+    context = _current.get(None)
+    if context is None:
+        raise NbagentError(f"{caller}() works only inside a node of a running graph")
+    return context
+
+
+def emit(value: Any) -> None:
+    """Stream a partial result (a token, a progress figure) to whoever watches the run. (R38)
+
+    Outside a run it does nothing, so that a node can be called and tested alone.
+    """
+    context = _current.get(None)
+    if context is not None and not context.is_closed:
+        context.emit(value)
+
+
+def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span]:
+    """Measure a part of a node: `with span("search", query=q) as one: …; one.set(hits=3)`. (R36)
+
+    Spans nest, and are kept with the thread: see `thread.trace()`. For calls of models,
+    OpenTelemetry's names are understood: `gen_ai.usage.input_tokens` and the like; `cost` is in
+    whatever currency you count. Outside a run nothing is kept.
+    """
+    context = _current.get(None)
+    if context is None:
+        return recorded(None, {"thread": ""}, name, attributes)
+    facts = {
+        "thread": context.thread,
+        "step": context.step,
+        "node": context.node,
+        "task": context.task,
+        "attempt": context.attempt,
+    }
+    return recorded(context.recorder, facts, name, attributes)

@@ -1,0 +1,158 @@
+"""
+A graph as a node. Its super-steps, checkpoints and questions are a thread under the parent's.
+
+Rule 1: the thread's id is `PARENT/TASK`, so a restart finds it and goes on in it.
+Rule 2: a task's end is its subgraph's end: done, failed; while the subgraph waits for a person
+        or is paused, the task is unfinished and the parent waits or is paused, too.
+Rule 3: a field that both states have is shared: the subgraph begins with the parent's value, and
+        the parent gets what the subgraph changed. `inputs=` and `outputs=` say otherwise.
+Rule 4: where the parent's field has a reducer, it gets the change and not the whole value, so
+        nothing is added twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nbagent.engine.model.channels import Channel, LastValue, Reduced, Topic, Write
+from nbagent.engine.model.checkpoint import Question
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.values import MISSING, equal, freeze
+from nbagent.engine.node.context import current
+from nbagent.errors import StateError
+
+Values = Mapping[str, Any]
+
+
+class Suspended(BaseException):
+    """Ends a node whose subgraph waits for answers, or is paused where there are no questions.
+
+    Not an error, and not for catching.
+    """
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        super().__init__("the subgraph waits" if questions else "the subgraph is paused")
+        self.questions = tuple(questions)
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """A graph that a node runs.
+
+    inputs   its input: subgraph field -> parent field, or a function of what the node reads
+    outputs  what the node writes: parent field -> subgraph field, or a function of the
+             subgraph's last state
+    into     the channels of the parent's state
+    whole    write shared fields also where the subgraph left them as they were: what a cached
+             node wrote is written again over other values
+    """
+
+    program: Program
+    inputs: Mapping[str, str] | Callable[[Any], Values] | None
+    outputs: Mapping[str, str] | Callable[[Any], Values] | None
+    into: Mapping[str, Channel]
+    whole: bool = False
+
+    async def __call__(self, argument: Any) -> Values:
+        """What `node.function` does: run the graph to its end; what the parent is to write."""
+        inside = current("a subgraph")
+        assert inside.nest is not None
+        first, last = await inside.nest(inside, self.program, self.read(argument, inside.sent))
+        return self.write(first, last)
+
+    def read(self, argument: Any, sent: bool) -> Values:
+        """The subgraph's input, from the parent's state or from what was sent to the node."""
+        if callable(self.inputs):
+            return self.inputs(argument)
+        if sent and self.inputs is None:
+            if isinstance(argument, Mapping):
+                return argument
+            raise StateError(
+                f"graph {self.program.name!r} was sent a {type(argument).__name__}: send a dict "
+                "of its fields, or make one with node(graph, inputs=function)"
+            )
+        pairs = self.inputs or {
+            name: name
+            for name, channel in self.program.fields.items()
+            if not (channel.transient or isinstance(self.into.get(name), Topic))
+        }
+        return {inner: value for inner, outer in pairs.items() for value in _get(argument, outer)}
+
+    def write(self, first: Values, last: Values) -> Values:
+        """The parent's writes for a subgraph that began with `first` and ended with `last`."""
+        if callable(self.outputs):
+            return self.outputs(self.program.schema.view(last))
+        pairs = self.outputs if self.outputs is not None else self.shared()
+        written: dict[str, Any] = {}
+        for outer, inner in pairs.items():
+            before, channel = first.get(inner, MISSING), self.into[outer]
+            if inner not in last:
+                continue
+            whole = self.outputs or (self.whole and isinstance(channel, LastValue))
+            if whole or not equal(before, last[inner]):
+                written[outer] = _change(outer, channel, before, last[inner])
+        return written
+
+    def shared(self) -> dict[str, str]:
+        """The fields that both states have, those of one step left out."""
+        return {
+            name: name
+            for name, channel in self.program.fields.items()
+            if isinstance(channel, (LastValue, Reduced))
+            and isinstance(self.into.get(name), (LastValue, Reduced))
+        }
+
+
+def _get(argument: Any, name: str) -> Iterator[Any]:
+    """The field's value, if it has been written."""
+    if isinstance(argument, Mapping):
+        if name in argument:
+            yield argument[name]
+    elif hasattr(argument, name):
+        yield getattr(argument, name)
+
+
+def _change(name: str, channel: Channel, before: Any, after: Any) -> Any:
+    """What to write, so that the parent's reducer makes `after` of `before`."""
+    if not isinstance(channel, Reduced) or before is MISSING:
+        return after
+    for change in _candidates(before, after):
+        try:
+            write = Write("", "", freeze(change))
+            if equal(freeze(channel.merge(before, [write])), after):
+                return write.value
+        except Exception:  # the reducer does not take this kind of change
+            continue
+    raise StateError(
+        f"field {name!r} is shared with a subgraph, and its reducer gives no way to tell what the "
+        "subgraph added: say what to write with node(graph, outputs=function)",
+        field=name,
+    )
+
+
+def _candidates(before: Any, after: Any) -> Iterator[Any]:
+    """What may lead from `before` to `after`, the smallest first."""
+    if isinstance(after, Mapping) and isinstance(before, Mapping):
+        yield {k: v for k, v in after.items() if not equal(before.get(k, MISSING), v)}
+    elif isinstance(after, AbstractSet) and isinstance(before, AbstractSet):
+        yield after - before
+    elif isinstance(after, Sequence) and isinstance(before, Sequence):
+        if equal(freeze(after[: len(before)]), before):
+            yield after[len(before) :]
+    elif isinstance(after, (int, float, complex)) and isinstance(before, (int, float, complex)):
+        yield after - before
+    yield after
+
+
+def as_parents(question: Question, task: str, node: str, thread: str) -> Question:
+    """A subgraph's question as its parent asks it."""
+    return replace(
+        question,
+        id=f"{task}/{question.id}",
+        node=f"{node}/{question.node}",
+        task=task,
+        thread=question.thread or thread,
+    )

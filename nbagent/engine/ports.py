@@ -1,0 +1,83 @@
+"""
+What the engine lets others do for it, because it has only the standard library. (C5)
+
+Rule 1: a port is one slot with one form: `nbagent.wiring` fills it, the engine calls it. What
+        happens where it is empty is said here, so the engine also works alone.
+Rule 2: nothing here knows a type of the engine's, so every floor may call a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from nbagent.errors import NbagentError, StoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Port(Generic[P, R]):
+    """A function that somebody else is to give; `empty` stands in for it until then."""
+
+    __slots__ = ("_functions",)
+
+    def __init__(self, empty: Callable[P, R]) -> None:
+        self._functions: tuple[Callable[P, R], ...] = (empty,)
+
+    def fill(self, function: Callable[P, R]) -> None:
+        """Call `function` from now on, and nothing else."""
+        self._functions = (function,)
+
+    def also(self, function: Callable[P, R]) -> None:
+        """Call `function` after those that are there; its result is the port's. Once is enough."""
+        if function not in self._functions:
+            self._functions += (function,)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        *others, last = self._functions
+        for function in others:
+            function(*args, **kwargs)
+        return last(*args, **kwargs)
+
+
+def _plain_table(rows: Rows, columns: Sequence[str]) -> Any:
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def _nothing(*args: Any) -> Any:
+    return None
+
+
+def _no_store(url: str) -> Any:
+    raise StoreError(f"no store for {url!r}: `import nbagent` brings SQLite, PostgreSQL and memory")
+
+
+def _no_plot(trace: Any, ax: Any) -> Any:
+    raise NbagentError("a trace is drawn with matplotlib, which `import nbagent` finds")
+
+
+make_table = Port[[Rows, Sequence[str]], Any](_plain_table)
+"""(rows, columns) -> a table with these columns. Empty: a list of dicts."""
+
+draw_trace = Port[[Any, Any], Any](_no_plot)
+"""(trace, ax) -> the trace drawn on matplotlib's ax, or on a new one for None."""
+
+open_url = Port[[str], Any](_no_store)
+"""(url) -> the `CheckpointStore` that it names. Empty: `StoreError`."""
+
+find_tracer = Port[[], Any](_nothing)
+"""() -> a `Bridge` to somebody else's tracer, at the start of each run. Empty: there is none."""
+
+nest_loop = Port[[Any], None](_nothing)
+"""(loop) -> makes a running event loop one that can be waited for from inside."""
+
+declared = Port[[Any], None](_nothing)
+"""(annotation) -> told of every annotation that a state declares: its values may be stored."""
+
+find_copier = Port[[type], Callable[[Any], Any] | None](_nothing)
+"""(type) -> how a value of it is copied for one reader. Empty or None: `copy.deepcopy`."""
+
+run_began = Port[[Any], None](_nothing)
+"""(run) -> told of every run that begins in this process, those of subgraphs apart."""

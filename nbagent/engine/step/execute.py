@@ -1,0 +1,190 @@
+"""
+The middle of a super-step: its tasks run, all at once, and what finishes is stored. (R13, R14, W1)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nbagent.engine.model.checkpoint import Checkpoint, Question, TaskRecord
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.work import Task, Work, is_open_question, to_question
+from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.step.task import Bench, Finished, fail, is_cancelled, perform
+from nbagent.engine.step.updates import to_failure
+from nbagent.errors import CodecError, NbagentError
+
+
+@dataclass(slots=True)
+class Executed:
+    """What has come of a super-step's tasks: complete when `execute` returns it.
+
+    records    task id -> what it wrote, of all that have finished
+    unstored   what finished last: the checkpoint's commit stores it, then it is told
+    is_paused  a subgraph has paused
+    causes     task id -> the exception of a failed one
+    """
+
+    records: dict[str, TaskRecord]
+    unstored: list[Finished] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+    is_paused: bool = False
+    failures: list[TaskRecord] = field(default_factory=list)
+    causes: dict[str, BaseException] = field(default_factory=dict)
+
+    def is_complete(self) -> bool:
+        """True when every task that has ended has finished."""
+        return not (self.questions or self.failures or self.is_paused)
+
+
+async def execute(
+    program: Program, checkpoint: Checkpoint, tasks: Sequence[Task], work: Work, bench: Bench
+) -> Executed:
+    """Run the tasks that have not finished, all at once, each on its own snapshot. (R13, R14)
+
+    A task whose question is still open does not run again. A failed task does not stop its
+    siblings, unless the graph says on_error="cancel". Cancelling cancels them all.
+    """
+    execution = _Execution(program, checkpoint, work, bench)
+    ready = execution.ready(tasks)
+    try:
+        if len(ready) == 1:
+            await execution.run(ready[0])
+        elif ready:
+            await execution.run_all(ready)
+        execution.store()
+    except BaseException:
+        await execution.give_up()
+        raise
+    result = execution.result
+    if len(tasks) > 1 and not result.is_complete():
+        order = {task.id: index for index, task in enumerate(tasks)}
+        result.questions.sort(key=lambda question: order[question.task])
+        result.failures.sort(key=lambda record: order[record.task])
+    return result
+
+
+class _Execution:
+    """The tasks of one super-step while they run.
+
+    left     how many have not ended
+    running  the siblings, when there are any
+    pending  those that have finished in this turn of the loop, to be stored in one transaction
+    broken   why what finished could not be stored
+    """
+
+    __slots__ = (
+        "bench", "broken", "checkpoint", "left", "pending", "program", "result", "running", "work"
+    )  # fmt: skip
+
+    def __init__(self, program: Program, checkpoint: Checkpoint, work: Work, bench: Bench) -> None:
+        self.program = program
+        self.checkpoint = checkpoint
+        self.work = work
+        self.bench = bench
+        self.result = Executed(dict(work.done))
+        self.left = 0
+        self.running: Sequence[asyncio.Task[None]] = ()
+        self.pending: list[Finished] = []
+        self.broken: BaseException | None = None
+
+    def ready(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks that can run: not finished, and without an open question."""
+        work, result, ready = self.work, self.result, []
+        for task in tasks:
+            if task.id in result.records:
+                continue
+            if calls := work.journal.get(task.id):
+                asked = [to_question(e) for e in calls.values() if is_open_question(e)]
+                result.questions += asked
+                if asked:
+                    continue
+            ready.append(task)
+        self.left = len(ready)
+        return ready
+
+    async def run_all(self, ready: Sequence[Task]) -> None:
+        """Run siblings until all have ended, or one failed and the graph says to cancel then."""
+        running = [asyncio.create_task(self.run(task), name=task.id) for task in ready]
+        self.running = running
+        over, _ = await asyncio.wait(running, return_when=asyncio.FIRST_EXCEPTION)
+        for sibling in over:
+            if not sibling.cancelled():  # by a failed one, where the graph says so
+                sibling.result()
+        if self.broken is not None:
+            raise self.broken
+
+    async def run(self, task: Task) -> None:
+        """Run one task, and see to what has come of it."""
+        ended = await perform(self.program, self.checkpoint, task, self.work, self.bench)
+        self.left -= 1
+        result = self.result
+        if isinstance(ended, Finished):
+            self.pending.append(ended)
+            if self.running and len(self.pending) == 1:
+                asyncio.get_running_loop().call_soon(self._store_soon)
+        elif isinstance(ended, Suspended):
+            result.questions.extend(ended.questions)
+            result.is_paused = result.is_paused or not ended.questions
+        else:
+            result.failures.append(ended[0])
+            result.causes[task.id] = ended[1]
+            if self.program.on_error == "cancel":
+                for sibling in self.running:
+                    if sibling is not asyncio.current_task():
+                        sibling.cancel()
+        if is_cancelled():  # also when the node swallowed it
+            raise asyncio.CancelledError
+
+    def store(self) -> None:
+        """Store what has finished in one transaction; of the last ones, the checkpoint's. (W1)"""
+        batch, result = self.pending, self.result
+        if not batch:
+            return
+        if self.left == 0 and result.is_complete():
+            result.unstored += batch
+        else:
+            batch = keep(batch, result, self.checkpoint, self.bench)
+        for one in batch:
+            result.records[one.record.task] = one.record
+        self.pending = []
+
+    def _store_soon(self) -> None:
+        try:
+            self.store()
+        except BaseException as error:
+            self.broken = error
+            for sibling in self.running:
+                sibling.cancel()
+
+    async def give_up(self) -> None:
+        """Stop what still runs; what has finished is kept."""
+        for sibling in self.running:
+            sibling.cancel()
+        await asyncio.gather(*self.running, return_exceptions=True)
+        with contextlib.suppress(NbagentError):
+            keep([*self.pending, *self.result.unstored], self.result, self.checkpoint, self.bench)
+
+
+def keep(
+    batch: Sequence[Finished], result: Executed, checkpoint: Checkpoint, bench: Bench
+) -> list[Finished]:
+    """Store records and tell of them; those that could be stored. The others have failed."""
+    try:
+        if batch:
+            bench.store.put_tasks(bench.lease, [one.record for one in batch])
+    except CodecError as error:  # what one of them wrote cannot be stored
+        if len(batch) > 1:
+            return [kept for one in batch for kept in keep([one], result, checkpoint, bench)]
+        record = replace(
+            batch[0].record, status="failed", update={}, goto=(), failure=to_failure(error)
+        )
+        result.failures.append(fail(checkpoint, record, bench))
+        result.causes[record.task] = error
+        return []
+    for one in batch:
+        bench.tell(one.event)
+    return list(batch)

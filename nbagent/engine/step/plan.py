@@ -1,0 +1,86 @@
+"""
+The plan of a super-step: which tasks a checkpoint asks for. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbagent.engine.model.channels import Barrier
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.work import Task
+from nbagent.errors import GraphChanged, GraphError, nearest
+
+
+def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
+    """The tasks of the next super-step, in the order of reconciliation; none when all is done.
+
+    Deferred nodes wait until nothing else is left. (R12)
+    """
+    triggered, inputs = _eligible(program, checkpoint)
+    names = list(triggered | inputs.keys()) if inputs else list(triggered)
+    if len(names) > 1:
+        names.sort(key=program.order.__getitem__)
+        if not program.deferred.issuperset(names):
+            names = [name for name in names if name not in program.deferred]
+    tasks: list[Task] = []
+    for name in names:
+        if name in triggered:
+            tasks.append(Task(f"{checkpoint.anchor}:{name}", name))
+        for index, value in enumerate(inputs.get(name, ())):
+            tasks.append(Task(f"{checkpoint.anchor}:{name}#{index}", name, value))
+    return tuple(tasks)
+
+
+def _eligible(
+    program: Program, checkpoint: Checkpoint
+) -> tuple[set[str], dict[str, tuple[Any, ...]]]:
+    """The nodes that a channel triggers, and those that were sent inputs."""
+    triggered: set[str] = set()
+    inputs: dict[str, tuple[Any, ...]] = {}
+    for channel, content in checkpoint.control.items():
+        kind, _, name = channel.partition(":")
+        if kind == "end":
+            continue
+        if kind == "join":
+            join = program.joins_by_channel.get(channel)
+            if join is None:
+                raise _changed(program, name.rpartition(">")[2])
+            if Barrier(join.sources).is_full(content):
+                triggered.add(join.target)
+            continue
+        if name not in program.nodes:
+            raise _changed(program, name)
+        if kind == "to":
+            triggered.add(name)
+        else:
+            inputs[name] = content
+    if program.subscribers:
+        for name in checkpoint.updated:
+            triggered.update(program.subscribers.get(name, ()))
+    return triggered, inputs
+
+
+def check_ended(program: Program, checkpoint: Checkpoint) -> None:
+    """`GraphError` when nothing is left to run, no path came to END, and a join still waits."""
+    if "end:" in checkpoint.control:
+        return
+    for channel, arrived in checkpoint.control.items():
+        join = program.joins_by_channel.get(channel)
+        if join is not None:
+            missing = ", ".join(repr(name) for name in join.sources if name not in arrived)
+            raise GraphError(
+                f"nothing is left to run, and node {join.target!r} still waits for {missing}: "
+                "a join needs all of its sources; where one of them is enough, give each an "
+                f"edge of its own, as in `{join.sources[0]} >> {join.target}`"
+            )
+
+
+def _changed(program: Program, name: str) -> GraphChanged:
+    return GraphChanged(
+        f"the thread is to run node {name!r}, which graph {program.name!r} does not have"
+        f"{nearest(name, program.nodes)}: define it again under that name, "
+        "or fork the thread from an earlier step",
+        nodes=[name],
+    )

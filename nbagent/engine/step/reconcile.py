@@ -1,0 +1,165 @@
+"""
+The end of a super-step: all writes merged in the order of the plan, then where they lead. Pure, as
+the reducers and branch functions of the user must be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbagent.engine.model.channels import Barrier, Write
+from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
+from nbagent.engine.model.fact import fact
+from nbagent.engine.model.program import START, Program
+from nbagent.engine.model.values import (
+    MISSING,
+    check_untouched,
+    equal,
+    freeze,
+    frozen_dict,
+    replaced,
+    seal,
+)
+from nbagent.engine.model.work import Task
+from nbagent.engine.step.routes import Onward
+from nbagent.engine.step.updates import check_field, check_update
+
+
+@fact
+class Reconciled:
+    """The next checkpoint, what changed (field -> before, after) and which edges led on."""
+
+    checkpoint: Checkpoint
+    changes: Mapping[str, tuple[Any, Any]]
+    took: tuple[tuple[str, str], ...]
+
+
+def reconcile(
+    program: Program,
+    checkpoint: Checkpoint,
+    tasks: Sequence[Task],
+    records: Mapping[str, TaskRecord],
+    id: int,
+) -> Reconciled:
+    """Merge all writes in the order of `tasks`, then decide what they lead to. (R16, R17, R18)
+
+    `id` is the next checkpoint's: above all that the store has.
+
+    `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
+    has been changed then.
+    """
+    check_untouched(checkpoint.values)
+    writes: dict[str, list[Write]] = {}
+    for task in tasks:
+        for name, value in records[task.id].update.items():
+            writes.setdefault(name, []).append(Write(task.node, task.id, value))
+    values, changes = merge(program, checkpoint.values, writes)
+
+    control = _carried_over(program, checkpoint, {task.node for task in tasks})
+    onward = Onward(program, values, control)
+    for name in dict.fromkeys([task.node for task in tasks]):
+        onward.leave(name)
+    for task in tasks:
+        if goto := records[task.id].goto:
+            onward.go(task.node, goto)
+    return Reconciled(
+        checkpoint=Checkpoint(
+            id=id,
+            parent=checkpoint.id,
+            step=checkpoint.step + 1,
+            kind="step",
+            values=values,
+            control=seal(control),
+            updated=tuple(sorted(changes)),
+            ran=tuple([task.id for task in tasks]),
+            anchor=id,
+            nodes=program.fingerprints,
+            schema=program.schema.fingerprint,
+        ),
+        changes=changes,
+        took=tuple(onward.took),
+    )
+
+
+def begin(
+    program: Program,
+    given: Mapping[str, Any],
+    previous: Checkpoint | None,
+    *,
+    checkpoint_id: int = 1,
+) -> Reconciled:
+    """The checkpoint that an input makes, as if a node called START had written it.
+
+    On a thread that is done, the input is merged into the state that it ended with.
+    """
+    values: Mapping[str, Any]
+    if previous is None:
+        values = frozen_dict(program.schema.check_input(given))
+        changes = {name: (MISSING, values[name]) for name in program.fields if name in given}
+    else:
+        check_update(program, given, None)
+        writes = {name: [Write(START, START, freeze(value))] for name, value in given.items()}
+        values, changes = merge(program, previous.values, writes)
+    control: dict[str, Any] = {}
+    onward = Onward(program, values, control)
+    onward.leave(START)
+    return Reconciled(
+        checkpoint=Checkpoint(
+            id=checkpoint_id,
+            parent=previous.id if previous else None,
+            step=previous.step if previous else 0,
+            kind="input",
+            values=values,
+            control=seal(control),
+            updated=tuple(sorted(changes)),
+            ran=(),
+            anchor=checkpoint_id,
+            nodes=program.fingerprints,
+            schema=program.schema.fingerprint,
+        ),
+        changes=changes,
+        took=tuple(onward.took),
+    )
+
+
+def merge(
+    program: Program, before: Mapping[str, Any], writes: Mapping[str, Sequence[Write]]
+) -> tuple[Mapping[str, Any], dict[str, tuple[Any, Any]]]:
+    """The values after `writes`, and what really changed: field -> (before, after)."""
+    for name, written in writes.items():
+        check_field(program, name, written[0].node)
+    changes: dict[str, tuple[Any, Any]] = {}
+    made: dict[str, Any] = {}
+    for name in [name for name in program.fields if name in writes]:
+        old, written = before.get(name, MISSING), writes[name]
+        new = freeze(program.fields[name].merge(old, written))
+        if new is not written[-1].value:  # what a node wrote has been checked already
+            program.schema.check_reduced(name, new)
+        if not equal(old, new):
+            changes[name] = (old, new)
+        made[name] = new
+    return replaced(before, made, program.transient), changes
+
+
+def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
+    """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
+    control: dict[str, Any] = {}
+    if program.uses_up_control and "end:" not in checkpoint.control:
+        return control
+    for channel, content in checkpoint.control.items():
+        kind, _, name = channel.partition(":")
+        if kind == "end":
+            control[channel] = content
+            continue
+        target = program.joins_by_channel[channel].target if kind == "join" else name
+        used = target in ran and (
+            kind != "join" or Barrier(program.joins_by_channel[channel].sources).is_full(content)
+        )
+        if not used:
+            control[channel] = content
+    for name in checkpoint.updated if program.subscribers else ():
+        for subscriber in program.subscribers.get(name, ()):
+            if subscriber not in ran:
+                control[f"to:{subscriber}"] = True
+    return control

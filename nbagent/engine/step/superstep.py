@@ -1,0 +1,154 @@
+"""
+One super-step, top to bottom: plan -> execute -> reconcile -> commit -> tell.
+
+Rule 1: only this room decides what runs next and what a thread's values become.
+Rule 2: plan() and reconcile() are pure; execute() is the only place that nodes run.
+Rule 3: every task reads the state as the checkpoint has it; no task sees another's writes.
+Rule 4: writes apply in the order of the plan, which depends on the graph and never on timing.
+Rule 5: a finished task's result is stored when it finishes, in one transaction with those that
+        finish at the same moment; the last ones' with the checkpoint.
+        So a failure, a question or a kill loses nothing that was paid for.
+Rule 6: a super-step commits when every task of it has finished. Until then the thread stays at
+        the checkpoint before it.
+Rule 7: nobody is told of what is not stored.
+
+What a kill leaves, by the line of `superstep` that it comes in:
+
+    plan, gate           the checkpoint before; nothing has begun
+    execute              the checkpoint before, and the results of the tasks that had finished:
+                         a resume runs the others only
+    reconcile            the same: it changes nothing
+    commit               one transaction, so either of the two: the line above, or the line below
+    tell                 the new checkpoint; who was not told reads it from the store
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from nbagent.engine.model.checkpoint import Checkpoint, Question, Status, TaskRecord
+from nbagent.engine.model.fact import fact
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.work import NOTHING_DONE, Task, Work
+from nbagent.engine.step.execute import Executed, execute, keep
+from nbagent.engine.step.plan import check_ended, plan
+from nbagent.engine.step.reconcile import reconcile
+from nbagent.engine.step.task import Bench
+from nbagent.engine.watch.events import Checkpointed, StepPlanned, StepReconciled
+from nbagent.errors import NbagentError, NodeError, ThreadBusy
+
+
+@fact
+class Standing:
+    """Where a thread stands in a run.
+
+    work      what has been done of the super-step that follows `checkpoint`
+    newest    the highest checkpoint id in the store, where that one cannot be read (W8)
+    status    "running" while there is more to do; else why the run ends here
+    questions, error   what it waits for, or failed with
+    """
+
+    checkpoint: Checkpoint
+    work: Work
+    newest: int
+    status: Status = "running"
+    questions: tuple[Question, ...] = ()
+    error: BaseException | None = None
+
+
+class Gate(Protocol):
+    """What may stop a run on a super-step's boundary: a pause, a bound, a breakpoint."""
+
+    def before(self, tasks: Sequence[Task]) -> Status | None:
+        """The status to stop with before these tasks run; None lets them."""
+        ...
+
+    def after(self, tasks: Sequence[Task]) -> bool:
+        """True when the run is to pause now that these tasks have run."""
+        ...
+
+
+async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -> Standing:
+    """Make the super-step that follows `now.checkpoint`; where the thread stands then."""
+    tasks = plan(program, now.checkpoint)
+    if not tasks:
+        check_ended(program, now.checkpoint)
+        return replace(now, status="done", questions=())
+    if (stop := gate.before(tasks)) is not None:
+        return replace(now, status=stop)
+    number = now.checkpoint.step + 1
+    named = {task.id: task.node for task in tasks}
+    bench.tell(
+        StepPlanned(
+            thread=bench.thread, step=number, tasks=named, finished=frozenset(now.work.done)
+        )
+    )
+
+    with bench.recorder.around_step(bench.thread, number):
+        executed = await execute(program, now.checkpoint, tasks, now.work, bench)
+    if not executed.is_complete():
+        return _unfinished(now, executed)
+
+    try:
+        step = reconcile(program, now.checkpoint, tasks, executed.records, now.newest + 1)
+        records = [one.record for one in executed.unstored]
+        bench.store.commit(bench.lease, step.checkpoint, records)
+    except ThreadBusy:
+        raise
+    except Exception as error:
+        with contextlib.suppress(NbagentError):  # what is raised says more
+            keep(executed.unstored, executed, now.checkpoint, bench)
+        return _failed(now, executed, error)
+
+    for one in executed.unstored:
+        bench.tell(one.event)
+    bench.tell(StepReconciled(thread=bench.thread, step=number, changes=step.changes))
+    bench.tell(
+        Checkpointed(thread=bench.thread, step=number, checkpoint=step.checkpoint, took=step.took)
+    )
+    reached = Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
+    if gate.after(tasks):
+        return replace(reached, status="paused" if plan(program, step.checkpoint) else "done")
+    return reached
+
+
+def _unfinished(now: Standing, executed: Executed) -> Standing:
+    """Where the thread stands when a task failed, or waits for a person, or is paused."""
+    if executed.failures:
+        return _failed(now, executed, _node_error(executed, executed.failures[0]))
+    return replace(
+        now,
+        work=Work(executed.records, now.work.failed, now.work.journal),
+        status="waiting" if executed.questions else "paused",
+        questions=tuple(executed.questions),
+    )
+
+
+def _failed(now: Standing, executed: Executed, error: BaseException) -> Standing:
+    return replace(
+        now,
+        work=Work(executed.records, now.work.failed, now.work.journal),
+        status="failed",
+        questions=tuple(executed.questions),
+        error=error,
+    )
+
+
+def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
+    failure = record.failure
+    assert failure is not None
+    others = len(executed.failures) - 1
+    more = f" ({others} more failed with it)" if others else ""
+    error = NodeError(
+        f"node {record.node!r} failed: {failure.type}: {failure.message}{more}. "
+        "What finished is kept: mend the cause and resume the thread",
+        node=record.node,
+        task=record.task,
+        attempt=record.attempt,
+        traceback=failure.traceback,
+    )
+    error.__cause__ = executed.causes.get(record.task)
+    return error

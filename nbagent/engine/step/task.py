@@ -1,0 +1,393 @@
+"""
+One task: a node is called once for this super-step, and what came of it is a record.
+
+Rule 1: a record is durable before anybody is told of it.
+Rule 2: a task ends done, failed, or suspended (a question, a paused subgraph or wait); cancelling
+        it leaves nothing behind but what its policies have recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from nbagent.engine.model.checkpoint import (
+    Checkpoint,
+    JournalEntry,
+    Lease,
+    TaskRecord,
+    TaskStatus,
+)
+from nbagent.engine.model.fact import fact, keyword_fact
+from nbagent.engine.model.program import Cache, Node, Program
+from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.span import Span
+from nbagent.engine.model.values import MISSING, freeze, frozen_dict, isolate
+from nbagent.engine.model.work import Task, Work, to_question
+from nbagent.engine.node import context
+from nbagent.engine.node.executor import NodeExecutor
+from nbagent.engine.node.interrupts import Interrupted
+from nbagent.engine.node.output import Echo, Output
+from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.step import attempts as policies
+from nbagent.engine.step.updates import check_update, read_return, to_failure
+from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.watch.events import (
+    Event,
+    NodeCancelled,
+    NodeDelayed,
+    NodeEffect,
+    NodeEmitted,
+    NodeEvent,
+    NodeFailed,
+    NodeFinished,
+    NodePrinted,
+    NodeRetried,
+    NodeStarted,
+    NodeWaiting,
+)
+from nbagent.engine.watch.spans import Recorder
+from nbagent.engine.watch.stalls import performing
+from nbagent.errors import StateError
+
+_first_word = threading.RLock()
+
+
+@keyword_fact
+class Bench:
+    """What a run gives to all its super-steps: where to run, to store and to tell.
+
+    sleep   waits; a pause may end it
+    nest    runs a subgraph inside a task
+    echo    where what nodes print goes besides
+    """
+
+    lease: Lease
+    store: CheckpointStore
+    executor: NodeExecutor
+    tell: Callable[[Event], None]
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    recorder: Recorder
+    echo: Echo
+    nest: context.Nest
+
+    @property
+    def thread(self) -> str:
+        """The thread's id."""
+        return self.lease.thread
+
+
+@fact
+class Finished:
+    """A record that is to be stored, and the event to tell when it is."""
+
+    record: TaskRecord
+    event: NodeFinished
+
+
+async def perform(
+    program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
+) -> Finished | Suspended | tuple[TaskRecord, BaseException]:
+    """Its record to be stored, or what it waits for, or its failure with the exception."""
+    one = _Performance(program, checkpoint, task, work, bench)
+    cause: BaseException | None = None
+    runner = asyncio.current_task()
+    assert runner is not None
+    performing[runner] = (task.node, one.tell)
+    try:
+        try:
+            with one.attempts:
+                try:
+                    await one.call()
+                finally:
+                    one.keep_output()
+        except Interrupted:
+            pass
+        except Suspended as suspended:
+            for question in suspended.questions:
+                one.tell(NodeWaiting, question=question)
+            if not suspended.questions:
+                one.tell(NodeCancelled)
+            return suspended
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                one.tell(NodeCancelled)
+                raise
+            cause = error  # the node's own, not ours
+        except BaseException as error:
+            cause = error
+
+        asked = one.attempts.now.asked
+        if asked is not None:
+            # Also when the node swallowed the interrupt or raised something over it: it has asked.
+            bench.store.put_journal(bench.lease, [asked])
+            one.tell(NodeWaiting, question=to_question(asked))
+            return Suspended([to_question(asked)])
+        if cause is not None:
+            return fail(checkpoint, one.record("failed", failure=to_failure(cause)), bench), cause
+        return one.finished()
+    finally:
+        del performing[runner]
+        one.let_go()
+
+
+class _Performance:
+    """A task while it is performed: what it has written, and how its attempts are told and kept."""
+
+    def __init__(
+        self, program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
+    ) -> None:
+        self.program = program
+        self.checkpoint = checkpoint
+        self.task = task
+        self.node = program.nodes[task.node]
+        self.bench = bench
+        self.before = work.failed.get(task.id)
+        self.started = bench.clock()
+        self.update: Mapping[str, Any] = {}
+        self.goto: tuple[Any, ...] = ()
+        self.is_cached = False
+        self.output: Output | None = None  # made by the first word that the node prints
+        self.tried = self.before.attempt if self.before else 0
+        self.attempts = context.Attempts(
+            context.TaskContext(
+                thread=bench.lease.thread,
+                step=checkpoint.step + 1,
+                node=task.node,
+                task=task.id,
+                anchor=checkpoint.anchor,
+                attempt=self.tried + 1,
+                journal=work.journal.get(task.id, {}),
+                schema=program.schema,
+                edited=checkpoint.id != checkpoint.anchor,
+                emit=self.emit,
+                keep=self.keep,
+                write=self.write,
+                clock=bench.clock,
+                sent=task.input is not MISSING,
+                nest=bench.nest,
+                recorder=bench.recorder,
+                echo=bench.echo,
+            )
+        )
+
+    def place(self) -> dict[str, Any]:
+        """Where in the thread this is, as events and spans say it."""
+        return {
+            "thread": self.bench.lease.thread,
+            "step": self.checkpoint.step + 1,
+            "node": self.task.node,
+            "task": self.task.id,
+        }
+
+    # -------------------------------------------------------------------------- what is told
+
+    def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
+        self.bench.tell(kind(**self.place(), **facts))
+
+    def write(self, stream: str, text: str) -> None:
+        with _first_word:
+            output = self.output = self.output or Output(self._printed)
+        output.write(stream, text)
+
+    def _printed(self, stream: str, text: str) -> None:
+        self.tell(NodePrinted, stream=stream, text=text)
+
+    def emit(self, value: Any) -> None:
+        shown = strike_out(value) if isinstance(value, str) else freeze(value)
+        self.tell(NodeEmitted, value=shown)
+
+    def keep(self, entry: JournalEntry) -> None:
+        self.bench.store.put_journal(self.bench.lease, [entry])
+        if entry.kind == "effect":
+            self.tell(NodeEffect, effect=entry.key, status=entry.status)
+
+    def keep_output(self) -> None:
+        """Tell the rest of what it printed, and keep it all with the thread."""
+        text = self.output.end() if self.output is not None else ""
+        if text:
+            attempt, now = self.attempts.now.attempt, self.bench.clock()
+            span = Span(**self.place(), kind="output", name="output", attempt=attempt)
+            span.started, span.ended = self.started, now
+            span.set(text=text)
+            self.bench.recorder.add(span)
+
+    def record(self, status: TaskStatus, **facts: Any) -> TaskRecord:
+        """The task's record as it stands."""
+        return TaskRecord(
+            anchor=self.checkpoint.anchor,
+            task=self.task.id,
+            node=self.node.name,
+            status=status,
+            attempt=self.attempts.now.attempt,
+            started=self.started,
+            ended=self.bench.clock(),
+            **facts,
+        )
+
+    def finished(self) -> Finished:
+        record = self.record("done", update=self.update, goto=self.goto)
+        event = NodeFinished(
+            thread=self.bench.lease.thread,
+            step=self.checkpoint.step + 1,
+            node=record.node,
+            task=record.task,
+            update=self.update,
+            duration=record.ended - record.started,
+            attempt=record.attempt,
+            is_cached=self.is_cached,
+        )
+        return Finished(record, event)
+
+    def let_go(self) -> None:
+        """Forget what refers back to this, so that all goes at once and not by and by: the
+        garbage collector has far less to do, and the next task finds warm memory."""
+        del self.attempts
+        self.output = None
+
+    # ----------------------------------------------------------------------- what is called
+
+    async def call(self) -> None:
+        """Call the node under its policies, or find what it returned for equal inputs."""
+        node, task, values = self.node, self.task, self.checkpoint.values
+        self.bench.tell(
+            NodeStarted(
+                thread=self.bench.lease.thread,
+                step=self.checkpoint.step + 1,
+                node=task.node,
+                task=task.id,
+                attempt=self.tried + 1,
+            )
+        )
+        is_sent = task.input is not MISSING
+        argument = isolate(task.input) if is_sent else self.program.schema.view(values)
+        journal, inputs = self.attempts.now.journal, None
+        # What a person or an effect said in this task is not in the inputs.
+        if node.cache is not None and not journal:
+            inputs = _inputs(node.cache, task.input if is_sent else values, argument)
+            if self._recall(inputs):
+                return
+        if node.name in self.program.guarded:
+            around = self._surroundings()
+            returned, is_own = await policies.call(node, argument, self.attempts, around)
+        else:
+            returned = await self.bench.executor.call(node.function, node.is_async, argument)
+            is_own = True
+        self.update, self.goto = read_return(self.program, node, returned)
+        if node.cache is not None and is_own and not journal:
+            _remember(node, inputs, [self.update, list(self.goto)], self.bench)
+
+    def _recall(self, inputs: Any) -> bool:
+        node, bench = self.node, self.bench
+        found = bench.store.recall(node.name, node.captured, inputs, bench.clock())
+        fitting = None if found is None else _fitting(self.program, found)
+        if fitting is None:
+            return False
+        self.update, self.goto = fitting
+        self.is_cached = True
+        return True
+
+    def _surroundings(self) -> policies.Surroundings:
+        """What the node's policies need; a wait that a restart broke off is taken up again."""
+        before, node, allowed = self.before, self.node, 1
+        if node.retry is not None:
+            allowed = node.retry.attempts
+        first = 0.0
+        if before is not None and before.resume_at is not None and before.failure is not None:
+            first = before.resume_at - self.bench.clock()
+            if first > 0:
+                if node.rate_limit is not None and before.is_told:
+                    node.rate_limit.hold(before.resume_at)
+                self.tell(NodeRetried, failure=before.failure, wait=first, attempt=self.tried)
+        return policies.Surroundings(
+            executor=self.bench.executor,
+            clock=self.bench.clock,
+            # A restart goes on counting; when all were used, a resume gives as many again.
+            limit=(self.tried // allowed + 1) * allowed,
+            retried=self._retried,
+            given_up=self._failed,
+            delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
+            sleep=self.bench.sleep,
+            first=first,
+        )
+
+    def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
+        kept = self._failed(error, resume_at=self.bench.clock() + wait, is_told=is_told)
+        self.tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
+
+    def _failed(self, error: BaseException, **facts: Any) -> TaskRecord:
+        """The record of an attempt that is not the last, stored."""
+        failure = to_failure(error)
+        kept = self.record("failed", failure=failure, **facts)
+        self.bench.store.put_tasks(self.bench.lease, [kept])
+        if self.bench.recorder is not None:
+            self.bench.recorder.add(
+                Span(
+                    **self.place(),
+                    kind="attempt",
+                    name=self.node.name,
+                    attempt=kept.attempt,
+                    started=self.attempts.began,
+                    ended=kept.ended,
+                    status="error",
+                    attributes={"error.type": failure.type, "error.message": failure.message},
+                )
+            )
+        return kept
+
+
+def _inputs(cache: Cache, values: Any, argument: Any) -> Any:
+    """What a cached node's result depends on."""
+    if cache.key is None:
+        return values
+    if callable(cache.key):
+        return freeze(cache.key(argument))
+    names = (cache.key,) if isinstance(cache.key, str) else cache.key
+    if not isinstance(values, Mapping):  # what a Send gave it
+        return freeze({name: getattr(argument, name) for name in names})
+    return freeze({name: values[name] for name in names if name in values})
+
+
+def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any, ...]] | None:
+    """A remembered result, where the state is still such that it may be written."""
+    update, goto = found
+    try:
+        check_update(program, update, None)
+    except StateError:
+        return None
+    return frozen_dict(update), tuple(goto)
+
+
+def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
+    """Keep a result for the next time."""
+    assert node.cache is not None
+    now = bench.clock()
+    until = None if node.cache.ttl is None else now + node.cache.ttl
+    bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
+
+
+def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord:
+    """Store and tell that a task failed; the record of it."""
+    assert record.failure is not None
+    bench.store.put_tasks(bench.lease, [record])
+    bench.tell(
+        NodeFailed(
+            thread=bench.lease.thread,
+            step=checkpoint.step + 1,
+            node=record.node,
+            task=record.task,
+            failure=record.failure,
+            duration=record.ended - record.started,
+            attempt=record.attempt,
+        )
+    )
+    return record
+
+
+def is_cancelled() -> bool:
+    """True when somebody asked the task that runs this to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

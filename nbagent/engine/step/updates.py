@@ -1,0 +1,103 @@
+"""
+What a node gives back: its return value as writes and as control, its exception as a failure.
+"""
+
+from __future__ import annotations
+
+import traceback as tracebacks
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from nbagent.engine.model.checkpoint import Failure
+from nbagent.engine.model.program import END, Command, Node, Program, Send
+from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.values import freeze, frozen_dict
+from nbagent.errors import StateError, nearest
+
+
+def read_return(
+    program: Program, node: Node, returned: Any
+) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
+    """What a node's return value writes, checked and frozen, and where it sends control."""
+    goto: tuple[Any, ...] = ()
+    if isinstance(returned, Command):
+        goto = read_goto(program, node.name, returned.goto)
+        returned = returned.update
+    if returned is None:
+        return frozen_dict({}), goto
+    if type(returned) is not dict and not isinstance(returned, Mapping):
+        raise StateError(
+            f"node {node.name!r} returned {_a(type(returned).__name__)}: return a dict of the "
+            "fields that it writes, a Command, or None",
+            node=node.name,
+        )
+    check_update(program, returned, node.name)
+    return frozen_dict(returned), goto
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def check_update(program: Program, update: Mapping[str, Any], node: str | None) -> None:
+    """`StateError` for the first write that the state cannot take; `node` is who writes."""
+    for name, value in update.items():
+        check_field(program, name, node)
+        program.schema.check_write(name, value, node)
+
+
+def check_field(program: Program, name: Any, node: str | None) -> None:
+    """`StateError` with the nearest name when the state has no such field."""
+    if name not in program.fields:
+        who = f"node {node!r} wrote" if node else "the edit sets"
+        raise StateError(
+            f"{who} {name!r}, which is not a field of the state"
+            f"{nearest(name, program.fields)}: declare it in the state class or write another",
+            field=str(name),
+            node=node,
+        )
+
+
+def read_goto(program: Program, source: str, goto: Any) -> tuple[Any, ...]:
+    """Where a branch or command leads: ("to", node) and ("send", node, input) in order."""
+    if goto is None:
+        return ()
+    if isinstance(goto, (str, Send)) or not isinstance(goto, Iterable):
+        goto = (goto,)
+    read: list[Any] = []
+    for target in goto:
+        send = target if isinstance(target, Send) else None
+        name = _node_name(send.node if send else target)
+        if name == END and send is None:
+            read.append(("to", END))
+            continue
+        if name not in program.nodes:
+            raise StateError(
+                f"after node {source!r} the graph should go to {name!r}, which it does not have"
+                f"{nearest(name, program.nodes)}",
+                node=source,
+            )
+        read.append(("send", name, freeze(send.input)) if send else ("to", name))
+    return tuple(read)
+
+
+def _node_name(target: Any) -> str:
+    if isinstance(target, str):
+        return target
+    name = getattr(target, "name", None)
+    return name if isinstance(name, str) else repr(target)
+
+
+def to_failure(error: BaseException) -> Failure:
+    """What is kept of an exception: the user's own frames, without the engine's."""
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and _is_ours(frames):
+        frames = frames.tb_next
+    text = "".join(tracebacks.format_exception(type(error), error, frames))
+    return Failure(type(error).__name__, strike_out(str(error)), strike_out(text))
+
+
+def _is_ours(frame: TracebackType) -> bool:
+    module = frame.tb_frame.f_globals.get("__name__", "")
+    return str(module).startswith(("nbagent.engine", "asyncio", "concurrent.futures"))

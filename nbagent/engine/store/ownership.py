@@ -1,0 +1,88 @@
+"""
+Who runs a thread: one process, for as long as it lives and says so. (W4)
+
+A process is known by its id and the moment it started, so a process id that was given to
+somebody else since does not keep a thread busy.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from nbagent.engine.model.checkpoint import Owner
+from nbagent.errors import ThreadBusy
+
+LEASE = 30.0  # seconds that an owner may be silent before others may take its threads
+
+
+@functools.lru_cache(maxsize=1)
+def _self(pid: int) -> Owner:
+    return Owner(
+        token=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        pid=pid,
+        started=process_started(pid),
+        label=f"process {pid} on {socket.gethostname()}",
+    )
+
+
+def current_owner() -> Owner:
+    """This process. The token is new for each process, also after a fork."""
+    return _self(os.getpid())
+
+
+def fresh_owner() -> Owner:
+    """This process, for one hold of a thread: it may hold many, and none of them twice."""
+    owner = current_owner()
+    return replace(owner, token=f"{owner.token}/{uuid.uuid4().hex[:12]}")
+
+
+def process_started(pid: int) -> str:
+    """When the process started, as text that is equal for one process only; "" if unknown."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # Field 22, counted behind the command's name, which may itself hold spaces and brackets.
+    return stat.rpartition(")")[2].split()[19]
+
+
+_disowned: set[str] = set()
+
+
+def disown(owner: Owner) -> None:
+    """This process could not give a thread back: its hold of it is over all the same."""
+    _disowned.add(owner.token)
+
+
+def is_alive(owner: Owner) -> bool:
+    """False when the owner is known to be dead; a process on another host counts as alive."""
+    if owner.token in _disowned:
+        return False
+    if owner.host != socket.gethostname():
+        return True
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is somebody else's, so it lives
+    return not owner.started or process_started(owner.pid) == owner.started
+
+
+def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
+    """The error for whoever comes second."""
+    when = time.strftime("%H:%M:%S", time.localtime(since))
+    return ThreadBusy(
+        f"thread {thread!r} has been run by {owner.label} since {when}: wait for it or pause it "
+        "there, or take it over with resume(take_over=True)",
+        thread=thread,
+        owner=owner.label,
+        since=since,
+    )

@@ -1,0 +1,125 @@
+"""
+Threads, checkpoints and differences as tables: pandas DataFrames where pandas is there. (R24)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nbagent.engine.model.checkpoint import CheckpointInfo
+from nbagent.engine.model.span import Span
+from nbagent.engine.model.values import MISSING, equal, thaw
+from nbagent.engine.model.work import node_of
+from nbagent.engine.ports import make_table
+from nbagent.engine.store.opening import resolve_store
+from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.store.upkeep import family
+
+
+def threads(store: str | CheckpointStore | None = None, *, nested: bool = False) -> Any:
+    """All threads of a store (by default the current one), newest first, one a row.
+
+    nested  those of subgraphs, too
+    """
+    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
+    rows = [
+        {
+            "thread": info.id,
+            "graph": info.graph,
+            "status": info.status,
+            "step": info.step,
+            "checkpoint": info.checkpoint,
+            "updated": info.updated,
+            "error": info.error,
+        }
+        for info in resolve_store(store).threads()
+        if nested or not info.is_nested
+    ]
+    return make_table(rows, columns)
+
+
+def history_table(infos: Sequence[CheckpointInfo]) -> Any:
+    """Checkpoints, one a row, in the order of writing."""
+    columns = ["checkpoint", "parent", "step", "kind", "ran", "updated", "at", "note", "actor"]
+    rows = [
+        {
+            "checkpoint": info.id,
+            "parent": info.parent,
+            "step": info.step,
+            "kind": info.kind,
+            "ran": ", ".join(dict.fromkeys(map(node_of, info.ran))),
+            "updated": ", ".join(info.updated),
+            "at": info.at,
+            "note": info.note,
+            "actor": info.actor,
+        }
+        for info in infos
+    ]
+    return make_table(rows, columns)
+
+
+def diff_table(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Any:
+    """What differs between two states: a row a field, with both values."""
+    rows = [
+        {"field": name, "before": thaw(earlier.get(name)), "after": thaw(later.get(name))}
+        for name in dict.fromkeys([*earlier, *later])
+        if not equal(earlier.get(name, MISSING), later.get(name, MISSING))
+    ]
+    return make_table(rows, ["field", "before", "after"])
+
+
+TRACE = (
+    "thread", "step", "node", "task", "attempt", "kind", "name", "start", "duration", "status",
+    "tokens", "cost", "error", "id", "parent",
+)  # fmt: skip
+
+
+def trace_table(store: CheckpointStore, thread: str) -> Any:
+    """Runs, tasks and spans of a thread and of those under it: see `Thread.trace`."""
+    return make_table(trace_rows(store, thread), TRACE)
+
+
+def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
+    """The rows of a thread's trace, by their start."""
+    rows: list[dict[str, Any]] = []
+    for info in family(store, thread):
+        steps = {line.id: line.step + 1 for line in store.history(info.id)}
+        for record in store.outcomes(info.id):
+            failure = record.failure
+            rows.append(
+                {
+                    "thread": info.id,
+                    "step": steps.get(record.anchor, 0),
+                    "node": record.node,
+                    "task": record.task,
+                    "attempt": record.attempt,
+                    "kind": "node",
+                    "name": record.node,
+                    "start": record.started,
+                    "duration": record.ended - record.started,
+                    "status": "ok" if record.status == "done" else "error",
+                    "error": f"{failure.type}: {failure.message}" if failure else "",
+                }
+            )
+        rows += [_span_row(span) for span in store.spans(info.id) if span.kind in _TIMED]
+    rows.sort(key=lambda row: row["start"])
+    return rows
+
+
+def _span_row(span: Span) -> dict[str, Any]:
+    facts = span.attributes
+    counts = [facts.get(name) for name in _TOKENS]
+    known = [count for count in counts if isinstance(count, (int, float))]
+    return {
+        **{name: getattr(span, name) for name in TRACE if hasattr(span, name)},
+        "start": span.started,
+        "duration": span.ended - span.started,
+        "tokens": sum(known) if known else None,
+        "cost": facts.get("cost"),
+        "error": facts.get("error.message", ""),
+    }
+
+
+_TIMED = ("run", "attempt", "span")
+_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")

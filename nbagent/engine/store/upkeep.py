@@ -1,0 +1,208 @@
+"""
+Threads as things to keep: copied between stores, exported to a file, thinned out, thrown away.
+
+Rule 1: what belongs to a thread (its subgraphs' threads, and those it was escalated to) goes where
+        it goes.
+Rule 2: a copy is an ordinary thread: it can be looked at, resumed and forked where it is.
+Rule 3: a thread that runs is left alone; `ThreadBusy` says by whom.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from nbagent.engine.model.checkpoint import Lease, SizeInfo, Status, ThreadInfo
+from nbagent.engine.ports import make_table
+from nbagent.engine.store.opening import open_store, resolve_store
+from nbagent.engine.store.ownership import fresh_owner
+from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
+
+
+def family(store: CheckpointStore, id: str) -> list[ThreadInfo]:
+    """The thread and those under it, parents first. `UnknownThread` if there is none."""
+    first = store.thread(id)
+    under = [info for info in store.threads() if info.id.startswith(f"{id}/")]
+    return [first, *sorted(under, key=lambda info: info.id)]
+
+
+def copy(source: CheckpointStore, id: str, target: CheckpointStore, to: str | None = None) -> None:
+    """Copy a thread with its whole history; `ThreadError` when `to` is there already."""
+    to = to or id
+    for info in family(source, id):
+        _copy_one(source, info, target, to + info.id[len(id) :])
+
+
+def _copy_one(source: CheckpointStore, info: ThreadInfo, target: CheckpointStore, to: str) -> None:
+    with suppress(UnknownThread):
+        target.thread(to)
+        raise ThreadError(f"{target!r} has a thread {to!r} already: copy to another id", thread=to)
+    parent = to.rpartition("/")[0] if info.is_nested else None
+    lease = _acquire(target, to, graph=info.graph, create=True, parent=parent)
+    try:
+        anchors: set[int] = set()
+        for line in source.history(info.id):
+            loaded = source.load(info.id, line.id)
+            target.commit(lease, loaded.checkpoint, at=line.at)
+            if loaded.checkpoint.anchor not in anchors:
+                anchors.add(loaded.checkpoint.anchor)
+                target.put_tasks(lease, loaded.tasks)
+                target.put_journal(lease, loaded.journal)
+        status: Status = "stopped" if info.status == "running" else info.status
+        target.release(lease, status, error=info.error)
+    except BaseException:
+        target.delete(lease)  # a copy is whole or not there
+        raise
+
+
+def export(source: CheckpointStore, id: str, path: str) -> None:
+    """Write a thread to a file of its own, which any nbagent opens as a store."""
+    target = open_store(f"sqlite:///{path}")
+    try:
+        copy(source, id, target)
+    finally:
+        target.close()
+
+
+def delete(store: CheckpointStore, id: str) -> None:
+    """Throw a thread away, and those under it first, so that a kill leaves no orphans."""
+    for one in reversed(family(store, id)):
+        store.delete(_acquire(store, one.id))
+
+
+def import_threads(
+    path: str, store: str | CheckpointStore | None = None, *, threads: Sequence[str] = ()
+) -> list[str]:
+    """Copy the threads of an exported file into a store; their ids.
+
+    threads  which ones; by default all
+    store    where to, a URL or an open store; by default the one that graphs use
+
+    `ThreadError` when one of them is there already; those before it have been copied.
+    """
+    source = open_store(f"sqlite:///{path}")
+    try:
+        found = [info.id for info in source.threads() if not info.is_nested]
+        wanted = list(threads) or found
+        for id in wanted:
+            copy(source, id, resolve_store(store))
+    finally:
+        source.close()
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What became of one thread: checkpoints thrown away, and whether it went with them."""
+
+    thread: str
+    status: str
+    checkpoints: int
+    deleted: bool
+
+
+def prune(
+    store: str | CheckpointStore | None = None,
+    *,
+    keep: int | None = None,
+    older_than: float | None = None,
+    status: str | Iterable[str] | None = None,
+    threads: Sequence[str] = (),
+    dry_run: bool = False,
+) -> Any:
+    """Thin out a store; a table of what was thrown away.
+
+    keep        of each thread, so many of its latest checkpoints; None throws whole threads away
+    older_than  only threads that nothing has happened to for so many seconds
+    status      only threads of this status, or of one of these
+    threads     only these
+    dry_run     say what would be thrown away, and do nothing
+
+    Without `keep`, say which threads with one of the other three. Threads that run are left
+    alone. The space goes back to the disk with `vacuum`.
+    """
+    if keep is None and older_than is None and status is None and not threads:
+        raise ValueError(
+            "prune() without keep= throws whole threads away: say which, with older_than=, "
+            "status= or threads="
+        )
+    if keep is not None and keep < 1:
+        raise ValueError("prune(keep=) is at least 1: the latest checkpoint is the thread")
+    found = resolve_store(store)
+    wanted = {status} if isinstance(status, str) else set(status or ())
+    done: list[Pruned] = []
+    known = found.threads()
+    under = _under(known)
+    for info in known:
+        if (
+            info.is_nested
+            or info.status == "running"
+            or (threads and info.id not in threads)
+            or (wanted and info.status not in wanted)
+            or (older_than is not None and info.updated > time.time() - older_than)
+        ):
+            continue
+        with suppress(ThreadBusy, UnknownThread):  # somebody took it, or threw it away, meanwhile
+            done += _prune_one(found, info, under.get(info.id, []), keep, dry_run)
+    return _table(done, Pruned)
+
+
+def _under(known: Sequence[ThreadInfo]) -> dict[str, list[str]]:
+    """The threads under each thread that is under none, parents first."""
+    by_id = {info.id: info for info in known}
+    found: dict[str, list[str]] = {}
+    for info in sorted(known, key=lambda info: info.id):
+        top: ThreadInfo | None = info
+        while top is not None and top.is_nested:
+            top = by_id.get(top.parent or "")
+        if top is not None and top is not info:
+            found.setdefault(top.id, []).append(info.id)
+    return found
+
+
+def _prune_one(
+    store: CheckpointStore, info: ThreadInfo, under: list[str], keep: int | None, dry_run: bool
+) -> list[Pruned]:
+    """`under` are the threads below it, parents first."""
+    history = store.history(info.id)
+    if keep is None:
+        if not dry_run:
+            delete(store, info.id)
+        return [Pruned(info.id, info.status, len(history), True)]
+    kept = [line.id for line in history[-keep:]]
+    gone = len(history) - len(kept)
+    if gone and not dry_run:
+        lease = _acquire(store, info.id)
+        try:
+            store.prune(lease, kept)
+            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept if under}
+        finally:
+            store.release(lease, info.status, error=info.error)
+        for id in reversed(under):
+            anchor = re.match(r"\d+", id[len(info.id) + 1 :])  # its task's
+            if anchor is None or int(anchor[0]) not in anchors:
+                store.delete(_acquire(store, id))
+    return [Pruned(info.id, info.status, gone, False)] if gone else []
+
+
+def sizes(store: str | CheckpointStore | None = None) -> Any:
+    """What each field of each thread takes in the store: versions and bytes, as a table."""
+    return _table(resolve_store(store).sizes(), SizeInfo)
+
+
+def vacuum(store: str | CheckpointStore | None = None) -> None:
+    """Give the space of pruned threads back to the disk. Others wait while it lasts."""
+    resolve_store(store).vacuum()
+
+
+def _table(found: Sequence[Any], kind: type) -> Any:
+    return make_table([asdict(one) for one in found], [each.name for each in fields(kind)])
+
+
+def _acquire(store: CheckpointStore, id: str, **more: Any) -> Lease:
+    return store.acquire(id, fresh_owner(), **more)

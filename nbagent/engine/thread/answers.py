@@ -1,0 +1,125 @@
+"""
+From a stored thread to what a run begins with: the work done, the questions, their answers.
+
+A question of a subgraph has the id `TASK/ID`: the task that runs the subgraph, and the
+question's id in the subgraph's own thread, as many levels deep as there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from nbagent.engine.model.checkpoint import JournalEntry, Loaded, Question
+from nbagent.engine.model.program import Program, Schema
+from nbagent.engine.model.values import MISSING, equal, freeze
+from nbagent.engine.model.work import is_open_question
+from nbagent.errors import StateError, UnknownQuestion
+
+THE_ONE = ""  # stands for the id of the only open question
+
+
+def moved_fields(
+    program: Program, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The fields of a checkpoint that another state class does not have, or has otherwise."""
+    return tuple(
+        name
+        for name, value in before.items()
+        if name not in program.fields or not equal(value, after.get(name, MISSING))
+    )
+
+
+def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[str]) -> None:
+    """`StateError` when what has finished of the super-step under way no longer fits the state.
+
+    It was paid for, so it is neither dropped nor guessed at. (W1, R47)
+    """
+    for record in loaded.tasks:
+        if record.status != "done" or record.node in rerun:
+            continue
+        for name, value in record.update.items():
+            why = ""
+            if name not in program.fields:
+                why = "the state class has no more"
+            elif name in loaded.moved:
+                why = "migrate= makes anew from the state alone"
+            else:
+                try:
+                    program.schema.check_write(name, value, record.node)
+                except StateError as error:
+                    why = f"does not fit the state class that there is now ({error})"
+            if why:
+                raise StateError(
+                    f"node {record.node!r} has finished in the super-step under way of thread "
+                    f"{thread!r}, and wrote {name!r}, which {why}. Nothing was changed: resume "
+                    "with the class as it was until the super-step is over, or say "
+                    f"resume(rerun=[{record.node!r}]) to run it again",
+                    field=name,
+                    node=record.node,
+                )
+
+
+def match(
+    thread: str,
+    schema: Schema,
+    questions: Sequence[Question],
+    answers: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Question id -> answer, each checked against its question; `THE_ONE` has got its id."""
+    given = dict(answers)
+    by_id = {question.id: question for question in questions}
+    listed = ", ".join(by_id) or "none"
+    if THE_ONE in given:
+        if len(by_id) != 1:
+            raise UnknownQuestion(
+                f"thread {thread!r} has {len(by_id)} open questions, and one answer "
+                f"was given: use answers={{question id: answer}} (open: {listed})",
+                thread=thread,
+            )
+        given[next(iter(by_id))] = given.pop(THE_ONE)
+    for id, value in given.items():
+        if id not in by_id:
+            raise UnknownQuestion(
+                f"thread {thread!r} has no open question {id!r} (open: {listed})",
+                thread=thread,
+                question=id,
+            )
+        schema.check_answer(by_id[id].schema, value)
+    return given
+
+
+def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Answers to the thread's own questions, and task -> answers to its subgraph's."""
+    own: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for id, value in given.items():
+        task, slash, rest = id.partition("/")
+        if slash:
+            nested.setdefault(task, {})[rest] = value
+        else:
+            own[id] = value
+    return own, nested
+
+
+def answered(loaded: Loaded, given: Mapping[str, Any]) -> list[JournalEntry]:
+    """The journal's entries for the thread's own questions that are answered now."""
+    return [
+        replace(entry, status="done", result=freeze(given[entry.call_id]))
+        for entry in loaded.journal
+        if is_open_question(entry) and entry.call_id in given
+    ]
+
+
+def expired(loaded: Loaded, given: Mapping[str, Any], now: float) -> list[JournalEntry]:
+    """Open questions whose deadline has passed, answered as their expiry policy says. (W13)"""
+    return [
+        replace(entry, status="done", result=entry.payload["on_expiry"])
+        for entry in loaded.journal
+        if is_open_question(entry)
+        and entry.call_id not in given
+        and entry.payload["deadline"] is not None
+        and entry.payload["deadline"] <= now
+        and entry.payload["on_expiry"] is not None
+    ]

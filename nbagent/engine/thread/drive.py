@@ -1,0 +1,389 @@
+"""
+What changes a thread: runs, answers, edits and forks. (R22, R31, W4, W12)
+
+What can be seen of it without its lease is in `look`.
+
+Rule 1: whatever changes the thread (a run, an edit, an answer) takes its lease first and gives
+        it back; somebody else's lease is a `ThreadBusy` that says whose.
+Rule 2: input that is refused is refused before anything is written and before any node runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Self
+
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, Status, ThreadInfo
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.work import NOTHING_DONE, work_of
+from nbagent.engine.node.context import TaskContext
+from nbagent.engine.node.subgraph import Suspended, Values, as_parents
+from nbagent.engine.step.reconcile import begin
+from nbagent.engine.step.superstep import Standing
+from nbagent.engine.step.updates import check_field
+from nbagent.engine.store.ownership import fresh_owner
+from nbagent.engine.thread.answers import THE_ONE, answered, check_kept, expired, match, split
+from nbagent.engine.thread.edits import (
+    changed_nodes,
+    changed_notice,
+    check_expected,
+    edit_checkpoint,
+    fork_checkpoint,
+    user,
+)
+from nbagent.engine.thread.look import StoredThread
+from nbagent.engine.thread.run import OnChange, Run, RunOptions
+from nbagent.engine.watch.events import SubgraphEvent
+from nbagent.errors import GraphChanged, StateError, ThreadError, nearest
+
+
+class DrivenThread(StoredThread):
+    """What a `Thread` can do under its lease: run, go on, be edited, be forked."""
+
+    # ------------------------------------------------------------------------------- changing
+
+    def start(
+        self,
+        given: Mapping[str, Any],
+        *,
+        step_limit: int = 1000,
+        steps: int | None = None,
+        parent: str | None = None,
+    ) -> Run:
+        """Begin with an input; on a thread that is done, go on from its state with a new one.
+
+        parent  the thread that this one belongs to, if any
+        """
+        return self._begin(given, RunOptions(step_limit, steps), under=parent).launch()
+
+    def _begin(
+        self,
+        given: Mapping[str, Any],
+        options: RunOptions,
+        parent: Run | None = None,
+        under: str | None = None,
+    ) -> Run:
+        if not isinstance(given, Mapping):
+            raise StateError(
+                f"the input of graph {self.program.name!r} is a {type(given).__name__}: "
+                "give a dict of state fields"
+            )
+        for name in given:
+            check_field(self.program, name, None)
+        before = self.stored()
+        if before is None or before.checkpoint == 0:
+            first = begin(self.program, given, None)  # refuse a bad input before making a thread
+            lease = self._acquire(create=True, parent=parent.thread.id if parent else under)
+            previous = self.store.latest(self.id)
+            if previous is None:
+                self._commit_first(lease, first.checkpoint, before)
+                return self._run_from(first.checkpoint, lease, options, parent)
+            asks = work_of(previous).questions()
+            self.store.release(lease, "waiting" if asks else "stopped")
+            raise self._unfinished("done")
+        if before.status != "done":
+            if before.status == "running":
+                self._acquire()  # raises ThreadBusy, which says who has it
+            raise self._unfinished(before.status)
+        lease = self._acquire()
+        try:
+            again = begin(
+                self.program,
+                given,
+                self.latest().checkpoint,
+                checkpoint_id=self._next_id(),
+            )
+            self.store.commit(lease, again.checkpoint)
+        except BaseException:
+            self.store.release(lease, "done")
+            raise
+        return self._run_from(again.checkpoint, lease, options, parent)
+
+    def _run_from(
+        self, checkpoint: Checkpoint, lease: Lease, options: RunOptions, parent: Run | None
+    ) -> Run:
+        start = Standing(checkpoint, NOTHING_DONE, checkpoint.id)
+        return Run(self, lease, start, options, nest=drive, parent=parent)
+
+    def enter(self, given: Mapping[str, Any], parent: Run) -> Run | None:
+        """As a subgraph of `parent`: begin, or go on; None when it is done already."""
+        info = self.stored()
+        options = replace(parent.options, steps=None, notice="")
+        if info is None or info.checkpoint == 0:
+            return self._begin(given, replace(options, resumed=False), parent)
+        if info.status == "done":
+            return None
+        return self._go_on({}, replace(options, resumed=True), parent=parent)
+
+    def resume(
+        self,
+        answer: Any = None,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        rerun: Sequence[str] = (),
+        on_change: OnChange = "ask",
+        take_over: bool = False,
+        step_limit: int = 1000,
+        steps: int | None = None,
+    ) -> Run:
+        """Go on from the last checkpoint; nodes that finished do not run again. (R5, R30)
+
+        answer     the answer to the one open question
+        answers    question id -> answer; those not answered stay open
+        rerun      nodes of the super-step under way to run again though they finished
+        on_change  what to do when a node of the super-step under way has finished and its code has
+                   changed since: "ask" raises `GraphChanged`, "go-on" keeps what it wrote,
+                   "rerun" runs it again (W11)
+        take_over  take the thread from a living owner, whose next write then fails
+        steps      pause after so many super-steps
+        """
+        unknown = [name for name in rerun if name not in self.program.nodes]
+        if unknown:
+            raise ThreadError(
+                f"graph {self.program.name!r} has no node {unknown[0]!r} to run again"
+                f"{nearest(unknown[0], self.program.nodes)}",
+                thread=self.id,
+            )
+        given = dict(answers or {})
+        if answer is not None:
+            given[THE_ONE] = answer
+        options = RunOptions(
+            step_limit, steps, resumed=True, on_change=on_change, take_over=take_over
+        )
+        return self._go_on(given, options, rerun=rerun).launch()
+
+    def _go_on(
+        self,
+        given: Mapping[str, Any],
+        options: RunOptions,
+        *,
+        rerun: Sequence[str] = (),
+        parent: Run | None = None,
+    ) -> Run:
+        """A run from the last checkpoint, with answers by question id."""
+        with self._held(take_over=options.take_over) as (lease, info):
+            loaded = self.latest()
+            if given:
+                given = match(self.id, self.program.schema, self._questions(loaded), given)
+            changed = changed_nodes(loaded.checkpoint, self.program)
+            rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
+            check_kept(self.id, self.program, loaded, rerun)
+            self._settle(lease, loaded, given, options.take_over)
+            loaded = self.latest()
+            for task, thread in self._subgraphs(loaded, rerun):
+                if task.node in rerun:  # from its start, not from where it stood
+                    thread.fork(checkpoint=1, in_place=True, take_over=options.take_over)
+            notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
+            work = work_of(loaded, rerun=rerun)
+            options = replace(options, notice=notice)
+            newest = max(info.checkpoint, loaded.checkpoint.id)
+            start = Standing(loaded.checkpoint, work, newest)
+            return Run(self, lease, start, options, nest=drive, parent=parent)
+
+    def _settle(
+        self, lease: Lease, loaded: Loaded, given: Mapping[str, Any], take_over: bool
+    ) -> None:
+        """Write the answers given, and those of questions that have expired, to the journal."""
+        own, nested = split(given)
+        for task, thread in self._subgraphs(loaded) if nested else ():
+            if task.id in nested:
+                with thread._held(take_over=take_over) as (inner, info):
+                    thread._settle(inner, thread.latest(), nested[task.id], take_over)
+                    thread.store.release(inner, info.status)
+        entries = answered(loaded, own) + expired(loaded, own, self.clock())
+        if entries:
+            self.store.put_journal(lease, entries)
+
+    def _invalidated(
+        self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str
+    ) -> list[str]:
+        """Nodes to run again because their code changed; `GraphChanged` where that is a choice."""
+        finished = {record.node for record in loaded.tasks if record.status == "done"}
+        old = [name for name in changed if name in finished and name not in rerun]
+        if not old or on_change == "go-on":
+            return []
+        if on_change == "rerun":
+            return old
+        named = ", ".join(map(repr, old))
+        raise GraphChanged(
+            f"node {named} finished in the super-step under way, and its code has changed since: "
+            'resume with on_change="go-on" to keep what it wrote, with on_change="rerun" to run '
+            "it again, or fork the thread from an earlier step",
+            nodes=old,
+        )
+
+    def edit(
+        self,
+        values: Mapping[str, Any],
+        *,
+        note: str = "",
+        expect: int | Mapping[str, Any] | None = None,
+        actor: str | None = None,
+        take_over: bool = False,
+    ) -> int:
+        """Set state fields, without their reducers; the id of the checkpoint made. (R31, W12)
+
+        expect  the checkpoint id that the editor looked at, or the values that the edited fields
+                had then; `StaleEdit` if the thread is elsewhere now
+        note    the reason, kept with it
+        actor   who does it; by default the user of this machine
+
+        Values are checked against the schema; all problems are in `StateError.errors`, and
+        nothing is written then. What finished in the super-step under way stays finished, and
+        open questions stay open.
+        """
+        for name in values:
+            check_field(self.program, name, None)
+        with self._held(take_over=take_over) as (lease, info):
+            checkpoint = self.latest().checkpoint
+            check_expected(self.store, self.id, expect, checkpoint)
+            checked = self.program.schema.check_edit(values)
+            edited = edit_checkpoint(
+                checkpoint, checked, id=self._next_id(), note=note, actor=actor or user()
+            )
+            self.store.commit(lease, edited)
+            self.store.release(lease, info.status, error=info.error)
+        return edited.id
+
+    def fork(
+        self,
+        step: int | None = None,
+        id: str | None = None,
+        *,
+        checkpoint: int | None = None,
+        edits: Mapping[str, Any] | None = None,
+        in_place: bool = False,
+        note: str = "",
+        take_over: bool = False,
+    ) -> Self:
+        """A thread that goes on from an earlier point; this one is never changed.
+
+        step, checkpoint  where from: a super-step of this thread's latest line, or a checkpoint's
+                          id; by default the latest checkpoint
+        id                the new thread's id; by default `ID-fork-N`
+        edits             fields to set in it
+        in_place          grow a new branch in this thread instead, whose history keeps the old one
+        """
+        source = self.point(step, checkpoint)
+        for name in edits or {}:
+            check_field(self.program, name, None)
+        checked = self.program.schema.check_edit(edits or {})
+        if in_place:
+            with self._held(take_over=take_over) as (lease, _):
+                number = self._next_id()
+                made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
+                self.store.commit(lease, made)
+                self.store.release(lease, "paused")
+            return self
+        other = self.sibling(id or self._fork_id())
+        if other.stored() is not None:
+            raise ThreadError(
+                f"thread {other.id!r} exists already: fork to another id", thread=other.id
+            )
+        lease = other._acquire(create=True, parent=self.id)
+        made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
+        self.store.commit(lease, made)
+        other._remark("origin", str(source.id), "")
+        self.store.release(lease, "paused")
+        return other
+
+    # --------------------------------------------------------------------------------- inside
+
+    def _next_id(self) -> int:
+        """Above every id in the store, those that can no longer be read included."""
+        return self.info.checkpoint + 1
+
+    def _acquire(
+        self, *, create: bool = False, take_over: bool = False, parent: str | None = None
+    ) -> Lease:
+        return self.store.acquire(
+            self.id,
+            fresh_owner(),
+            graph=self.program.name,
+            create=create,
+            take_over=take_over,
+            parent=parent,
+        )
+
+    @contextmanager
+    def _held(self, *, take_over: bool = False) -> Iterator[tuple[Lease, ThreadInfo]]:
+        """Hold the lease; the body releases it or hands it on. On an error all is as before."""
+        before = self.info
+        lease = self._acquire(take_over=take_over)
+        try:
+            yield lease, before
+        except BaseException:
+            status: Status = "stopped" if before.status == "running" else before.status
+            self.store.release(lease, status, error=before.error)
+            raise
+
+    def _commit_first(
+        self, lease: Lease, checkpoint: Checkpoint, before: ThreadInfo | None
+    ) -> None:
+        try:
+            self.store.commit(lease, checkpoint)
+        except BaseException:
+            self.store.release(lease, "failed", error="its input could not be stored")
+            raise
+
+    def _unfinished(self, status: str) -> ThreadError:
+        return ThreadError(
+            f"thread {self.id!r} is {status}: resume it, or start under another thread id",
+            thread=self.id,
+        )
+
+    def _fork_id(self) -> str:
+        taken = {info.id for info in self.store.threads()}
+        number = 1
+        while f"{self.id}-fork-{number}" in taken:
+            number += 1
+        return f"{self.id}-fork-{number}"
+
+
+async def drive(
+    parent: Run, inside: TaskContext, program: Program, given: Values
+) -> tuple[Values, Values]:
+    """Begin the subgraph's thread, or go on in it; its first values and its last ones.
+
+    `Suspended` when it waits or is paused, its own error when it failed.
+    """
+    thread = parent.thread.nested(inside.task, program)
+    run = thread.enter(given, parent)
+    if run is None:  # it was done when the process ended
+        return _since_its_start(thread, thread.latest().checkpoint)
+    first = run.checkpoint
+    run.watch(
+        lambda event: parent.feed.tell(
+            SubgraphEvent(
+                thread=parent.thread.id,
+                step=inside.step,
+                node=inside.node,
+                task=inside.task,
+                event=event,
+            )
+        )
+    )
+    await run.drive()
+    if run.status in ("waiting", "paused"):
+        raise Suspended([as_parents(q, inside.task, inside.node, thread.id) for q in run.questions])
+    if run.error is not None:
+        raise run.error
+    if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
+        raise Suspended(())
+    if first.id == 1:
+        return first.values, run.checkpoint.values
+    return _since_its_start(thread, run.checkpoint)
+
+
+def _since_its_start(thread: DrivenThread, last: Checkpoint) -> tuple[Values, Values]:
+    """The first values and the last ones of a subgraph that went on in another process.
+
+    What no super-step has changed is one object in both, as it is in one process: two tables read
+    from a file cannot be told to be equal.
+    """
+    first = dict(thread.point(checkpoint=1).values)
+    touched = {name for info in thread.line(last.id)[1:] for name in info.updated}
+    same = [name for name in first if name in last.values and name not in touched]
+    return {**first, **{name: last.values[name] for name in same}}, last.values

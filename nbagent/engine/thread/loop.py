@@ -1,0 +1,93 @@
+"""
+The engine's own event loop, on a daemon thread. (C2, W10)
+
+A task on a notebook kernel's loop stands still while another cell computes; one here does not. A
+graph whose clients are bound to the kernel's loop may ask for that one all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from nbagent.engine import ports
+from nbagent.errors import NbagentError
+
+log = logging.getLogger("nbagent")
+_lock = threading.Lock()
+_loops: dict[int, asyncio.AbstractEventLoop] = {}
+_idents: dict[asyncio.AbstractEventLoop, int] = {}
+
+
+def engine_loop() -> asyncio.AbstractEventLoop:
+    """The loop that runs agents in this process; started at the first call, and after a fork."""
+    with _lock:
+        loop = _loops.get(os.getpid())
+        if loop is None or loop.is_closed():
+            loop = asyncio.new_event_loop()
+            _loops.clear()
+            _loops[os.getpid()] = loop
+            threading.Thread(target=_serve, args=(loop,), name="nbagent-loop", daemon=True).start()
+        return loop
+
+
+_kernels: list[asyncio.AbstractEventLoop] = []
+
+
+def use_kernel_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Remember the notebook kernel's own loop, for graphs that ask for it."""
+    _kernels[:] = [loop]
+
+
+def kernel_loop() -> asyncio.AbstractEventLoop:
+    """The kernel's own loop, or the one that runs here. `NbagentError` where there is none."""
+    if _kernels and _kernels[0].is_running():
+        return _kernels[0]
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NbagentError(
+            'Graph(loop="kernel") runs on the event loop of the notebook or of the coroutine that '
+            "starts it, and here none runs: leave loop= out, or start it with `await graph.arun()`"
+        ) from None
+
+
+def is_inside(loop: asyncio.AbstractEventLoop) -> bool:
+    """True when the caller is on this very loop, and would stop it by waiting."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def wait_inside(loop: asyncio.AbstractEventLoop, waiting: Coroutine[Any, Any, Any]) -> Any:
+    """Wait on the loop that the caller is on. Nothing is changed in asyncio before this is used."""
+    ports.nest_loop(loop)
+    return loop.run_until_complete(waiting)
+
+
+def abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """Give new runs another loop, because a node blocks this one; it ends its own runs yet."""
+    with _lock:
+        if _loops.get(os.getpid()) is loop:
+            del _loops[os.getpid()]
+
+
+def thread_of(loop: asyncio.AbstractEventLoop) -> int | None:
+    """The id of the thread that the loop runs on, as `sys._current_frames` has it."""
+    return _idents.get(loop)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    _idents[loop] = threading.get_ident()
+    while not loop.is_closed():
+        try:
+            return loop.run_forever()
+        except (SystemExit, KeyboardInterrupt):
+            # asyncio lets these out of a task that a node has started; they end that task alone.
+            log.exception("a task beside a node's own wanted to end the process; the runs go on")

@@ -1,0 +1,445 @@
+"""
+A run: one process driving a thread, super-step after super-step, until it is done or must stop.
+
+Rule 1: a run holds the thread's lease from before its first write until after its last.
+Rule 2: every way for a run to end is a status of the thread, committed before anybody is told:
+        done · paused (on a boundary) · waiting (for answers) · failed (an error; resumable) ·
+        stopped (by a person, a kill, or because another owner took over).
+Rule 3: whoever waits for a run never owns it: cancelling the waiting asks for a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nbagent.engine import ports
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.values import thaw
+from nbagent.engine.model.work import Task
+from nbagent.engine.node import context, output
+from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.step.plan import plan
+from nbagent.engine.step.superstep import Standing, superstep
+from nbagent.engine.step.task import Bench
+from nbagent.engine.thread.live import beat, live_runs, stop_beating
+from nbagent.engine.thread.look import StoredThread
+from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
+from nbagent.engine.thread.watchdog import see_end, watch
+from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted
+from nbagent.engine.watch.feed import Feed
+from nbagent.engine.watch.spans import Recorder
+from nbagent.engine.watch.stalls import Stalls
+from nbagent.engine.watch.stream import BUFFER, Mode, check_mode, read
+from nbagent.errors import NbagentError, StepLimit, ThreadBusy
+
+log = logging.getLogger("nbagent")
+OnChange = Literal["ask", "go-on", "rerun"]
+TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
+Values = Mapping[str, Any]
+Nest = Callable[["Run", context.TaskContext, Program, Values], Awaitable[tuple[Values, Values]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
+
+    resumed   breakpoints before the first super-step have been passed already
+    notice    what a person should know as it begins
+    on_change, take_over   as `Thread.resume` was told, for subgraphs
+    """
+
+    step_limit: int = 1000
+    steps: int | None = None
+    resumed: bool = False
+    notice: str = ""
+    on_change: OnChange = "ask"
+    take_over: bool = False
+
+
+class Run:
+    """A thread that is running in this process. Made by `graph.start` and `thread.resume`.
+
+    `await run` gives the state when the thread is done, paused or waiting, and raises
+    `NodeError` if it failed. `run.result()` is the same for code that does not await.
+
+    thread   what it runs: whoever makes the run hands it its own kind of thread
+    start    where it begins
+    nest     how a subgraph's thread is driven inside a task of this run
+    parent   the run that this one is part of, where it is a subgraph's
+    """
+
+    def __init__(
+        self,
+        thread: StoredThread,
+        lease: Lease,
+        start: Standing,
+        options: RunOptions,
+        *,
+        nest: Nest,
+        parent: Run | None = None,
+    ) -> None:
+        self.thread: Any = thread
+        is_kernels = thread.program.loop == "kernel"
+        self._standing = start
+        self.status: Status = "running"
+        self._lease = lease
+        self._nest = nest
+        self.options = options
+        self._parent = parent
+        self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
+        self.feed = Feed(thread.id, Stalls(thread.program))
+        self._pause = False
+        self._begun = False
+        self._has_ended = False
+        self._ends_as: Status = "stopped"
+        self.loop: asyncio.AbstractEventLoop = (
+            parent.loop if parent else kernel_loop() if is_kernels else engine_loop()
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._error: BaseException | None = None
+        self.recorder = Recorder(thread.store)
+        self.echo: output.Echo = parent.echo if parent else output.Echo()
+
+    def __repr__(self) -> str:
+        return f"<Run of {self.thread.id!r}: {self.status} at super-step {self.checkpoint.step}>"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The latest checkpoint that it has committed, or began at."""
+        return self._standing.checkpoint
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What it waits for."""
+        return self._standing.questions
+
+    # -------------------------------------------------------------------------------- control
+
+    def launch(self) -> Run:
+        """Begin on the engine's loop; returns at once."""
+        beat(self)
+        watch()
+        ports.run_began(self)
+        self.loop.call_soon_threadsafe(self._spawn)
+        return self
+
+    def _spawn(self) -> None:
+        self._task = self.loop.create_task(self._drive(), name=f"nbagent {self.thread.id}")
+
+    async def drive(self) -> None:
+        """Run to the end inside the caller's own task: how a subgraph's run goes."""
+        beat(self)
+        self._spawn()
+        assert self._task is not None
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            self._cancel_as("stopped")
+            await asyncio.wait([self._task])
+            raise
+
+    def pause(self, *, within: float | None = None) -> None:
+        """Pause on the next super-step boundary.
+
+        within: seconds that the super-step under way may still take; then its unfinished nodes
+        are cancelled, to run again at resume, and the pause lands on the last checkpoint.
+        """
+        self._pause = True
+        self.loop.call_soon_threadsafe(self._pausing.set)
+        if within is not None:
+            see_end(self, "paused", within)
+            self.loop.call_soon_threadsafe(self.loop.call_later, within, self._cancel_as, "paused")
+
+    def stop(self) -> None:
+        """Cancel what runs and let the thread go. Unfinished nodes run again at resume."""
+        see_end(self, "stopped")
+        self.loop.call_soon_threadsafe(self._cancel_as, "stopped")
+
+    def let_go(self, status: Status) -> None:
+        """End at the last checkpoint, whatever its nodes still do: what they write is refused."""
+        for run in live_runs():
+            if run._parent is self:
+                run.let_go("stopped")
+        self._end(status, None)
+
+    def _cancel_as(self, status: Status) -> None:
+        if self._task is None or self._task.done():
+            return
+        if not self._begun:
+            # A task that is cancelled before its first step never runs, not even to let go.
+            self.loop.call_soon(self._cancel_as, status)
+            return
+        self._ends_as = status
+        self._task.cancel()
+
+    def is_pausing(self) -> bool:
+        """True when somebody asked for a pause, of this run or of the one that it is part of."""
+        return self._pause or (self._parent is not None and self._parent.is_pausing())
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait inside a task; when a pause is asked for, the task ends and waits on at resume."""
+        wait = getattr(self.thread.clock, "sleep", asyncio.sleep)
+        ends = [asyncio.ensure_future(wait(seconds)), asyncio.ensure_future(self._pausing.wait())]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken = ends[0].done()
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
+        if not woken:
+            raise Suspended(())
+
+    def tell_stalls(self) -> None:
+        """Tell of nodes that have been silent for too long. The watchdog calls it. (R39)"""
+        for sign, silence, usual in self.feed.stalls.since(time.time()):
+            event = NodeStalled(
+                thread=self.thread.id,
+                step=sign.step,
+                node=sign.node,
+                task=sign.task,
+                seconds=silence,
+                usual=usual,
+            )
+            self.feed.tell(event)
+            if self.thread.program.on_stall is not None:
+                try:
+                    self.thread.program.on_stall(event)
+                except Exception:
+                    log.exception("on_stall= of graph %r failed", self.thread.program.name)
+
+    def renew(self) -> None:
+        """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
+        self.thread.store.renew(self._lease)
+
+    def lost(self) -> None:
+        """Called when the lease has gone to somebody else: stop, and write nothing more."""
+        self.stop()
+
+    # -------------------------------------------------------------------------------- waiting
+
+    def result(self, timeout: float | None = None) -> dict[str, Any]:
+        """Block until the run ends; the state, as `await run` gives it.
+
+        `TimeoutError` after `timeout` seconds; the run goes on. An interrupt of the waiting
+        (Ctrl-C, the kernel's stop button) pauses the run before it is raised.
+        """
+        if is_inside(self.loop):
+            wait_inside(self.loop, asyncio.wait_for(self._wait(), timeout))
+            return self._outcome()
+        try:
+            self._ended.result(timeout)
+        except KeyboardInterrupt:
+            self.pause(within=2.0)
+            self._ended.result()
+            raise
+        return self._outcome()
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> dict[str, Any]:
+        ended = asyncio.wrap_future(self._ended)
+        try:
+            # A kernel's stop button cancels the cell's task without waking its loop, which may
+            # sleep until the next event: so there is one now and then.
+            while not (await asyncio.wait([ended], timeout=0.25))[0]:
+                pass
+        except asyncio.CancelledError:
+            self.pause(within=2.0)
+            raise
+        return self._outcome()
+
+    def _outcome(self) -> dict[str, Any]:
+        if self._error is not None:
+            raise self._error
+        state: dict[str, Any] = thaw(self.checkpoint.values)
+        return state
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the run failed; None while it runs and when it did not fail."""
+        return self._error
+
+    # ------------------------------------------------------------------------------- watching
+
+    def stream(
+        self,
+        mode: Mode = "events",
+        *,
+        start: Literal["beginning", "now"] = "beginning",
+        buffer: int = BUFFER,
+    ) -> AsyncIterator[Any]:
+        """Read the run as it goes; any number of readers may, on any event loop. (R36)
+
+        mode    "events"; or "updates", "values", "emitted", as `graph.stream` gives them
+        start   with what is past already, or from now on
+        buffer  events that wait for this reader; of a slower one the oldest are lost, and it is
+                told so with `EventsMissed` (in the other modes, in the log)
+
+        It ends with the run, and raises nothing of the run's: await the run for that.
+        """
+        return read(self.feed, mode, start, buffer)
+
+    def watch(self, observer: Observer, *, past: bool = True) -> Callable[[], None]:
+        """Call `observer` with every event, those `past` already first. Returns how to stop it.
+
+        Of a long past only the first event and the latest ones are kept, with an `EventsMissed`
+        between them.
+        """
+        return self.feed.watch(observer, past=past)
+
+    # -------------------------------------------------------------------------------- driving
+
+    async def _drive(self) -> None:
+        """The run from lease to release."""
+        status: Status = "failed"
+        failure: BaseException | None = None
+        self._begun = True
+        output.catch()
+        context.forget()
+        self.feed.tell(
+            RunStarted(
+                thread=self.thread.id,
+                step=self.checkpoint.step + 1,
+                graph=self.thread.program.name,
+                checkpoint=self.checkpoint,
+                notice=self.options.notice,
+            )
+        )
+        try:
+            with self.recorder.around_run(self.thread.id, self.thread.program.name):
+                await self._steps()
+            status, failure = self._standing.status, self._standing.error
+        except asyncio.CancelledError:
+            status = self._ends_as
+        except (ThreadBusy, StepLimit) as error:
+            failure, status = error, "stopped"
+        except BaseException as error:  # also sys.exit() in a reducer or a branch function
+            failure = error
+        self._end(status, failure)
+
+    async def _steps(self) -> None:
+        """Super-steps until one of the reasons to stop."""
+        thread, gate = self.thread, _Gate(self)
+        bench = Bench(
+            lease=self._lease,
+            store=thread.store,
+            executor=thread.executor,
+            tell=self.feed.tell,
+            clock=thread.clock,
+            sleep=self.sleep,
+            recorder=self.recorder,
+            echo=self.echo,
+            nest=self._run_nested,
+        )
+        yielded = time.monotonic()
+        while self._standing.status == "running":
+            if time.monotonic() - yielded > TURN:
+                await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
+                yielded = time.monotonic()
+            self._standing = await superstep(thread.program, self._standing, gate, bench)
+
+    async def _run_nested(
+        self, inside: context.TaskContext, program: Program, given: Values
+    ) -> tuple[Values, Values]:
+        return await self._nest(self, inside, program, given)
+
+    def _end(self, status: Status, failure: BaseException | None) -> None:
+        """Give the thread back and tell everybody; what comes second does nothing."""
+        with self.feed.lock:
+            if self._has_ended:
+                return
+            self._has_ended = True
+            self._error = failure
+        try:
+            self._give_back(status)
+        finally:  # whatever went wrong: who waits for the run is not left waiting
+            self._ended.set_result(None)
+
+    def _give_back(self, status: Status) -> None:
+        stop_beating(self)
+        message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        message = strike_out(message)
+        self.recorder.end(status)
+        if self._begun:
+            output.let_go()
+        try:
+            if not isinstance(self._error, ThreadBusy):
+                self.thread.store.release(self._lease, status, error=message)
+        except ThreadBusy as error:
+            self._error, status = error, "stopped"
+        except Exception as error:
+            self._error = self._error or error
+        self.status = status
+        self.feed.tell(
+            RunEnded(
+                thread=self.thread.id,
+                step=self.checkpoint.step,
+                status=status,
+                next=self._next(),
+                questions=self.questions,
+                error=message,
+            )
+        )
+
+    def _next(self) -> tuple[str, ...]:
+        try:
+            tasks = plan(self.thread.program, self.checkpoint)
+        except NbagentError:
+            return ()
+        return tuple(dict.fromkeys(t.node for t in tasks if t.id not in self._standing.work.done))
+
+
+class _Gate:
+    """What stops a run on a boundary: see `superstep.Gate`."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        breakpoints = run.thread.program.breakpoints
+        self._before, self._after = breakpoints.get("before"), breakpoints.get("after")
+        self._made = 0
+
+    def before(self, tasks: Sequence[Task]) -> Status | None:
+        run, options = self._run, self._run.options
+        if run.is_pausing() or (options.steps is not None and self._made >= options.steps):
+            return "paused"
+        if self._made >= options.step_limit:
+            raise StepLimit(
+                f"thread {run.thread.id!r} made {self._made} super-steps without ending: give a "
+                "larger step_limit, or look for a cycle that never ends; resume goes on",
+                limit=options.step_limit,
+            )
+        passed = options.resumed and self._made == 0
+        if self._before and not passed and any(task.node in self._before for task in tasks):
+            return "paused"
+        self._made += 1
+        return None
+
+    def after(self, tasks: Sequence[Task]) -> bool:
+        return bool(self._after) and any(task.node in self._after for task in tasks)
+
+
+async def stream(start: Callable[[], Run], mode: Mode) -> AsyncIterator[Any]:
+    """Start a run and read it; raises what `await run` would when it failed.
+
+    Closing the iterator early asks the run to pause.
+    """
+    check_mode(mode)
+    run = start()
+    try:
+        async for item in run.stream(mode):
+            yield item
+        await run
+    finally:
+        if run.status == "running":
+            run.pause()

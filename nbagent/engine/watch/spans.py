@@ -1,0 +1,117 @@
+"""
+Where the time of a node went: spans, which nest, beside what the tasks say of themselves. (R36)
+
+Rule 1: a task's own span is its record (`TaskRecord`): nothing is written twice, and a node that
+        opens no spans costs nothing.
+Rule 2: spans are kept in the thread's store, some at a time; a kill loses those of the last second.
+Rule 3: a `Bridge` (OpenTelemetry, where somebody has set that up) sees every run, super-step and
+        attempt as it begins and ends, in the very context that the node runs in.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from nbagent.engine import ports
+from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.span import Bridge, Span
+
+log = logging.getLogger("nbagent")
+AT_ONCE = 100  # spans that are written together
+SOON = 1.0  # seconds that the first of them waits at the most
+
+
+_NOTHING = nullcontext()
+
+
+class Recorder:
+    """Collects the spans of a run and hands them to its store, from any thread."""
+
+    def __init__(self, store: Any, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: list[Span] = []
+        self._since = 0.0
+        self._run: Span | None = None
+        self.bridge: Bridge | None = ports.find_tracer()
+
+    def add(self, span: Span) -> None:
+        """Keep a span that has ended."""
+        with self._lock:
+            if not self._waiting:
+                self._since = time.monotonic()
+            self._waiting.append(span)
+            due = len(self._waiting) >= AT_ONCE or time.monotonic() - self._since > SOON
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. A store that cannot is not the run's misfortune."""
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+        if not batch:
+            return
+        try:
+            self._store.put_spans(batch)
+        except Exception:  # if it is the store, the run's own commits say what is wrong with it
+            log.warning("%d spans could not be stored", len(batch), exc_info=True)
+
+    @contextmanager
+    def around_run(self, thread: str, graph: str) -> Iterator[None]:
+        """A run, which says what it continues where a tracer is set up."""
+        self._run = Span(thread, "run", graph, started=self._clock())
+        if self.bridge is None:
+            yield
+            return
+        runs = [span for span in self._store.spans(thread) if span.kind == "run"]
+        before = runs[-1].attributes.get("context", "") if runs else ""
+        with self.bridge.run(thread, graph, before) as known:
+            self._run.set(context=known)
+            yield
+
+    def end(self, status: str) -> None:
+        """The run is over, however; what is still to be written is written."""
+        if self._run is not None:
+            self._run.ended, self._run.status = self._clock(), status
+            self.add(self._run)
+            self._run = None
+        self.flush()
+
+    def around_step(self, thread: str, step: int) -> AbstractContextManager[None]:
+        return self.bridge.step(thread, step) if self.bridge else _NOTHING
+
+
+_current: contextvars.ContextVar[Span | None] = contextvars.ContextVar("nbagent_span", default=None)
+
+
+@contextmanager
+def recorded(
+    recorder: Recorder | None, facts: Mapping[str, Any], name: str, attributes: Mapping[str, Any]
+) -> Iterator[Span]:
+    """A span inside what `facts` say (thread, step, node, task, attempt); kept when it ends."""
+    outer = _current.get()
+    span = Span(kind="span", name=name, attributes=dict(attributes), **facts)
+    span.parent = outer.id if outer is not None and outer.task == span.task else None
+    span.started = time.time()
+    token = _current.set(span)
+    bridged = recorder.bridge.span(span) if recorder and recorder.bridge else nullcontext()
+    try:
+        with bridged:
+            yield span
+    except BaseException as error:
+        span.status = "error"
+        span.attributes.setdefault("error.type", type(error).__name__)
+        span.attributes.setdefault("error.message", strike_out(str(error)))
+        raise
+    finally:
+        _current.reset(token)
+        span.ended = time.time()
+        if recorder is not None:
+            recorder.add(span)

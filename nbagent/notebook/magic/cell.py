@@ -1,0 +1,133 @@
+"""
+A %%graph cell: ordinary Python whose functions become nodes. (C1)
+
+Rule 1: the cell is compiled as it stands, so tracebacks and `inspect.getsource` find its lines.
+Rule 2: what stands up to the state class runs first, then the graph is made, then the rest.
+Rule 3: a mistake in the wiring is a `GraphError` at the user's line. A mistake leaves the
+        notebook's variable of the graph's name as it was.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+import typing
+from typing import Any
+
+from nbagent.engine.model.channels import Ephemeral, Topic
+from nbagent.engine.model.policy import Retry
+from nbagent.engine.model.program import Command, Send
+from nbagent.engine.model.values import thaw
+from nbagent.engine.node.context import emit
+from nbagent.engine.node.effects import aeffect, effect, idempotency_key
+from nbagent.engine.node.interrupts import interrupt
+from nbagent.errors import GraphError, Location, nearest
+from nbagent.graph.builder import END, START, Graph, NodeFunction, branch, each, node
+
+# What a cell may use without importing it; a name that the notebook has defined is left alone.
+WORDS: dict[str, Any] = {
+    **{"END": END, "START": START, "branch": branch, "each": each, "node": node},
+    **{
+        "Command": Command,
+        "Retry": Retry,
+        "Send": Send,
+        "emit": emit,
+        "interrupt": interrupt,
+        "thaw": thaw,
+    },
+    **{"Ephemeral": Ephemeral, "Topic": Topic, "operator": operator, "Any": Any},
+    **{"Annotated": typing.Annotated, "Literal": typing.Literal},
+    **{"NotRequired": typing.NotRequired, "TypedDict": typing.TypedDict},
+    **{"aeffect": aeffect, "effect": effect, "idempotency_key": idempotency_key},
+}
+
+
+def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | None) -> Graph:
+    """Run a %%graph cell and give the graph that it defines."""
+    namespace: dict[str, Any] = shell.user_ns
+    for word, meaning in WORDS.items():
+        namespace.setdefault(word, meaning)
+
+    # The magic's own line is line 1 of what the user sees.
+    source = shell.transform_cell("\n" + cell)
+    filename = shell.compile.cache(source, shell.execution_count)
+    tree = ast.parse(source, filename)
+    index, class_name = state_class(tree, state, namespace)
+    location: Location | None = None
+    try:
+        _execute(tree.body[: index + 1], filename, namespace)
+        graph = Graph(name, namespace[class_name], store=store)
+        graph.location = Location(filename, 1)
+        with graph:
+            _execute(tree.body[index + 1 :], filename, namespace)
+    except NameError as error:
+        location = _line_of(error, filename)
+        if location is None:
+            raise
+        raise GraphError(_undefined(error, namespace), location=location) from None
+    except GraphError as error:
+        if error.location is None:
+            error.location = _field_line(tree, index, filename, str(error))
+        raise error.with_traceback(None) from None
+    return graph
+
+
+def state_class(tree: ast.Module, state: str | None, namespace: dict[str, Any]) -> tuple[int, str]:
+    """The index of the state class in the cell (-1: it is defined elsewhere) and its name."""
+    classes = {
+        node.name: index for index, node in enumerate(tree.body) if isinstance(node, ast.ClassDef)
+    }
+    wanted = state or "State"
+    if wanted in classes:
+        return classes[wanted], wanted
+    if wanted in namespace:
+        return -1, wanted
+    if state is None and len(classes) == 1:
+        name, index = next(iter(classes.items()))
+        return index, name
+    raise GraphError(
+        f"the cell defines no state class {wanted!r}{nearest(wanted, classes)}: begin it with "
+        "`class State(TypedDict):`, or name another class with `%%graph NAME --state CLASS`"
+    )
+
+
+def _execute(body: list[ast.stmt], filename: str, namespace: dict[str, Any]) -> None:
+    if body:
+        code = compile(ast.Module(body=body, type_ignores=[]), filename, "exec", dont_inherit=True)
+        exec(code, namespace)
+
+
+def _line_of(error: BaseException, filename: str) -> Location | None:
+    """The cell's own line that raised, when it is the wiring and not inside a function."""
+    frame = error.__traceback__
+    last = None
+    while frame is not None:
+        last = frame
+        frame = frame.tb_next
+    if last is None or last.tb_frame.f_code.co_filename != filename:
+        return None
+    if last.tb_frame.f_code.co_name != "<module>":
+        return None
+    return Location(filename, last.tb_lineno)
+
+
+def _undefined(error: NameError, namespace: dict[str, Any]) -> str:
+    name = error.name or ""
+    nodes = [key for key, value in namespace.items() if isinstance(value, NodeFunction)]
+    near = nearest(name, nodes) or nearest(name, [k for k in namespace if not k.startswith("_")])
+    return f"{name!r} is not defined{near}: define it with @node above this line, or mend the name"
+
+
+def _field_line(tree: ast.Module, index: int, filename: str, message: str) -> Location | None:
+    """The line of the state field that the message names."""
+    found = re.search(r"field '(\w+)'", message)
+    if found is None or index < 0:
+        return Location(filename, 1)
+    body = tree.body[index]
+    assert isinstance(body, ast.ClassDef)
+    for line in body.body:
+        target = line.target if isinstance(line, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == found.group(1):
+            return Location(filename, line.lineno)
+    return Location(filename, body.lineno)

@@ -1,0 +1,183 @@
+"""
+%%graph and %agent: thin sugar over `Graph` and `Thread`. Whatever they do, Python can, too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+
+from nbagent.engine.node.output import view_follows
+from nbagent.engine.store.opening import resolve_store, use_store
+from nbagent.engine.store.reports import threads
+from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.thread import Thread
+from nbagent.errors import NbagentError
+from nbagent.graph.builder import new_id
+from nbagent.notebook.magic.arguments import Helped, read_fields, read_value, split, unquote
+from nbagent.notebook.magic.cell import define
+from nbagent.notebook.magic.parsers import agent_parser, graph_parser
+from nbagent.notebook.registry import graph_named, thread_named
+
+
+@magics_class
+class AgentMagics(Magics):
+    """The two magics."""
+
+    shell: Any  # set by IPython before any magic is called
+
+    @no_var_expand
+    @line_cell_magic
+    def graph(self, line: str, cell: str | None = None) -> Any:
+        """Define an agent as a graph: `%%graph NAME`, then Python. `%%graph --help` shows more."""
+        try:
+            options = graph_parser().parse_args([unquote(word) for word in split(line)])
+        except Helped:
+            return None
+        if not options.name.isidentifier():
+            raise UsageError(f"%%graph: {options.name!r} cannot be a variable's name")
+        if not (cell or "").strip():
+            raise UsageError("%%graph: the cell is empty: `%%graph --help` shows how to begin")
+        graph = define(
+            options.name, cell or "", self.shell, store=options.store, state=options.state
+        )
+        if options.name in graph.nodes:
+            raise UsageError(
+                f"%%graph: graph and node are both named {options.name!r}: rename one of them"
+            )
+        self.shell.user_ns[options.name] = graph
+        return None if options.quiet else graph
+
+    @no_var_expand
+    @line_magic
+    def agent(self, line: str) -> Any:
+        """Run and steer agents: `%agent run GRAPH field=value …`. `%agent --help` shows more."""
+        try:
+            options = _parse(line)
+        except Helped:
+            return None
+        with view_follows():
+            return getattr(self, f"_{options.command}")(options)
+
+    # ------------------------------------------------------------------------------- commands
+
+    def _run(self, options: Any) -> Any:
+        graph = graph_named(options.graph, self.shell.user_ns)
+        given = self._fields(graph.compile().schema.json_schema(), options.fields)
+        thread = graph.thread(options.thread or new_id(graph.name))
+        return thread.start(given, step_limit=options.step_limit, steps=options.steps)
+
+    def _resume(self, options: Any) -> Any:
+        thread = self._thread(options.thread)
+        more = {"take_over": options.take_over, "steps": options.steps, "rerun": options.rerun}
+        more["on_change"] = options.on_change
+        if not options.answer:
+            return thread.resume(**more)
+        text = " ".join(options.answer)
+        questions = thread.questions
+        asked = [q for q in questions if options.question in (None, q.id)]
+        schema = asked[0].schema if len(asked) == 1 else None
+        answer = read_value(text, schema, self.shell.ev)
+        if options.question is not None:
+            return thread.resume(answers={options.question: answer}, **more)
+        return thread.resume(answer, **more)
+
+    def _threads(self, options: Any) -> Any:
+        from nbagent.notebook.view.threads_panel import ThreadList
+
+        store = resolve_store(options.store)
+        found = ThreadList(threads(store))
+        found.store = store
+        return found
+
+    def _history(self, options: Any) -> Any:
+        return self._thread(options.thread).history()
+
+    def _show(self, options: Any) -> Any:
+        return self._thread(options.thread)
+
+    def _edit(self, options: Any) -> Any:
+        thread = self._thread(options.thread)
+        if not options.fields:
+            from nbagent.notebook.view.forms import edit_form
+
+            return edit_form(thread)
+        values = self._fields(thread.program.schema.json_schema(), options.fields)
+        thread.edit(values, note=options.note or "", expect=options.expect)
+        return thread
+
+    def _graph(self, options: Any) -> Any:
+        return graph_named(options.graph, self.shell.user_ns)
+
+    def _pause(self, options: Any) -> Any:
+        run = self._running(options)
+        run.pause()
+        return run
+
+    def _stop(self, options: Any) -> Any:
+        run = self._running(options)
+        run.stop()
+        return run
+
+    def _fork(self, options: Any) -> Any:
+        thread = self._thread(options.thread)
+        edits = self._fields(thread.program.schema.json_schema(), options.fields)
+        return thread.fork(options.step, options.id, edits=edits)
+
+    def _export(self, options: Any) -> Any:
+        from nbagent.notebook.magic.export import export
+
+        text = export(options.graph, self.shell)
+        path = Path(options.path or f"{options.graph}.py")
+        if path.exists() and not options.force:
+            raise UsageError(f"%agent export: {path} exists already: give --force to replace it")
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def _diff(self, options: Any) -> Any:
+        return self._thread(options.thread).diff(options.a, options.b)
+
+    def _trace(self, options: Any) -> Any:
+        return self._thread(options.thread).trace()
+
+    def _note(self, options: Any) -> Any:
+        thread = self._thread(options.thread)
+        thread.annotate(" ".join(map(unquote, options.text)), checkpoint=options.checkpoint)
+        return thread.notes
+
+    def _store(self, options: Any) -> Any:
+        return use_store(options.url)
+
+    # --------------------------------------------------------------------------------- inside
+
+    def _running(self, options: Any) -> Run:
+        run = self._thread(options.thread).run
+        if run is None:
+            raise UsageError(
+                f"%agent {options.command}: thread {options.thread!r} does not run in this kernel"
+            )
+        return run
+
+    def _thread(self, id: str) -> Thread:
+        return thread_named(unquote(id), self.shell.user_ns)
+
+    def _fields(self, schema: Any, words: list[str]) -> dict[str, Any]:
+        try:
+            return read_fields(words, schema, self.shell.ev)
+        except NbagentError as error:
+            raise UsageError(str(error)) from error
+
+
+def _parse(line: str) -> Any:
+    """The options of %agent; words such as `field=value` may stand on either side of them."""
+    parser = agent_parser()
+    options, rest = parser.parse_known_args(split(line))
+    many = next((name for name in ("fields", "answer") if hasattr(options, name)), None)
+    if rest and (many is None or any(word.startswith("--") for word in rest)):
+        parser.error(f"it does not know {' '.join(rest)}")
+    if many is not None:
+        setattr(options, many, [*getattr(options, many), *rest])
+    return options

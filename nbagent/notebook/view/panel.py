@@ -1,0 +1,465 @@
+"""
+A thread on the page: its view, its form, and the picture that stays in the saved notebook. (C3)
+
+Rule 1: the live view is a widget; a static picture stands behind it as a second output and is
+        hidden while the widget lives.
+Rule 2: a thread has one live view: an older one gives way to its picture. Where nobody looks (a
+        notebook that runs headless), a view gives way when its thread is done, and the saved file
+        carries no widget.
+Rule 3: the picture is refreshed when a run ends and again after each cell, because a notebook
+        that runs headless listens only to the cell that is running.
+Rule 4: whatever is done by mouse leaves the line of Python that does the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nbagent.engine.model.checkpoint import CheckpointInfo, ThreadInfo
+from nbagent.engine.model.work import node_of
+from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.thread import Thread
+from nbagent.engine.watch.events import Event, RunEnded, RunStarted, SubgraphEvent
+from nbagent.errors import NbagentError
+from nbagent.graph.builder import new_id
+from nbagent.graph.layout import layout
+from nbagent.notebook.host import is_headless
+from nbagent.notebook.shown.run_model import RunModel
+from nbagent.notebook.view import lookback as explorer
+from nbagent.notebook.view.forms import fill, json_values, question_dict, refusal, write
+
+log = logging.getLogger("nbagent")
+_later = ThreadPoolExecutor(1, thread_name_prefix="nbagent-panels")
+_lock = threading.Lock()
+_stale: dict[int, Panel] = {}
+_shown: dict[tuple[str, str], Panel] = {}
+_EDITABLE = ("paused", "failed", "stopped")
+
+
+class Panel:
+    """One thread on the page. `code` has a line of Python for each thing done by mouse."""
+
+    def __init__(self, thread: Thread, run: Run | None = None, *, uid: str = "") -> None:
+        from nbagent.notebook.widgets.run_view import RunView
+        from nbagent.notebook.widgets.state_form import StateForm
+
+        self.thread = thread
+        self.run: Run | None = None
+        self.looked_at: Thread = thread  # itself, or a thread under it
+        self.code: list[str] = []
+        self.closed = False
+        self.live: Any = None
+        self.picture: Any = None
+        self._box: Any = None
+        self._line: list[CheckpointInfo] = []
+        self._unwatch: Callable[[], None] = lambda: None
+        self._gate = threading.Lock()
+        self._waiting: list[Event] | None = None  # while a model is being made
+        self.drawing = layout(thread.program)
+        self.view = RunView(
+            self.drawing,
+            model=RunModel(thread.id, thread.program.name, self.drawing),
+            on_command=self.command,
+            on_ask=self.ask,
+            uid=uid or new_id("view"),
+        )
+        self.form = StateForm(
+            thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
+            on_submit=self.submit,
+        )  # fmt: skip
+        self._attach(_current(thread, run))
+
+    def __repr__(self) -> str:
+        return f"<Panel of {self.thread.id!r}>"
+
+    def _model(self, is_stored: bool) -> RunModel:
+        """The model to begin with: of what is stored, or empty, for the events to fill."""
+        thread = self.looked_at
+        info = thread.stored()
+        if is_stored and info is not None and info.checkpoint:
+            model = RunModel.of_thread(thread, thread.latest(), self.drawing)
+        else:
+            model = RunModel(thread.id, thread.program.name, self.drawing)
+        model.set(
+            parent=self.thread.id if thread is not self.thread else "",
+            title=thread.title if info else "",
+            code=self._last(),
+            store=thread.store.url,
+        )
+        for node, inner in self._nested(thread).items():
+            model.hold(node, inner)
+        return model
+
+    def _nested(self, thread: Thread) -> dict[str, list[str]]:
+        """The threads that a thread's nodes run: node -> their ids."""
+        if not thread.program.has_subgraphs:
+            return {}
+        found: dict[str, list[str]] = {}
+        for info in thread.store.threads():
+            task = info.id.removeprefix(f"{thread.id}/")
+            if task != info.id and "/" not in task and node_of(task) in thread.program.nodes:
+                found.setdefault(node_of(task), []).append(info.id)
+        return found
+
+    # ------------------------------------------------------------------------------- following
+
+    def _attach(self, run: Run | None) -> None:
+        """Show the thread that is looked at: as its run tells it from the beginning, or, where
+        that is not to be had, as it is stored, and from then on as the run tells it."""
+        if run is not None and self.looked_at is self.thread and not run.feed.backlog.missed:
+            self.view.show(self.drawing, self._model(is_stored=False))
+            self._listen(run, past=True)
+            return
+        with self._gate:
+            self._waiting = []  # what happens while the store is read
+        self._listen(run, past=False)
+        model = self._model(is_stored=True)
+        self.view.show(self.drawing, model)
+        with self._gate:
+            events, self._waiting = self._waiting or [], None
+            for event in events:
+                self._take(event, settled=model.step)
+        info = self.thread.stored()
+        if info is not None and info.checkpoint and self.thread.run is None:
+            self._offer(info.status)
+
+    def _listen(self, run: Run | None, past: bool) -> None:
+        self._unwatch()
+        self._unwatch = lambda: None
+        self.run = run
+        if run is not None:
+            self._line = run.thread.line()
+            run.echo.is_shown = True
+            self._unwatch = run.watch(self.see, past=past)
+
+    def watch(self, run: Run) -> None:
+        """Show this run, too, from now on; what the view shows goes on with it."""
+        if run is not self.run:
+            self._listen(run, past=True)
+
+    def see(self, event: Event) -> None:
+        """An event of the run; called on the engine's thread."""
+        with self._gate:
+            if self._waiting is not None:
+                self._waiting.append(event)
+            else:
+                self._take(event)
+
+    def _take(self, event: Event, settled: int = -1) -> None:
+        """Pass on what is of the thread that is looked at, and is not of a settled super-step."""
+        inner, own = event, self.looked_at.id
+        while inner.thread != own and isinstance(inner, SubgraphEvent):
+            inner = inner.event
+        if inner.thread == own and (inner.step > settled or type(inner) is RunEnded):
+            if type(inner) is RunStarted and inner is event:
+                self._remember(inner)
+            self.view(inner)
+        if type(event) is RunEnded:
+            _later.submit(self._ended, self.run, event.status)
+
+    def _ended(self, run: Run | None, status: str) -> None:
+        """The run let the thread go. Not on the engine's thread: a state may be large."""
+        try:
+            self.view.flush()
+            if run is self.run and self.thread.run is None:
+                self._offer(status, run)
+            with _lock:
+                _stale[id(self)] = self
+            refresh(keep=True)
+        except Exception:
+            log.exception("the view of thread %r was not brought up to date", self.thread.id)
+
+    def _remember(self, event: RunStarted) -> None:
+        """What ran before the run that begins here."""
+        before = [info for info in self._line if info.id <= event.checkpoint.id]
+        with self.view.model() as model:
+            if not any(node["runs"] for node in model.state["nodes"].values()):
+                model.remember(task for info in before for task in info.ran)
+            model.set(count=len(before))
+
+    def _offer(self, status: str, run: Run | None = None) -> None:
+        """Offer the form for what a person can do now."""
+        if status != "waiting" and status not in _EDITABLE:
+            return
+        questions = run.questions if run is not None else self.thread.questions
+        asked = [question_dict(self.thread, question) for question in questions]
+        checkpoint = run.checkpoint if run is not None else self.thread.latest().checkpoint
+        self.form.update(
+            values=json_values(self.thread, checkpoint.values),
+            questions=asked if status == "waiting" else [],
+            checkpoint=checkpoint.id,
+            editing=status != "waiting",
+        )
+
+    # -------------------------------------------------------------------------------- commands
+
+    def command(self, name: str, payload: dict[str, Any]) -> None:
+        """A button; comes on any thread. What it raises is shown in the view."""
+        if name == "open":
+            self.open(self._named(str(payload.get("thread"))))
+            return
+        checkpoint = int(payload.get("checkpoint") or 0)
+        if name == "branch" and self.looked_at is not self.thread:
+            raise NbagentError(
+                f"thread {self.looked_at.id!r} is run by {self.thread.id!r}: go on from a "
+                "checkpoint of that one, or fork this one"
+            )
+        shown = self.form.form
+        if name == "fork":
+            made = self.looked_at.fork(checkpoint=checkpoint)
+            self._did(f"fork(checkpoint={checkpoint})")
+            self.open(made)
+            return
+        if name == "pause" or (name == "step" and self.thread.run is not None):
+            self._running().pause()
+            self._did("run.pause()")
+        elif name == "stop":
+            self._running().stop()
+            self._did("run.stop()")
+        elif name == "step":
+            self._go_on("resume(steps=1)", steps=1)
+        elif name == "resume":
+            self._go_on("resume()")
+        elif name == "branch":
+            self.thread.fork(checkpoint=checkpoint, in_place=True)
+            self._go_on(f"fork(checkpoint={checkpoint}, in_place=True).resume()")
+        if self.form.form is shown:  # and the run has not asked anew already
+            self.form.update(questions=[], editing=False)
+
+    def _running(self) -> Run:
+        run = self.thread.run
+        if run is None:
+            raise NbagentError(f"thread {self.thread.id!r} does not run in this kernel")
+        return run
+
+    def _go_on(self, code: str, **how: Any) -> None:
+        self.watch(self.thread.resume(**how))
+        self._did(code)
+
+    def ask(self, what: str, args: dict[str, Any]) -> Any:
+        """What the page asks about the past of the thread that it looks at."""
+        answer = explorer.answer(self.looked_at, what, args)
+        if what == "annotate":
+            self._did(f"annotate({args['text']!r}, checkpoint={args['checkpoint']})")
+        elif what == "rename":
+            self._did(f"rename({args['title']!r})")
+            with self.view.model() as model:
+                model.set(title=self.looked_at.title)
+        return answer
+
+    def _did(self, call: str) -> None:
+        """Note the Python for what was done by mouse."""
+        self.code.append(f'{self.thread.program.name}.thread("{self.thread.id}").{call}')
+        with self.view.model() as model:
+            model.set(code=self._last())
+
+    def _last(self) -> str:
+        return self.code[-1] if self.code else ""
+
+    def submit(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The form's button; comes on any thread. Nothing is written unless all of it fits."""
+        edits, answers = payload.get("edits") or {}, payload.get("answers") or {}
+        goes_on = payload.get("resume") or answers
+        shown = self.form.form
+        try:
+            open_questions = {question.id: question for question in self.thread.questions}
+            for id, answer in answers.items():
+                if id in open_questions:
+                    self.thread.program.schema.check_answer(open_questions[id].schema, answer)
+            if edits:
+                made = write(self.thread, payload)
+                self._did(_edited(edits, payload.get("note")))
+            if goes_on:
+                self._go_on(_resumed(answers), answers=answers or None)
+        except NbagentError as error:
+            return refusal(error, self.thread)
+        if goes_on:
+            told = ", ".join(str(answer) for answer in answers.values())
+            message = f"Answered: {told}" if answers else "Resumed"
+            if self.form.form is shown:  # and the run has not asked anew already
+                self.form.finish(message)
+            return {"ok": True, "message": message}
+        fill(self.form, self.thread)
+        return {"ok": True, "message": f"Saved as checkpoint {made}"}
+
+    # --------------------------------------------------------------------------------- opening
+
+    def open(self, thread: Thread) -> None:
+        """Look at another thread: one under this one, the one above, a fork."""
+        is_under = thread.id.startswith(f"{self.thread.id}/")
+        self.drawing = layout(thread.program)
+        if is_under:
+            self.looked_at = thread
+        elif thread.id == self.thread.id:
+            self.looked_at = self.thread
+        else:
+            self._unwatch()
+            self.thread = self.looked_at = thread
+            self.form.update(
+                schema=thread.program.schema.json_schema(), values={}, questions=[], editing=False
+            )
+            if self.live is not None:
+                self._claim()
+        self._attach(self.thread.run if is_under else _current(self.thread, None))
+
+    def _named(self, id: str) -> Thread:
+        """A thread that belongs to this one."""
+        if id == self.thread.id:
+            return self.thread
+        at = self.looked_at if id.startswith(f"{self.looked_at.id}/") else self.thread
+        if id.startswith(f"{at.id}/"):
+            task = id.removeprefix(f"{at.id}/")
+            program = at.program.nodes[node_of(task)].program if "/" not in task else None
+            if program is not None:
+                return at.nested(task, program)
+        info: ThreadInfo = self.thread.store.thread(id)
+        if info.graph == self.thread.program.name:
+            return self.thread.sibling(id)
+        from IPython.core.getipython import get_ipython
+
+        from nbagent.notebook.registry import thread_named
+
+        shell = get_ipython()
+        return thread_named(id, shell.user_ns if shell is not None else {})
+
+    # --------------------------------------------------------------------------------- showing
+
+    def display(self) -> None:
+        """Put it below the cell that runs, with the picture that stays behind it."""
+        from IPython.display import display
+
+        box = self.widget()._repr_mimebundle_()
+        # Whoever cannot show a widget shows the picture, and no line of text instead of this.
+        self.live = display({**box, "text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self.picture = display(self.static(), display_id=self.view.uid, raw=True)  # type: ignore[no-untyped-call]
+        self._claim()
+
+    def take_place(self) -> str:
+        """Go on where a kernel that is gone had the view; the id of the widget to show there.
+
+        The picture behind it stays as the old kernel left it: no other one may change it.
+        """
+        self._claim()
+        return str(self.widget().model_id)
+
+    def widget(self) -> Any:
+        """The view and the form as one widget, to be put where one likes."""
+        from ipywidgets import VBox
+
+        if self._box is None:
+            self._box = VBox([self.view, self.form])
+        return self._box
+
+    def _claim(self) -> None:
+        """From now on this is the live view of the thread."""
+        key = (self.thread.store.url, self.thread.id)
+        with _lock:
+            for old in [old for old, panel in _shown.items() if panel is self]:
+                del _shown[old]
+            earlier = _shown.get(key)
+            _shown[key] = self
+        if earlier is not None and earlier is not self and not earlier.closed:
+            earlier.close()
+
+    def static(self) -> dict[str, str]:
+        """The picture: HTML and text."""
+        from nbagent.notebook.view.picture import static_html, static_text
+
+        with self.view.model() as model:
+            html = static_html(model, self.drawing, self.view.uid)
+            return {"text/html": html, "text/plain": static_text(model)}
+
+    def refresh(self, *, after_cell: bool = True) -> None:
+        """Bring the picture up to date; where nobody looks, it takes the place of what is done.
+
+        after_cell   in the cell's own turn: a program that runs cells hears of nothing else
+        """
+        if self.picture is None or self.closed:
+            return
+        self.picture.update(self.static(), raw=True)
+        with self.view.model() as model:
+            done = model.status == "done"
+        if after_cell and done and not self.view.is_seen and is_headless():
+            self.close()
+
+    def close(self) -> None:
+        """Let the picture take the view's place."""
+        self._unwatch()
+        if self.picture is not None:
+            self.picture.update(self.static(), raw=True)
+        if self.live is not None:
+            self.live.update({"text/plain": ""}, raw=True)
+        self.closed = True
+        with _lock:
+            _stale.pop(id(self), None)
+            for key in [key for key, panel in _shown.items() if panel is self]:
+                del _shown[key]
+        for widget in (self._box, self.view, self.form):
+            if widget is not None:
+                widget.close()
+
+
+def _current(thread: Thread, run: Run | None) -> Run | None:
+    """The run that tells how the thread stands: one that drives it, or its last one."""
+    live = thread.run
+    if live is not None or run is None:
+        return live
+    info = thread.stored()
+    told = None if info is None else (info.checkpoint, info.status)
+    return run if told == (run.checkpoint.id, run.status) else None
+
+
+def follow(run: Run) -> None:
+    """A run begins in this kernel: the view of its thread goes on with it."""
+    with _lock:
+        panel = _shown.get((run.thread.store.url, run.thread.id))
+    if panel is not None and not panel.closed:
+        panel.watch(run)
+
+
+def _edited(edits: dict[str, Any], note: str | None) -> str:
+    return f"edit({edits!r}, note={note!r})" if note else f"edit({edits!r})"
+
+
+def _resumed(answers: dict[str, Any]) -> str:
+    if len(answers) == 1:
+        return f"resume({next(iter(answers.values()))!r})"
+    return f"resume(answers={answers!r})" if answers else "resume()"
+
+
+def reconnect(comm: Any, message: Any) -> None:
+    """A page whose kernel was restarted asks for its thread; the answer goes through `comm`."""
+    from IPython.core.getipython import get_ipython
+
+    from nbagent.notebook.registry import thread_named
+
+    asked = message["content"]["data"]
+    shell = get_ipython()
+    try:
+        thread = thread_named(str(asked["thread"]), shell.user_ns if shell is not None else {})
+        panel = Panel(thread, thread.run, uid=str(asked["uid"]))
+        comm.send({"model_id": panel.take_place()})
+    except Exception as error:
+        comm.send({"error": str(error)})
+
+
+def refresh(keep: bool = False) -> None:
+    """Refresh the pictures of runs that ended. `keep`: and again after the next cell."""
+    with _lock:
+        stale = list(_stale.values())
+        if not keep:
+            _stale.clear()
+    for panel in stale:
+        panel.refresh(after_cell=not keep)
+
+
+def view(shown: Thread | Run) -> Panel:
+    """See `nbagent.view`."""
+    thread = shown.thread if isinstance(shown, Run) else shown
+    panel = Panel(thread, shown if isinstance(shown, Run) else thread.run)
+    panel.display()
+    return panel

@@ -1,0 +1,107 @@
+"""
+What changed between two frozen values, as data that is small when the change is small. (W15)
+
+    ["+", tail]                   a list or text with `tail` behind it
+    ["=", keep, drop, items]      a list: keep a prefix, drop so many, insert `items`
+    ["{", set, delete, nested]    a dict: keys set, keys deleted, keys whose values have a delta
+    ["#", names, columns]         a table: each column new, or its place in the old table
+
+Rule 1: `apply(old, diff(old, new)) == new`, types and the order of dict keys included.
+Rule 2: what did not change is found by identity, because values are frozen and shared. Equal
+        values that are not the same object count as changed: right, only larger.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from nbagent.engine.model.values import FrozenDict, FrozenList, frozen_dict, frozen_list
+from nbagent.errors import CodecError
+from nbagent.stores.codec import frames
+
+Delta = list[Any]
+
+
+def diff(old: Any, new: Any) -> Delta | None:
+    """The delta that leads from `old` to `new`; None where storing `new` whole is as good."""
+    kind = type(new)
+    if kind is not type(old) or kind is int or kind is float or kind is bool:
+        return None
+    if kind is FrozenList:
+        return _diff_lists(old, new)
+    if kind is FrozenDict:
+        return _diff_dicts(old, new)
+    if kind is str and len(new) > len(old) > 64 and new.startswith(old):
+        return ["+", new[len(old) :]]
+    table = frames.diff(old, new)
+    return None if table is None else ["#", *table]
+
+
+def _diff_lists(old: FrozenList, new: FrozenList) -> Delta | None:
+    if new.grew_from(old):
+        return ["+", list(new[len(old) :])]
+    shorter = min(len(old), len(new))
+    prefix = _common(old, new, shorter)
+    if prefix == len(old):
+        return ["+", list(new[prefix:])]
+    suffix = _common(reversed(old), reversed(new), shorter - prefix)
+    if prefix + suffix == 0:
+        return None
+    return ["=", prefix, len(old) - prefix - suffix, list(new[prefix : len(new) - suffix])]
+
+
+def _common(a: Any, b: Any, limit: int) -> int:
+    """How many items the two have in common from their start, by identity."""
+    count = 0
+    for same in map(operator.is_, a, b):
+        if not same or count >= limit:
+            return count
+        count += 1
+    return count
+
+
+def _diff_dicts(old: FrozenDict, new: FrozenDict) -> Delta | None:
+    deleted = [key for key in old if key not in new]
+    kept = [key for key in old if key in new]
+    order = list(new)
+    if order[: len(kept)] != kept or list(map(type, order[: len(kept)])) != list(map(type, kept)):
+        return None  # setting and deleting cannot bring keys into this order
+    changed: list[list[Any]] = []
+    nested: list[list[Any]] = []
+    for key, value in new.items():
+        if key not in old:
+            changed.append([key, value])
+        elif old[key] is not value:
+            inner = diff(old[key], value)
+            if inner is None:
+                changed.append([key, value])
+            else:
+                nested.append([key, inner])
+    if kept and not len(changed) < len(new):
+        return None
+    return ["{", changed, deleted, nested]
+
+
+def apply(old: Any, delta: Any) -> Any:
+    """The frozen value that `diff` compared `old` with; `CodecError` if they do not fit."""
+    try:
+        sign, *rest = delta
+        if sign == "+" and isinstance(old, str):
+            return old + rest[0]
+        if sign == "+" and isinstance(old, FrozenList):
+            return old.grown(rest[0])
+        if sign == "=" and isinstance(old, FrozenList):
+            keep, drop, items = rest
+            return frozen_list([*old[:keep], *items, *old[keep + drop :]])
+        if sign == "{" and isinstance(old, FrozenDict):
+            changed, deleted, nested = rest
+            made = {key: value for key, value in old.items() if key not in deleted}
+            made.update((key, value) for key, value in changed)
+            made.update((key, apply(old[key], inner)) for key, inner in nested)
+            return frozen_dict(made)
+        if sign == "#":
+            return frames.apply(old, *rest)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise CodecError(f"a stored change does not fit what it changes: {error}") from error
+    raise CodecError(f"a stored change {sign!r} does not fit a {type(old).__name__}")

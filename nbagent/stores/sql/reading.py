@@ -1,0 +1,321 @@
+"""
+The half of a store in SQL tables that reads: it never waits for a writer. (R23, R24, W8)
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from nbagent.engine.model.checkpoint import (
+    Checkpoint,
+    CheckpointInfo,
+    Failure,
+    JournalEntry,
+    Loaded,
+    TaskRecord,
+    ThreadInfo,
+)
+from nbagent.engine.model.span import Span
+from nbagent.engine.model.values import frozen_dict
+from nbagent.engine.store.ownership import is_alive
+from nbagent.errors import CorruptError, StoreError
+from nbagent.stores.codec.values import cache_key, decode
+from nbagent.stores.sql.versions import Connection, Held, Version, read_tail, read_versions
+from nbagent.stores.sql.writing import SPAN_COLUMNS, SqlWriter, checksum, read_owner, unknown
+
+
+class _NoCheckpoint(StoreError):
+    """No row has this id."""
+
+
+class SqlStore(SqlWriter):
+    """A `CheckpointStore` in SQL tables. See the protocol for each method."""
+
+    @abstractmethod
+    def _read(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads: all of it sees one state of the database."""
+
+    def latest(self, thread: str) -> Loaded | None:
+        with self._read() as db:
+            found = db.execute(
+                "SELECT checkpoint, (SELECT max(id) FROM checkpoints WHERE thread = threads.id)"
+                " FROM threads WHERE id = ?",
+                (thread,),
+            ).fetchone()
+            if found is None:
+                raise unknown(thread)
+            wanted, broken = max(found[0], found[1] or 0), []
+            if not wanted:
+                return None
+            while wanted:
+                try:
+                    loaded = self._loaded(db, thread, wanted)
+                except (CorruptError, _NoCheckpoint, ValueError):  # also text that is no JSON
+                    broken.append(wanted)
+                    older = db.execute(
+                        "SELECT max(id) FROM checkpoints WHERE thread = ? AND id < ?",
+                        (thread, wanted),
+                    ).fetchone()
+                    wanted = older[0]
+                    continue
+                if broken:
+                    damaged = ", ".join(map(str, broken))
+                    notice = (
+                        f"checkpoint {damaged} of thread {thread!r} is damaged in the file; "
+                        f"checkpoint {wanted}, of super-step {loaded.checkpoint.step}, is the "
+                        "last good one and is used instead"
+                    )
+                    return replace(loaded, notice=notice)
+                return loaded
+        raise CorruptError(f"no checkpoint of thread {thread!r} can be read", thread=thread)
+
+    def load(self, thread: str, checkpoint: int) -> Loaded:
+        with self._read() as db:
+            return self._loaded(db, thread, checkpoint)
+
+    def _loaded(self, db: Connection, thread: str, id: int) -> Loaded:
+        row = self._row(db, thread, id)
+        values = self._values_for(db, thread, id, row[10])
+        unseal, unseal_text = self._cipher.unseal, self._cipher.unseal_text
+        nodes = db.execute("SELECT nodes, schema FROM fingerprints WHERE id = ?", (row[11],))
+        found = nodes.fetchone()
+        checkpoint = Checkpoint(
+            id=id,
+            parent=row[0],
+            step=row[1],
+            kind=row[2],
+            values=values,
+            control=decode(unseal(row[9], "control", thread, id, row[1], row[10])),
+            updated=tuple(json.loads(row[3])),
+            ran=tuple(json.loads(row[4])),
+            anchor=row[5],
+            nodes=json.loads(found[0]) if found else {},
+            schema=found[1] if found else "",
+            note=unseal_text(row[6], "note", thread, id),
+            actor=row[7],
+        )
+        return Loaded(
+            checkpoint,
+            self._tasks(db, thread, checkpoint.anchor),
+            self._journal(db, thread, checkpoint.anchor),
+        )
+
+    def _row(self, db: Connection, thread: str, id: int) -> tuple[Any, ...]:
+        """parent, step, kind, updated, ran, anchor, note, actor, checksum, control, versions,
+        nodes"""
+        row: tuple[Any, ...] | None = db.execute(
+            "SELECT parent, step, kind, updated, ran, anchor, note, actor, checksum, control,"
+            " versions, nodes FROM checkpoints WHERE thread = ? AND id = ?",
+            (thread, id),
+        ).fetchone()
+        if row is None:
+            raise _NoCheckpoint(f"thread {thread!r} has no checkpoint {id}")
+        if checksum(row[9], row[10]) != row[8]:
+            raise CorruptError(
+                f"checkpoint {id} of thread {thread!r} is damaged", thread=thread, checkpoint=id
+            )
+        return row
+
+    def _values(
+        self, db: Connection, thread: str, id: int, versions: str
+    ) -> tuple[Mapping[str, Any], dict[str, Version]]:
+        try:
+            return read_versions(db, self._cipher.unseal, thread, json.loads(versions))
+        except CorruptError as error:
+            raise CorruptError(str(error), thread=thread, checkpoint=id) from error
+
+    def _values_for(self, db: Connection, thread: str, id: int, text: str) -> Mapping[str, Any]:
+        """The checkpoint's values. Under a lease they are the ones that the next commit is compared
+        with, so that what does not change is found, and costs nothing, after a resume too."""
+        held = self._held.get(thread)
+        if held is not None and held.checkpoint == id:
+            return held.values
+        values, versions = self._values(db, thread, id, text)
+        if held is not None and held.checkpoint == 0:
+            self._held[thread] = Held(id, values, versions)
+        return values
+
+    def _held_for(self, thread: str, parent: int | None) -> Held:
+        held = self._held.get(thread)
+        if parent is None:
+            return Held(0, {}, {})
+        if held is None or held.checkpoint != parent:
+            with self._read() as db:
+                row = self._row(db, thread, parent)
+                values, versions = self._values(db, thread, parent, row[10])
+            held = Held(parent, values, versions)
+        return held
+
+    def _tasks(self, db: Connection, thread: str, anchor: int) -> tuple[TaskRecord, ...]:
+        """The tasks of an anchor; a damaged one is left out, so its node runs again."""
+        tasks = []
+        for row in db.execute(
+            "SELECT task, node, status, attempt, started, ended, failure, data, checksum,"
+            " resume_at, is_told FROM tasks WHERE thread = ? AND anchor = ? ORDER BY task",
+            (thread, anchor),
+        ).fetchall():
+            task, node, status, attempt, started, ended, failure, data, check, until, told = row
+            if zlib.crc32(data) != check:
+                continue
+            place = (thread, anchor, task)
+            try:
+                update, goto, *more = decode(self._cipher.unseal(data, "task", *place))
+                said = self._failure(failure, place)
+                if more:
+                    there = {
+                        name: self._there(db, thread, name, *at) for name, at in more[0].items()
+                    }
+                    update = frozen_dict({**update, **there})
+            except CorruptError:
+                continue
+            tasks.append(
+                TaskRecord(
+                    anchor=anchor, task=task, node=node, status=status, update=update,
+                    goto=tuple(goto), attempt=attempt, started=started, ended=ended,
+                    resume_at=until, is_told=bool(told),
+                    failure=said,
+                )
+            )  # fmt: skip
+        return tuple(tasks)
+
+    def _there(self, db: Connection, thread: str, field: str, sign: str, id: int) -> Any:
+        """What a task wrote, read where the field's version has it."""
+        if sign == "=":
+            return read_versions(db, self._cipher.unseal, thread, {field: id})[0][field]
+        return read_tail(db, self._cipher.unseal, thread, field, id)
+
+    def _journal(self, db: Connection, thread: str, anchor: int) -> tuple[JournalEntry, ...]:
+        journal = []
+        for task, position, kind, key, status, data, check in db.execute(
+            "SELECT task, position, kind, key, status, data, checksum FROM journal"
+            " WHERE thread = ? AND anchor = ? ORDER BY task, position",
+            (thread, anchor),
+        ).fetchall():
+            if zlib.crc32(data) == check:
+                place = (thread, anchor, task, position)
+                payload, result = decode(self._cipher.unseal(data, "journal", *place))
+                key = self._cipher.unseal_text(key, "key", *place)
+                journal.append(
+                    JournalEntry(anchor, task, position, kind, key, status, payload, result)
+                )
+        return tuple(journal)
+
+    def thread(self, thread: str) -> ThreadInfo:
+        with self._read() as db:
+            row = db.execute(f"{_THREADS} WHERE t.id = ?", (thread,)).fetchone()
+        if row is None:
+            raise unknown(thread)
+        return self._info(row)
+
+    def threads(self) -> list[ThreadInfo]:
+        with self._read() as db:
+            rows = db.execute(f"{_THREADS} ORDER BY updated DESC").fetchall()
+        return list(map(self._info, rows))
+
+    def _info(self, row: tuple[Any, ...]) -> ThreadInfo:
+        id, graph, status, checkpoint, step, created, updated, owner, since, until, *rest = row
+        holder = read_owner(owner)
+        lives = holder is not None and until > self._clock() and is_alive(holder)
+        return ThreadInfo(
+            id=id, graph=graph, status="stopped" if status == "running" and not lives else status,
+            checkpoint=checkpoint, step=step, created=created, updated=updated,
+            owner=holder, since=since, parent=rest[0],
+            error=self._cipher.unseal_text(rest[1], "error", id),
+        )  # fmt: skip
+
+    def history(self, thread: str) -> list[CheckpointInfo]:
+        with self._read() as db:
+            rows = db.execute(
+                "SELECT id, parent, step, kind, updated, ran, at, size, note, actor"
+                " FROM checkpoints WHERE thread = ? ORDER BY id",
+                (thread,),
+            ).fetchall()
+        return [
+            CheckpointInfo(
+                id=row[0], parent=row[1], step=row[2], kind=row[3],
+                updated=_names(row[4]), ran=_names(row[5]), at=row[6],
+                size=row[7], note=self._cipher.unseal_text(row[8], "note", thread, row[0]),
+                actor=row[9],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def outcomes(self, thread: str) -> list[TaskRecord]:
+        with self._read() as db:
+            rows = db.execute(
+                "SELECT anchor, task, node, status, attempt, started, ended, failure FROM tasks"
+                " WHERE thread = ? ORDER BY started, task",
+                (thread,),
+            ).fetchall()
+        return [
+            TaskRecord(
+                anchor=anchor, task=task, node=node, status=status, attempt=attempt,
+                started=started, ended=ended,
+                failure=self._failure(failure, (thread, anchor, task)),
+            )
+            for anchor, task, node, status, attempt, started, ended, failure in rows
+        ]  # fmt: skip
+
+    def _failure(self, text: str | None, place: tuple[Any, ...]) -> Failure | None:
+        if text and self._cipher.is_on:
+            text = self._cipher.unseal_text(json.loads(text)["sealed"], "failure", *place)
+        return Failure(**json.loads(text)) if text else None
+
+    def spans(self, thread: str) -> list[Span]:
+        with self._read() as db:
+            rows = db.execute(
+                f"SELECT id, {SPAN_COLUMNS} FROM spans WHERE thread = ? ORDER BY started",
+                (thread,),
+            ).fetchall()
+        found = []
+        for id, parent, kind, name, step, node, task, attempt, began, ended, status, text in rows:
+            text = self._cipher.unseal_text(text, "span", thread, id)
+            found.append(
+                Span(
+                    thread=thread, kind=kind, name=name, step=step, node=node, task=task,
+                    attempt=attempt, started=began, ended=ended, status=status,
+                    attributes=json.loads(text), id=id, parent=parent,
+                )
+            )  # fmt: skip
+        return found
+
+    def recall(
+        self, node: str, fingerprint: str, inputs: Any, now: float
+    ) -> tuple[Any, ...] | list[Any] | None:
+        key = cache_key(node, fingerprint, inputs)
+        with self._read() as db:
+            row = db.execute(
+                "SELECT data, checksum FROM cache"
+                " WHERE id = ? AND (expires IS NULL OR expires > ?)",
+                (key, now),
+            ).fetchone()
+        if row is None or zlib.crc32(row[0]) != row[1]:
+            return None
+        found: list[Any] = decode(self._cipher.unseal(row[0], "cache", key))
+        return found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return _decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise CorruptError(f"the history is damaged in the file: {error}", thread="") from error
+
+
+_decoder = msgspec.json.Decoder(tuple[str, ...])  # a history has thousands of these
+
+_THREADS = (
+    "SELECT t.id, t.graph, t.status, CASE WHEN t.checkpoint > coalesce(c.id, 0) THEN t.checkpoint"
+    " ELSE coalesce(c.id, 0) END, coalesce(c.step, 0), t.created,"
+    " CASE WHEN c.at > t.updated THEN c.at ELSE t.updated END AS updated, t.owner, t.since,"
+    " t.lease_until, t.parent, t.error FROM threads t LEFT JOIN checkpoints c"
+    " ON c.thread = t.id AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)"
+)

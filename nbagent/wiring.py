@@ -1,0 +1,135 @@
+"""
+The one place that knows all parts and puts them together. Heavy libraries (pandas, ipywidgets,
+pydantic …) load at first use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from nbagent.engine import ports
+from nbagent.errors import NbagentError, StoreError
+
+
+def _show_in_terminals(run: Any) -> None:
+    """A run writes its progress where a person sees a terminal. NBAGENT_PROGRESS=0 turns it off,
+    1 on."""
+    chosen = os.environ.get("NBAGENT_PROGRESS", "")
+    on = chosen not in ("0", "no", "off") if chosen else sys.stderr and sys.stderr.isatty()
+    if on:
+        from nbagent.tracing.progress import Progress
+
+        run.watch(Progress())
+
+
+def _pandas_table(rows: Any, columns: Any) -> Any:
+    import pandas
+
+    made = pandas.DataFrame(rows, columns=list(columns))
+    for name in ("at", "updated", "start"):
+        if name in columns and not made.empty and made[name].dtype == float:
+            made[name] = pandas.to_datetime(made[name], unit="s").dt.round("ms")
+    if "parent" in columns and "checkpoint" in columns:
+        made["parent"] = made["parent"].astype("Int64")  # the first has none
+    return made
+
+
+def _copy_table(table: Any) -> Any:
+    """A DataFrame or Series for one reader: pandas copies what is written to, not what is read."""
+    import copy
+
+    import pandas
+
+    lazy = int(pandas.__version__.split(".")[0]) >= 3
+    made = table.copy(deep=not lazy)
+    if made.ndim == 1:
+        return made.map(copy.deepcopy) if str(made.dtype) == "object" else made
+    for place, dtype in enumerate(made.dtypes):
+        if str(dtype) == "object":  # the cells may be lists
+            made.isetitem(place, made.iloc[:, place].map(copy.deepcopy))
+    return made
+
+
+def _open_memory(url: str) -> Any:
+    from nbagent.stores.memory import MemoryStore
+
+    return MemoryStore(url)
+
+
+def _open_sqlite(url: str) -> Any:
+    from nbagent.stores.sqlite import open_url
+
+    return open_url(url)
+
+
+def _open_postgres(url: str) -> Any:
+    from nbagent.stores.postgres import open_url
+
+    return open_url(url)
+
+
+_SCHEMES = {"memory": _open_memory, "postgresql": _open_postgres, "sqlite": _open_sqlite}
+
+
+def _open_url(url: str) -> Any:
+    scheme, colon, _ = url.partition(":")
+    if scheme not in _SCHEMES or not colon:
+        known = ", ".join(f"{name}://" for name in _SCHEMES)
+        raise StoreError(f"no store for {url!r}: a store's URL starts with one of {known}")
+    return _SCHEMES[scheme](url)
+
+
+def _find_copier(kind: type) -> Any:
+    """pandas' tables are copied lazily; the types are named, so that pandas need not be there."""
+    is_table = kind.__name__ in ("DataFrame", "Series") and kind.__module__ in _PANDAS
+    return _copy_table if is_table else None
+
+
+_PANDAS = ("pandas", "pandas.core.frame", "pandas.core.series")
+
+
+def _register_types(annotation: Any) -> None:
+    from nbagent.stores.codec.values import register_types_in
+
+    register_types_in(annotation)
+
+
+def _nest(loop: Any) -> None:
+    """Let the kernel's loop be waited for from inside; only where somebody asks for that."""
+    try:
+        import nest_asyncio2
+    except ImportError:
+        raise NbagentError(
+            'Graph(loop="kernel") can be waited for without `await` only with nest-asyncio2: '
+            "`await run` (or `await graph.arun(…)`) instead, or pip install nest-asyncio2"
+        ) from None
+    nest_asyncio2.apply(loop)
+
+
+def _find_otel() -> Any:
+    """OpenTelemetry's bridge; nothing is imported for it where nobody uses it."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from nbagent.tracing.otel import find
+
+    return find()
+
+
+def _plot(trace: Any, ax: Any) -> Any:
+    from nbagent.tracing.waterfall import waterfall
+
+    return waterfall(trace, ax)
+
+
+def wire() -> None:
+    """Fill the engine's ports."""
+    ports.make_table.fill(_pandas_table)
+    ports.draw_trace.fill(_plot)
+    ports.open_url.fill(_open_url)
+    ports.find_tracer.fill(_find_otel)
+    ports.nest_loop.fill(_nest)
+    ports.declared.fill(_register_types)
+    ports.find_copier.fill(_find_copier)
+    ports.run_began.fill(_show_in_terminals)
