@@ -1,8 +1,8 @@
 """
 Threads in a PostgreSQL database, for teams and for machines that come and go. (R21, R25, W4, W5)
 
-Rule 1: the statements are those of SQLite (`sql.writing`, `sql.reading`, `sql.pruning`); here is how to
-        connect, how a transaction begins, and what an error means.
+Rule 1: the statements are those of SQLite (`sql.writing`, `sql.reading`, `sql.pruning`); here is
+        how to connect, how a transaction begins, and what an error means.
 Rule 2: a write begins by locking the thread's row, and looks whether its epoch is the lease's. The
         lock puts two writers in order; the second finds another epoch and writes nothing.
 Rule 3: a connection that broke is replaced at the next call; what was under way has failed, as

@@ -4,8 +4,8 @@ The tables of a PostgreSQL store, and how older ones become newer ones.
 
 from __future__ import annotations
 
-# For the meaning of tables and columns see `sqlite_tables`. Text is compared by its bytes, as SQLite
-# does it, whatever the database's language is.
+# For the meaning of tables and columns see `sqlite_tables`. Text is compared by its bytes, as
+# SQLite does it, whatever the database's language is.
 _FIRST = """
 CREATE TABLE threads (
     id TEXT COLLATE "C" PRIMARY KEY, graph TEXT NOT NULL, status TEXT NOT NULL,
