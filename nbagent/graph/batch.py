@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from nbagent.engine.model.ids import batch_member
 from nbagent.engine.ports import make_table
 from nbagent.engine.thread.loop import engine_loop
 from nbagent.engine.thread.run import Run
@@ -37,7 +38,7 @@ class Runs:
         if limit < 1:
             raise GraphError(f"map(limit={limit}): at least 1 at once")
         self.name = name
-        self.threads = tuple([thread(f"{name}-{index}") for index in range(len(inputs))])
+        self.threads = tuple([thread(batch_member(name, index)) for index in range(len(inputs))])
         self.errors: dict[str, str] = {}  # thread id -> why it could not be started
         self._running: set[Run] = set()
         self._is_stopping = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +27,7 @@ from nbagent.engine.model.checkpoint import (
     ThreadInfo,
 )
 from nbagent.engine.model.span import Span
-from nbagent.engine.store.ownership import LEASE, busy, is_alive
+from nbagent.engine.store.ownership import LEASE, busy, check_place, is_alive
 from nbagent.errors import StoreError, ThreadBusy, UnknownThread
 
 
@@ -81,6 +82,7 @@ class MemoryStore:
         create: bool = False,
         take_over: bool = False,
         parent: str | None = None,
+        place: str = "",
     ) -> Lease:
         with self._lock:
             now = self._clock()
@@ -96,9 +98,13 @@ class MemoryStore:
                     created=now,
                     updated=now,
                     parent=parent,
+                    place=place,
+                    salt=uuid.uuid4().hex,
                 )
                 self._threads[thread] = _Stored(info)
             stored = self._threads[thread]
+            if create:
+                check_place(thread, (stored.info.parent, stored.info.place), (parent, place))
             holder = stored.info.owner
             is_free = holder is None or take_over or holder.token == owner.token
             if not is_free and holder and stored.lease_until > now and is_alive(holder):
@@ -114,7 +120,7 @@ class MemoryStore:
                 updated=now,
                 error="",
             )
-            return Lease(thread, owner, stored.epoch)
+            return Lease(thread, owner, stored.epoch, stored.info.salt)
 
     def _held(self, lease: Lease) -> _Stored:
         stored = self._get(lease.thread)
@@ -212,6 +218,17 @@ class MemoryStore:
         with self._lock:
             found = [self.thread(id) for id in self._threads]
         return sorted(found, key=lambda info: info.updated, reverse=True)
+
+    def under(self, thread: str) -> list[ThreadInfo]:
+        with self._lock:
+            by_parent: dict[str, list[str]] = {}
+            for id, stored in self._threads.items():
+                if stored.info.is_nested:
+                    by_parent.setdefault(stored.info.parent or "", []).append(id)
+            found = sorted(by_parent.get(thread, ()))
+            for id in found:  # it grows while it is read
+                found += sorted(by_parent.get(id, ()))
+            return [self.thread(id) for id in found]
 
     def history(self, thread: str) -> list[CheckpointInfo]:
         with self._lock:

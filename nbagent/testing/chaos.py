@@ -239,8 +239,8 @@ def _live(build: str, id: str, url: str, port: int, point: str, count: int, fold
         scenario = _load(build)(world)
         program = _reporting(scenario.graph.compile(), oracle)
         thread = Thread(id, program=program, store=store, executor=AsyncioExecutor(8))
-        for info in store.threads():
-            if info.checkpoint and (info.id == id or info.id.startswith(f"{id}/")):
+        for info in [i for i in store.threads() if i.id == id] + store.under(id):
+            if info.checkpoint:
                 oracle.did(f"opened {info.id} {info.checkpoint}")
         stored = thread.stored()
         if stored is None or stored.checkpoint == 0:

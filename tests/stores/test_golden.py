@@ -90,6 +90,26 @@ def test_an_older_database_goes_on(postgres):
     store.close()
 
 
+def test_what_is_nested_in_an_older_file_is_known_by_its_column(tmp_path):
+    """Ids with slashes were taken apart once: a subgraph's thread stays its parent's, a fork and
+    a thread of the user's stay their own."""
+    store = SqliteStore(shutil.copy(GOLDEN / "schema-4.db", tmp_path / "old.db"))
+
+    assert {
+        "outer-1/1:inner": ("outer-1", "1:inner"),
+        "proj/what-if": ("proj", ""),
+        "proj/notes": (None, ""),
+    } == {one.id: (one.parent, one.place) for one in store.threads() if "/" in one.id}
+    db = sqlite3.connect(tmp_path / "old.db")
+    with pytest.raises(sqlite3.IntegrityError, match="restart this kernel"):
+        db.execute(  # what an older nbagent does
+            "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated)"
+            " VALUES ('t', 'g', 'running', 0, 0, 1, 2)"
+        )
+    db.close()
+    store.close()
+
+
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.db")), ids=lambda file: file.stem)
 def test_an_older_file_goes_on(file, tmp_path):
     """Its waiting thread is answered; its history and its finished thread are as they were."""

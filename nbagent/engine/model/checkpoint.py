@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.ids import call_id
 
 Kind = Literal["input", "step", "edit", "fork"]
 Status = Literal["running", "paused", "waiting", "failed", "done", "stopped"]
@@ -156,7 +157,7 @@ class JournalEntry:
     @property
     def call_id(self) -> str:
         """`TASK:POSITION`; of a question, its id."""
-        return f"{self.task}:{self.position}"
+        return call_id(self.task, self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +173,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to a thread until `epoch` is raised by somebody else. (W4)"""
+    """The right to write to a thread until `epoch` is raised by somebody else. (W4)
+
+    salt   the thread's own: see `ThreadInfo`
+    """
 
     thread: str
     owner: Owner
     epoch: int
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,9 @@ class ThreadInfo:
     status    as stored; a `running` thread whose owner is dead or whose lease has run out is
               reported as `stopped`
     checkpoint, step   of the latest checkpoint; 0 and 0 when there is none yet
+    parent    the thread that it is nested in, or was forked from
+    place     where in its parent it is nested (a task's id, an escalation); "" if it is not
+    salt      random text of this thread's making: another one under its id has another
     """
 
     id: str
@@ -198,13 +206,16 @@ class ThreadInfo:
     owner: Owner | None = None
     since: float = 0.0
     parent: str | None = None
+    place: str = ""
+    salt: str = ""
     error: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_nested(self) -> bool:
-        """True for a thread under its parent's: a subgraph's, or one that it was escalated to."""
-        return self.parent is not None and self.id.startswith(f"{self.parent}/")
+        """True for a thread that belongs to its parent: a subgraph's, or one that it was
+        escalated to. A fork has a parent and belongs to itself."""
+        return bool(self.place)
 
 
 @dataclass(frozen=True, slots=True)

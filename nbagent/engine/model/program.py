@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from nbagent.engine.model.channels import Channel
+from nbagent.engine.model.ids import join_channel
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import Retry
 from nbagent.errors import Location
@@ -113,7 +114,7 @@ class Join:
 
     @property
     def channel(self) -> str:
-        return f"join:{'+'.join(self.sources)}>{self.target}"
+        return join_channel(self.sources, self.target)
 
 
 @dataclass(frozen=True, slots=True)

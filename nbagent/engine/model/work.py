@@ -15,6 +15,7 @@ from nbagent.engine.model.checkpoint import (
     TaskRecord,
 )
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.values import MISSING
 
 KIND = "interrupt"
@@ -33,11 +34,6 @@ def to_question(entry: JournalEntry) -> Question:
         deadline=payload["deadline"],
         on_expiry=payload["on_expiry"],
     )
-
-
-def node_of(task: str) -> str:
-    """The node that a task id belongs to."""
-    return task.partition(":")[2].partition("#")[0]
 
 
 @fact

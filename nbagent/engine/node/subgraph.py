@@ -19,6 +19,7 @@ from typing import Any
 
 from nbagent.engine.model.channels import Channel, LastValue, Reduced, Topic, Write
 from nbagent.engine.model.checkpoint import Question
+from nbagent.engine.model.ids import inner_question
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.node.context import current
@@ -151,7 +152,7 @@ def as_parents(question: Question, task: str, node: str, thread: str) -> Questio
     """A subgraph's question as its parent asks it."""
     return replace(
         question,
-        id=f"{task}/{question.id}",
+        id=inner_question(task, question.id),
         node=f"{node}/{question.node}",
         task=task,
         thread=question.thread or thread,

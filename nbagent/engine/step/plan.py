@@ -8,6 +8,7 @@ from typing import Any
 
 from nbagent.engine.model.channels import Barrier
 from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.ids import END_CHANNEL, join_target, read_channel, task_id
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import Task
 from nbagent.errors import GraphChanged, GraphError, nearest
@@ -27,9 +28,9 @@ def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
     tasks: list[Task] = []
     for name in names:
         if name in triggered:
-            tasks.append(Task(f"{checkpoint.anchor}:{name}", name))
+            tasks.append(Task(task_id(checkpoint.anchor, name), name))
         for index, value in enumerate(inputs.get(name, ())):
-            tasks.append(Task(f"{checkpoint.anchor}:{name}#{index}", name, value))
+            tasks.append(Task(task_id(checkpoint.anchor, name, index), name, value))
     return tuple(tasks)
 
 
@@ -40,13 +41,13 @@ def _eligible(
     triggered: set[str] = set()
     inputs: dict[str, tuple[Any, ...]] = {}
     for channel, content in checkpoint.control.items():
-        kind, _, name = channel.partition(":")
+        kind, name = read_channel(channel)
         if kind == "end":
             continue
         if kind == "join":
             join = program.joins_by_channel.get(channel)
             if join is None:
-                raise _changed(program, name.rpartition(">")[2])
+                raise _changed(program, join_target(channel))
             if Barrier(join.sources).is_full(content):
                 triggered.add(join.target)
             continue
@@ -64,7 +65,7 @@ def _eligible(
 
 def check_ended(program: Program, checkpoint: Checkpoint) -> None:
     """`GraphError` when nothing is left to run, no path came to END, and a join still waits."""
-    if "end:" in checkpoint.control:
+    if END_CHANNEL in checkpoint.control:
         return
     for channel, arrived in checkpoint.control.items():
         join = program.joins_by_channel.get(channel)

@@ -11,6 +11,7 @@ from typing import Any
 from nbagent.engine.model.channels import Barrier, Write
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.ids import END_CHANNEL, read_channel, to_channel
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import (
     MISSING,
@@ -145,10 +146,10 @@ def merge(
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
     """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
     control: dict[str, Any] = {}
-    if program.uses_up_control and "end:" not in checkpoint.control:
+    if program.uses_up_control and END_CHANNEL not in checkpoint.control:
         return control
     for channel, content in checkpoint.control.items():
-        kind, _, name = channel.partition(":")
+        kind, name = read_channel(channel)
         if kind == "end":
             control[channel] = content
             continue
@@ -161,5 +162,5 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
     for name in checkpoint.updated if program.subscribers else ():
         for subscriber in program.subscribers.get(name, ()):
             if subscriber not in ran:
-                control[f"to:{subscriber}"] = True
+                control[to_channel(subscriber)] = True
     return control

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nbagent.engine.model.channels import Barrier
+from nbagent.engine.model.ids import END_CHANNEL, send_channel, to_channel
 from nbagent.engine.model.program import END, Branch, Each, Program, Send
 from nbagent.engine.model.values import freeze
 from nbagent.engine.step.updates import read_goto
@@ -50,13 +51,13 @@ class Onward:
             if one[0] == "to":
                 self._trigger(source, target)
                 continue
-            channel = f"send:{target}"
+            channel = send_channel(target)
             self.control[channel] = (*self.control.get(channel, ()), one[2])
             if (source, target) not in self.took:
                 self.took.append((source, target))
 
     def _trigger(self, source: str, target: str) -> None:
-        self.control["end:" if target == END else f"to:{target}"] = True
+        self.control[END_CHANNEL if target == END else to_channel(target)] = True
         self.took.append((source, target))
 
     def _choose(self, branch: Branch) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nbagent.engine.model.checkpoint import Owner
-from nbagent.errors import ThreadBusy
+from nbagent.errors import ThreadBusy, ThreadError
 
 LEASE = 30.0  # seconds that an owner may be silent before others may take its threads
 
@@ -86,3 +86,21 @@ def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
         owner=owner.label,
         since=since,
     )
+
+
+def check_place(thread: str, found: tuple[str | None, str], wanted: tuple[str | None, str]) -> None:
+    """`ThreadError` when the thread under an id is another one than that which is to be made.
+
+    found, wanted   the thread that it is nested in and where, as in `ThreadInfo`
+    """
+    if found[1] and found != wanted:
+        raise ThreadError(
+            f"thread {thread!r} belongs to thread {found[0]!r}, as the one at its {found[1]!r}: "
+            "start under another id",
+            thread=thread,
+        )
+    if wanted[1] and found != wanted:
+        raise ThreadError(
+            f"thread {thread!r} is there already, and does not belong to {wanted[0]!r}",
+            thread=thread,
+        )

@@ -44,10 +44,12 @@ class CheckpointStore(Protocol):
         create: bool = False,
         take_over: bool = False,
         parent: str | None = None,
+        place: str = "",
     ) -> Lease:
         """Take the thread for `owner` and mark it `running`.
 
-        create: make the thread if it is not there; else `UnknownThread`.
+        create: make the thread if it is not there; else `UnknownThread`. One that is there is the
+        one that is meant if it is at the same `place` of the same `parent`; else `ThreadError`.
         take_over: take it even from a live owner, whose next write then fails.
         Free at once are threads that nobody holds, that this very owner token holds, whose
         owner's process is dead on this host, and those whose lease has expired. Otherwise
@@ -106,6 +108,10 @@ class CheckpointStore(Protocol):
 
     def threads(self) -> list[ThreadInfo]:
         """All threads, newest first."""
+        ...
+
+    def under(self, thread: str) -> list[ThreadInfo]:
+        """The threads nested in this one, as many levels deep as there are, parents first."""
         ...
 
     def history(self, thread: str) -> list[CheckpointInfo]:

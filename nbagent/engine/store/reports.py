@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.checkpoint import CheckpointInfo
+from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, equal, thaw
-from nbagent.engine.model.work import node_of
 from nbagent.engine.ports import make_table
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore

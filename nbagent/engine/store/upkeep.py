@@ -9,13 +9,13 @@ Rule 3: a thread that runs is left alone; `ThreadBusy` says by whom.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Lease, SizeInfo, Status, ThreadInfo
 from nbagent.engine.ports import make_table
 from nbagent.engine.store.opening import open_store, resolve_store
@@ -25,25 +25,28 @@ from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 
 
 def family(store: CheckpointStore, id: str) -> list[ThreadInfo]:
-    """The thread and those under it, parents first. `UnknownThread` if there is none."""
-    first = store.thread(id)
-    under = [info for info in store.threads() if info.id.startswith(f"{id}/")]
-    return [first, *sorted(under, key=lambda info: info.id)]
+    """The thread and those nested in it, parents first. `UnknownThread` if there is none."""
+    return [store.thread(id), *store.under(id)]
 
 
 def copy(source: CheckpointStore, id: str, target: CheckpointStore, to: str | None = None) -> None:
     """Copy a thread with its whole history; `ThreadError` when `to` is there already."""
-    to = to or id
+    made = {id: to or id}  # thread -> its copy
     for info in family(source, id):
-        _copy_one(source, info, target, to + info.id[len(id) :])
+        if info.id != id:
+            made[info.id] = ids.nested_thread(made[info.parent or ""], info.place)
+        parent = made[info.parent or ""] if info.id != id else None
+        _copy_one(source, info, target, made[info.id], parent)
 
 
-def _copy_one(source: CheckpointStore, info: ThreadInfo, target: CheckpointStore, to: str) -> None:
+def _copy_one(
+    source: CheckpointStore, info: ThreadInfo, target: CheckpointStore, to: str, parent: str | None
+) -> None:
     with suppress(UnknownThread):
         target.thread(to)
         raise ThreadError(f"{target!r} has a thread {to!r} already: copy to another id", thread=to)
-    parent = to.rpartition("/")[0] if info.is_nested else None
-    lease = _acquire(target, to, graph=info.graph, create=True, parent=parent)
+    place = info.place if parent is not None else ""
+    lease = _acquire(target, to, graph=info.graph, create=True, parent=parent, place=place)
     try:
         anchors: set[int] = set()
         for line in source.history(info.id):
@@ -136,9 +139,7 @@ def prune(
     found = resolve_store(store)
     wanted = {status} if isinstance(status, str) else set(status or ())
     done: list[Pruned] = []
-    known = found.threads()
-    under = _under(known)
-    for info in known:
+    for info in found.threads():
         if (
             info.is_nested
             or info.status == "running"
@@ -148,27 +149,13 @@ def prune(
         ):
             continue
         with suppress(ThreadBusy, UnknownThread):  # somebody took it, or threw it away, meanwhile
-            done += _prune_one(found, info, under.get(info.id, []), keep, dry_run)
+            done += _prune_one(found, info, keep, dry_run)
     return _table(done, Pruned)
 
 
-def _under(known: Sequence[ThreadInfo]) -> dict[str, list[str]]:
-    """The threads under each thread that is under none, parents first."""
-    by_id = {info.id: info for info in known}
-    found: dict[str, list[str]] = {}
-    for info in sorted(known, key=lambda info: info.id):
-        top: ThreadInfo | None = info
-        while top is not None and top.is_nested:
-            top = by_id.get(top.parent or "")
-        if top is not None and top is not info:
-            found.setdefault(top.id, []).append(info.id)
-    return found
-
-
 def _prune_one(
-    store: CheckpointStore, info: ThreadInfo, under: list[str], keep: int | None, dry_run: bool
+    store: CheckpointStore, info: ThreadInfo, keep: int | None, dry_run: bool
 ) -> list[Pruned]:
-    """`under` are the threads below it, parents first."""
     history = store.history(info.id)
     if keep is None:
         if not dry_run:
@@ -177,16 +164,16 @@ def _prune_one(
     kept = [line.id for line in history[-keep:]]
     gone = len(history) - len(kept)
     if gone and not dry_run:
+        nested = [one for one in store.under(info.id) if one.parent == info.id]
         lease = _acquire(store, info.id)
         try:
             store.prune(lease, kept)
-            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept if under}
+            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept if nested}
         finally:
             store.release(lease, info.status, error=info.error)
-        for id in reversed(under):
-            anchor = re.match(r"\d+", id[len(info.id) + 1 :])  # its task's
-            if anchor is None or int(anchor[0]) not in anchors:
-                store.delete(_acquire(store, id))
+        for one in nested:
+            if ids.anchor_of(one.place) not in anchors:
+                delete(store, one.id)
     return [Pruned(info.id, info.status, gone, False)] if gone else []
 
 

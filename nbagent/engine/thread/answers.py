@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from nbagent.engine.model.checkpoint import JournalEntry, Loaded, Question
+from nbagent.engine.model.ids import split_question
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.model.work import is_open_question
@@ -95,8 +96,8 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str,
     own: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
     for id, value in given.items():
-        task, slash, rest = id.partition("/")
-        if slash:
+        task, rest = split_question(id)
+        if task is not None:
             nested.setdefault(task, {})[rest] = value
         else:
             own[id] = value

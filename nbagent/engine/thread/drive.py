@@ -10,12 +10,14 @@ Rule 2: input that is refused is refused before anything is written and before a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, Status, ThreadInfo
+from nbagent.engine.model.ids import fork
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, work_of
 from nbagent.engine.node.context import TaskContext
@@ -50,20 +52,12 @@ class DrivenThread(StoredThread):
         *,
         step_limit: int = 1000,
         steps: int | None = None,
-        parent: str | None = None,
     ) -> Run:
-        """Begin with an input; on a thread that is done, go on from its state with a new one.
-
-        parent  the thread that this one belongs to, if any
-        """
-        return self._begin(given, RunOptions(step_limit, steps), under=parent).launch()
+        """Begin with an input; on a thread that is done, go on from its state with a new one."""
+        return self._begin(given, RunOptions(step_limit, steps)).launch()
 
     def _begin(
-        self,
-        given: Mapping[str, Any],
-        options: RunOptions,
-        parent: Run | None = None,
-        under: str | None = None,
+        self, given: Mapping[str, Any], options: RunOptions, parent: Run | None = None
     ) -> Run:
         if not isinstance(given, Mapping):
             raise StateError(
@@ -75,7 +69,7 @@ class DrivenThread(StoredThread):
         before = self.stored()
         if before is None or before.checkpoint == 0:
             first = begin(self.program, given, None)  # refuse a bad input before making a thread
-            lease = self._acquire(create=True, parent=parent.thread.id if parent else under)
+            lease = self._acquire(create=True)
             previous = self.store.latest(self.id)
             if previous is None:
                 self._commit_first(lease, first.checkpoint, before)
@@ -298,13 +292,15 @@ class DrivenThread(StoredThread):
     def _acquire(
         self, *, create: bool = False, take_over: bool = False, parent: str | None = None
     ) -> Lease:
+        inside, place = self.within or (parent, "")
         return self.store.acquire(
             self.id,
             fresh_owner(),
             graph=self.program.name,
             create=create,
             take_over=take_over,
-            parent=parent,
+            parent=inside,
+            place=place,
         )
 
     @contextmanager
@@ -336,10 +332,7 @@ class DrivenThread(StoredThread):
 
     def _fork_id(self) -> str:
         taken = {info.id for info in self.store.threads()}
-        number = 1
-        while f"{self.id}-fork-{number}" in taken:
-            number += 1
-        return f"{self.id}-fork-{number}"
+        return next(id for n in itertools.count(1) if (id := fork(self.id, n)) not in taken)
 
 
 async def drive(

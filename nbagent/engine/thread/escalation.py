@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import equal, freeze, thaw
@@ -82,7 +83,7 @@ def escalate(
             thread=thread.id,
         )
     asked = _asked(thread, question)
-    linked = thread.nested(f"{asked.id if asked else _place(thread)}>{program.name}", program)
+    linked = thread.nested(_place(thread, asked, program.name), program)
     before = linked.stored()
 
     def hand_over() -> Run:
@@ -98,16 +99,16 @@ def escalate(
         if given is None:
             values = thread.latest().checkpoint.values
             given = {name: values[name] for name in program.fields if name in values}
-        return Escalation(thread, linked, linked.start(given, parent=thread.id), hand_over)
+        return Escalation(thread, linked, linked.start(given), hand_over)
     run = None if before.status == "done" else linked.resume()
     return Escalation(thread, linked, run, hand_over)
 
 
-def _place(thread: DrivenThread) -> str:
-    """Where a thread that asks nothing stands: what another graph found before is an edit, so that
-    one that fails again is helped again."""
+def _place(thread: DrivenThread, asked: Question | None, graph: str) -> str:
+    """Where it is helped: what another graph found before is an edit, so that a thread that asks
+    nothing and fails again is helped again."""
     now = thread.latest().checkpoint
-    return str(now.anchor) if now.id == now.anchor else f"{now.anchor}.{now.id}"
+    return ids.escalation(asked.id if asked else None, now.anchor, now.id, graph)
 
 
 def _asked(thread: DrivenThread, id: str | None) -> Question | None:

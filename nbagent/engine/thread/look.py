@@ -21,6 +21,7 @@ from nbagent.engine.model.checkpoint import (
     Status,
     ThreadInfo,
 )
+from nbagent.engine.model.ids import nested_thread
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, seal, thaw
@@ -47,8 +48,11 @@ class StoredThread:
         store: CheckpointStore,
         executor: NodeExecutor | None = None,
         clock: Callable[[], float] = time.time,
+        within: tuple[str, str] | None = None,
     ) -> None:
+        """within: the thread that it is nested in, and where, if it is."""
         self.id = id
+        self.within = within
         self.program = program
         self.store = store
         self.executor = executor or _executor
@@ -124,9 +128,16 @@ class StoredThread:
                 if info is not None and info.checkpoint:
                     yield task, thread
 
-    def nested(self, task: str, program: Program) -> Self:
-        """The thread of the subgraph that a task runs."""
-        return self.sibling(f"{self.id}/{task}", program)
+    def nested(self, place: str, program: Program) -> Self:
+        """The thread that is nested at a place in this one: of the subgraph that a task runs, or
+        of the graph that helps it. An id that somebody else has is left to them."""
+        id = nested_thread(self.id, place)
+        while True:
+            thread = self.sibling(id, program, within=(self.id, place))
+            info = thread.stored()
+            if info is None or (info.parent, info.place) == thread.within:
+                return thread
+            id += "~"
 
     def latest(self) -> Loaded:
         """The latest checkpoint and the work under way on it. `UnknownThread` if there is none."""
@@ -227,13 +238,21 @@ class StoredThread:
 
     # --------------------------------------------------------------------------------- inside
 
-    def sibling(self, id: str, program: Program | None = None) -> Self:
+    def sibling(
+        self,
+        id: str,
+        program: Program | None = None,
+        *,
+        within: tuple[str, str] | None = None,
+    ) -> Self:
+        """A thread of the same store; of the same graph, unless another one is given."""
         return type(self)(
             id,
             program=program or self.program,
             store=self.store,
             executor=self.executor,
             clock=self.clock,
+            within=within,
         )
 
     def stored(self) -> ThreadInfo | None:

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Failure, Loaded, Question
-from nbagent.engine.model.work import node_of, work_of
+from nbagent.engine.model.ids import node_of
+from nbagent.engine.model.work import work_of
 from nbagent.engine.step.plan import plan
 from nbagent.engine.thread.replay import changed
 from nbagent.engine.watch import events as ev

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint, CheckpointInfo
-from nbagent.engine.model.work import node_of
+from nbagent.engine.model.ids import node_of
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.reconcile import reconcile
 from nbagent.engine.store.reports import trace_rows

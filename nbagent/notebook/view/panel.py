@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nbagent.engine.model.checkpoint import CheckpointInfo, ThreadInfo
-from nbagent.engine.model.work import node_of
+from nbagent.engine.model.ids import node_of
 from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import Event, RunEnded, RunStarted, SubgraphEvent
@@ -99,10 +99,10 @@ class Panel:
         if not thread.program.has_subgraphs:
             return {}
         found: dict[str, list[str]] = {}
-        for info in thread.store.threads():
-            task = info.id.removeprefix(f"{thread.id}/")
-            if task != info.id and "/" not in task and node_of(task) in thread.program.nodes:
-                found.setdefault(node_of(task), []).append(info.id)
+        for info in thread.store.under(thread.id):
+            node = node_of(info.place)
+            if info.parent == thread.id and node in thread.program.nodes:
+                found.setdefault(node, []).append(info.id)
         return found
 
     # ------------------------------------------------------------------------------- following
@@ -290,7 +290,7 @@ class Panel:
 
     def open(self, thread: Thread) -> None:
         """Look at another thread: one under this one, the one above, a fork."""
-        is_under = thread.id.startswith(f"{self.thread.id}/")
+        is_under = any(info.id == thread.id for info in self.thread.store.under(self.thread.id))
         self.drawing = layout(thread.program)
         if is_under:
             self.looked_at = thread
@@ -310,13 +310,12 @@ class Panel:
         """A thread that belongs to this one."""
         if id == self.thread.id:
             return self.thread
-        at = self.looked_at if id.startswith(f"{self.looked_at.id}/") else self.thread
-        if id.startswith(f"{at.id}/"):
-            task = id.removeprefix(f"{at.id}/")
-            program = at.program.nodes[node_of(task)].program if "/" not in task else None
-            if program is not None:
-                return at.nested(task, program)
         info: ThreadInfo = self.thread.store.thread(id)
+        if info.is_nested:
+            above = self._named(info.parent or "")
+            node = above.program.nodes.get(node_of(info.place))
+            if node is not None and node.program is not None:
+                return above.nested(info.place, node.program)
         if info.graph == self.thread.program.name:
             return self.thread.sibling(id)
         from IPython.core.getipython import get_ipython

@@ -101,4 +101,15 @@ CREATE OR REPLACE VIEW thread_list AS
 CREATE OR REPLACE VIEW unfinished AS
     SELECT id, graph, status, step, updated, error FROM thread_list WHERE status <> 'done';
 """
-MIGRATIONS = (_FIRST, _SECOND)
+_THIRD = """
+ALTER TABLE threads ADD COLUMN place TEXT NOT NULL DEFAULT '';
+ALTER TABLE threads ADD COLUMN salt TEXT NOT NULL DEFAULT '';
+UPDATE threads SET place = substr(id, length(parent) + 2)
+    WHERE parent IS NOT NULL AND substr(id, 1, length(parent) + 1) = parent || '/'
+        AND substr(id, length(parent) + 2) ~ '^[0-9]'
+        AND NOT EXISTS (SELECT 1 FROM spans s WHERE s.thread = threads.id AND s.kind = 'origin');
+CREATE INDEX threads_of_parent ON threads (parent) WHERE place <> '';
+CREATE TRIGGER no_older_maker BEFORE INSERT ON threads
+    FOR EACH ROW WHEN (NEW.salt = '') EXECUTE FUNCTION no_older_writer();
+"""
+MIGRATIONS = (_FIRST, _SECOND, _THIRD)

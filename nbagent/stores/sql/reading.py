@@ -220,6 +220,13 @@ class SqlStore(SqlWriter):
             rows = db.execute(f"{_THREADS} ORDER BY updated DESC").fetchall()
         return list(map(self._info, rows))
 
+    def under(self, thread: str) -> list[ThreadInfo]:
+        with self._read() as db:
+            rows = db.execute(
+                f"{_BELOW}{_THREADS} JOIN below b ON b.id = t.id ORDER BY b.depth, t.id", (thread,)
+            ).fetchall()
+        return list({row[0]: self._info(row) for row in rows}.values())
+
     def _info(self, row: tuple[Any, ...]) -> ThreadInfo:
         id, graph, status, checkpoint, step, created, updated, owner, since, until, *rest = row
         holder = read_owner(owner)
@@ -227,8 +234,8 @@ class SqlStore(SqlWriter):
         return ThreadInfo(
             id=id, graph=graph, status="stopped" if status == "running" and not lives else status,
             checkpoint=checkpoint, step=step, created=created, updated=updated,
-            owner=holder, since=since, parent=rest[0],
-            error=self._cipher.unseal_text(rest[1], "error", id),
+            owner=holder, since=since, parent=rest[0], place=rest[1], salt=rest[2],
+            error=self._cipher.unseal_text(rest[3], "error", id),
         )  # fmt: skip
 
     def history(self, thread: str) -> list[CheckpointInfo]:
@@ -316,6 +323,13 @@ _THREADS = (
     "SELECT t.id, t.graph, t.status, CASE WHEN t.checkpoint > coalesce(c.id, 0) THEN t.checkpoint"
     " ELSE coalesce(c.id, 0) END, coalesce(c.step, 0), t.created,"
     " CASE WHEN c.at > t.updated THEN c.at ELSE t.updated END AS updated, t.owner, t.since,"
-    " t.lease_until, t.parent, t.error FROM threads t LEFT JOIN checkpoints c"
+    " t.lease_until, t.parent, t.place, t.salt, t.error FROM threads t LEFT JOIN checkpoints c"
     " ON c.thread = t.id AND c.id = (SELECT max(id) FROM checkpoints WHERE thread = t.id)"
+)
+# Nobody nests so deep; rows that were made to go in circles end there.
+_BELOW = (
+    "WITH RECURSIVE below (id, depth) AS ("
+    " SELECT id, 1 FROM threads WHERE parent = ? AND place <> ''"
+    " UNION SELECT t.id, b.depth + 1 FROM below b JOIN threads t ON t.parent = b.id"
+    " AND t.place <> '' WHERE b.depth < 100) "
 )

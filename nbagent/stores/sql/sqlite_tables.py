@@ -4,8 +4,9 @@ The tables of a checkpoint file, and how an older file becomes a newer one. (R47
 `PRAGMA user_version` is the number of migrations that a file has had; each one and its number are
 written in one transaction. A file of a newer nbagent is refused, never guessed at.
 
-    threads       one row a thread: its status and its owner; `updated` without its checkpoints,
-                  `checkpoint` as it was given back, `step` no more: see thread_list
+    threads       one row a thread: its status, its owner, the `place` of its `parent` that it is
+                  nested at ('' if it is not), a `salt` of its own; `updated` without its
+                  checkpoints, `checkpoint` as it was given back, `step` no more: see thread_list
     checkpoints   one row a checkpoint; `versions` says which row of `versions` holds each field
     versions      a field's value: whole (`base` null) or as a change of the version before it
     fingerprints  the nodes' and the state class's fingerprints, once for each graph that wrote
@@ -147,7 +148,21 @@ CREATE VIEW unfinished AS
     SELECT id, graph, status, step, updated, error FROM thread_list WHERE status <> 'done';
 """
 
-MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+# What is nested in what is a column: an id is the user's own text and says nothing. A fork has a
+# parent and a span that says where it began.
+_FIFTH = """
+ALTER TABLE threads ADD COLUMN place TEXT NOT NULL DEFAULT '';
+ALTER TABLE threads ADD COLUMN salt TEXT NOT NULL DEFAULT '';
+UPDATE threads SET place = substr(id, length(parent) + 2)
+    WHERE parent IS NOT NULL AND substr(id, 1, length(parent) + 1) = parent || '/'
+        AND substr(id, length(parent) + 2) GLOB '[0-9]*'
+        AND NOT EXISTS (SELECT 1 FROM spans WHERE thread = threads.id AND kind = 'origin');
+CREATE INDEX threads_of_parent ON threads (parent) WHERE place <> '';
+CREATE TRIGGER no_older_maker BEFORE INSERT ON threads WHEN NEW.salt = ''
+    BEGIN SELECT RAISE(ABORT, 'a newer nbagent has opened this file: restart this kernel'); END;
+"""
+
+MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import uuid
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -41,7 +42,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
-from nbagent.engine.store.ownership import busy, disown, is_alive
+from nbagent.engine.store.ownership import busy, check_place, disown, is_alive
 from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
 from nbagent.stores.codec.readable import to_json
 from nbagent.stores.codec.values import cache_key, encode, encode_checked
@@ -123,18 +124,20 @@ class SqlWriter:
         create: bool = False,
         take_over: bool = False,
         parent: str | None = None,
+        place: str = "",
     ) -> Lease:
         while True:
             now = self._clock()
             with self._write() as db:
                 if create:
-                    db.execute(_CREATE, (thread, graph, now, now, parent))
-                row = db.execute(
-                    "SELECT owner, since, lease_until, epoch FROM threads WHERE id = ?", (thread,)
-                ).fetchone()
+                    salt = uuid.uuid4().hex
+                    db.execute(_CREATE, (thread, graph, now, now, parent, place, salt))
+                row = db.execute(_OWNED, (thread,)).fetchone()
                 if row is None:
                     raise unknown(thread)
-                holder, since, until, epoch = read_owner(row[0]), row[1], row[2], row[3]
+                holder, (since, until, epoch, salt) = read_owner(row[0]), row[1:5]
+                if create:
+                    check_place(thread, (row[5], row[6]), (parent, place))
                 is_free = holder is None or take_over or holder.token == owner.token
                 if not is_free and holder and until > now and is_alive(holder):
                     raise busy(thread, holder, since)
@@ -145,7 +148,7 @@ class SqlWriter:
                 ).rowcount  # fmt: skip
             if changed:
                 self._held[thread] = Held(0, {}, {})  # filled by the first look at it
-                return Lease(thread, owner, epoch + 1)
+                return Lease(thread, owner, epoch + 1, salt)
             # Somebody was faster between the two statements: look again who has it.
 
     def renew(self, lease: Lease) -> None:
@@ -399,9 +402,10 @@ def _stored_as(value: Any, one: _New | None) -> str:
 
 SPAN_COLUMNS = "parent, kind, name, step, node, task, attempt, started, ended, status, attributes"
 _CREATE = (
-    "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent)"
-    " VALUES (?, ?, 'running', 0, 0, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent, place,"
+    " salt) VALUES (?, ?, 'running', 0, 0, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
+_OWNED = "SELECT owner, since, lease_until, epoch, salt, parent, place FROM threads WHERE id = ?"
 _ACQUIRE = (
     "UPDATE threads SET graph = COALESCE(?, graph), error = '', status = 'running', owner = ?,"
     " since = ?, lease_until = ?, updated = ?, epoch = ? WHERE id = ? AND epoch = ?"

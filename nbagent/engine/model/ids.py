@@ -1,0 +1,113 @@
+"""
+Ids: the one place that makes them and takes them apart.
+
+    thread     the user's own text, whatever is in it. It says nothing about other threads: what is
+               nested in what is a column (`ThreadInfo.parent`, `ThreadInfo.place`)
+    task       ANCHOR:NODE, and ANCHOR:NODE#N for the N-th input that was sent to the node: the
+               checkpoint that planned it and its node, so it is the same after a restart
+    question   TASK:POSITION in its thread; TASK/ID for one of a thread that the task runs, as many
+               levels deep as there are
+    channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds
+
+A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
+be taken apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# --------------------------------------------------------------------------------------- tasks
+
+
+def task_id(anchor: int, node: str, sent: int | None = None) -> str:
+    """The id of the task that runs `node`; `sent` is the place of its input, if it was sent one."""
+    return f"{anchor}:{node}" if sent is None else f"{anchor}:{node}#{sent}"
+
+
+def node_of(task: str) -> str:
+    """The node that a task id belongs to."""
+    return task.partition(":")[2].partition("#")[0]
+
+
+def anchor_of(place: str) -> int | None:
+    """The checkpoint that planned a task, or that an escalation helps; None where none is named."""
+    digits = place[: len(place) - len(place.lstrip("0123456789"))]
+    return int(digits) if digits else None
+
+
+# ------------------------------------------------------------------------------------- threads
+
+
+def nested_thread(parent: str, place: str) -> str:
+    """The id of the thread at a place of its parent: to be read by people, not taken apart."""
+    return f"{parent}/{place}"
+
+
+def escalation(asked: str | None, anchor: int, checkpoint: int, graph: str) -> str:
+    """The place of the thread that helps another one: at its question, or where it stands.
+
+    A thread that asks nothing and was edited since stands elsewhere: it is helped again.
+    """
+    stands = f"{anchor}" if anchor == checkpoint else f"{anchor}.{checkpoint}"
+    return f"{asked or stands}>{graph}"
+
+
+def fork(thread: str, number: int) -> str:
+    """The id of a thread's N-th fork, where nobody says another."""
+    return f"{thread}-fork-{number}"
+
+
+def batch_member(batch: str, index: int) -> str:
+    """The id of the thread of a batch's N-th input."""
+    return f"{batch}-{index}"
+
+
+# ----------------------------------------------------------------------------------- questions
+
+
+def call_id(task: str, position: int) -> str:
+    """The id of a journalled call; of a question, its id in its thread."""
+    return f"{task}:{position}"
+
+
+def inner_question(task: str, id: str) -> str:
+    """A question of the thread that a task runs, as the task's own thread asks it."""
+    return f"{task}/{id}"
+
+
+def split_question(id: str) -> tuple[str | None, str]:
+    """The task whose thread asks, and the question's id there; (None, id) for an own one."""
+    task, slash, rest = id.partition("/")
+    return (task, rest) if slash else (None, id)
+
+
+# ------------------------------------------------------------------------------------ channels
+
+END_CHANNEL = "end:"
+
+
+def to_channel(node: str) -> str:
+    """An edge, a branch or a command led to the node."""
+    return f"to:{node}"
+
+
+def send_channel(node: str) -> str:
+    """The node was sent inputs."""
+    return f"send:{node}"
+
+
+def join_channel(sources: Sequence[str], target: str) -> str:
+    """Who of the sources has arrived at the target's join."""
+    return f"join:{'+'.join(sources)}>{target}"
+
+
+def read_channel(channel: str) -> tuple[str, str]:
+    """Its kind ("to", "send", "join", "end") and its node; of a join, the node is unknown: ""."""
+    kind, _, name = channel.partition(":")
+    return kind, "" if kind == "join" else name
+
+
+def join_target(channel: str) -> str:
+    """For a sentence about a join that the graph does not have: the node that it leads to."""
+    return channel.rpartition(">")[2]
