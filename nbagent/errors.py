@@ -14,6 +14,7 @@ Every error that nbagent raises on purpose.
     └── ThreadError          the thread cannot do this now
         ├── UnknownThread    no thread with this id
         ├── UnknownQuestion  an answer to a question that is not open
+        ├── WrongGraph       it is of another graph
         ├── ThreadBusy       somebody else is running it
         └── StaleEdit        it has moved on since the editor looked
 
@@ -179,6 +180,14 @@ class UnknownQuestion(ThreadError):
     def __init__(self, message: str, *, thread: str, question: str | None = None) -> None:
         super().__init__(message, thread=thread)
         self.question = question
+
+
+class WrongGraph(ThreadError):
+    """The thread is of another graph: `graph` is that one's name."""
+
+    def __init__(self, message: str, *, thread: str, graph: str) -> None:
+        super().__init__(message, thread=thread)
+        self.graph = graph
 
 
 class ThreadBusy(ThreadError):

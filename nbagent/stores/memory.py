@@ -86,7 +86,8 @@ class MemoryStore:
     ) -> Lease:
         with self._lock:
             now = self._clock()
-            if thread not in self._threads:
+            before = self.thread(thread) if thread in self._threads else None
+            if before is None:
                 if not create:
                     raise UnknownThread(_unknown(thread), thread=thread)
                 info = ThreadInfo(
@@ -113,14 +114,14 @@ class MemoryStore:
             stored.lease_until = now + self._lease
             stored.info = replace(
                 stored.info,
-                graph=graph or stored.info.graph,
+                graph=stored.info.graph if create or not graph else graph,
                 status="running",
                 owner=owner,
                 since=now,
                 updated=now,
                 error="",
             )
-            return Lease(thread, owner, stored.epoch, stored.info.salt)
+            return Lease(thread, owner, stored.epoch, stored.info.salt, before)
 
     def _held(self, lease: Lease) -> _Stored:
         stored = self._get(lease.thread)
@@ -147,13 +148,19 @@ class MemoryStore:
         with self._lock:
             self._held(lease).lease_until = self._clock() + self._lease
 
-    def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
+    def release(
+        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
+    ) -> None:
         with self._lock:
             stored = self._held(lease)
             stored.epoch += 1
             stored.lease_until = 0.0
             stored.info = replace(
-                stored.info, status=status, error=error, owner=None, updated=self._clock()
+                stored.info,
+                status=status,
+                error=error,
+                owner=None,
+                updated=self._clock() if at is None else at,
             )
 
     def commit(

@@ -127,8 +127,10 @@ class SqliteStore(SqlKeeper):
         ).lastrowid
         return id
 
-    def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
-        super().release(lease, status, error=error)
+    def release(
+        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
+    ) -> None:
+        super().release(lease, status, error=error, at=at)
         if self._held:
             return
         with self._lock, self._said():

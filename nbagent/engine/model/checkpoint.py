@@ -172,19 +172,6 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write to a thread until `epoch` is raised by somebody else. (W4)
-
-    salt   the thread's own: see `ThreadInfo`
-    """
-
-    thread: str
-    owner: Owner
-    epoch: int
-    salt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class ThreadInfo:
     """A thread's line in the list.
 
@@ -216,6 +203,22 @@ class ThreadInfo:
         """True for a thread that belongs to its parent: a subgraph's, or one that it was
         escalated to. A fork has a parent and belongs to itself."""
         return bool(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to a thread until `epoch` is raised by somebody else. (W4)
+
+    salt     the thread's own: see `ThreadInfo`
+    before   the thread's line at the moment that the lease was taken; None if it was made then.
+             What decides a change is read here or in the store under the lease, never before it
+    """
+
+    thread: str
+    owner: Owner
+    epoch: int
+    salt: str = ""
+    before: ThreadInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from nbagent.engine.model.checkpoint import Owner
+from nbagent.engine.model.checkpoint import Lease, Owner, Status, ThreadInfo
+from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import ThreadBusy, ThreadError
 
 LEASE = 30.0  # seconds that an owner may be silent before others may take its threads
@@ -86,6 +87,20 @@ def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
         owner=owner.label,
         since=since,
     )
+
+
+def give_back(store: CheckpointStore, lease: Lease) -> None:
+    """End a hold that nothing came of: the thread is as it was found, and gone if it was made."""
+    before = lease.before
+    if before is None:
+        store.delete(lease)
+        return
+    store.release(lease, found_as(before), error=before.error, at=before.updated)
+
+
+def found_as(before: ThreadInfo) -> Status:
+    """The status that a thread has when nobody runs it, which somebody may have done before."""
+    return "stopped" if before.status == "running" else before.status
 
 
 def check_place(thread: str, found: tuple[str | None, str], wanted: tuple[str | None, str]) -> None:

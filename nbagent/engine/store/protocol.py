@@ -53,7 +53,8 @@ class CheckpointStore(Protocol):
         take_over: take it even from a live owner, whose next write then fails.
         Free at once are threads that nobody holds, that this very owner token holds, whose
         owner's process is dead on this host, and those whose lease has expired. Otherwise
-        `ThreadBusy`.
+        `ThreadBusy`. `graph` is the graph of a thread that is made; without `create`, the one that
+        it is of from now on ("" leaves it).
         """
         ...
 
@@ -61,8 +62,14 @@ class CheckpointStore(Protocol):
         """Say that the owner lives; extends the lease."""
         ...
 
-    def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
-        """Give the thread back with its new status."""
+    def release(
+        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
+    ) -> None:
+        """Give the thread back with its new status.
+
+        `at` is when something last happened to it, in Unix seconds, where that is not now:
+        nothing came of this hold.
+        """
         ...
 
     def commit(

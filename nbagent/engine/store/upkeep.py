@@ -19,7 +19,7 @@ from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Lease, SizeInfo, Status, ThreadInfo
 from nbagent.engine.ports import make_table
 from nbagent.engine.store.opening import open_store, resolve_store
-from nbagent.engine.store.ownership import fresh_owner
+from nbagent.engine.store.ownership import fresh_owner, give_back
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 
@@ -74,8 +74,18 @@ def export(source: CheckpointStore, id: str, path: str) -> None:
 
 def delete(store: CheckpointStore, id: str) -> None:
     """Throw a thread away, and those under it first, so that a kill leaves no orphans."""
-    for one in reversed(family(store, id)):
-        store.delete(_acquire(store, one.id))
+    _delete(store, _acquire(store, id))
+
+
+def _delete(store: CheckpointStore, lease: Lease) -> None:
+    """The same, of a thread that is held; held again as it was if one under it is busy."""
+    try:
+        for one in reversed(store.under(lease.thread)):
+            store.delete(_acquire(store, one.id))
+    except BaseException:
+        give_back(store, lease)
+        raise
+    store.delete(lease)
 
 
 def import_threads(
@@ -137,44 +147,62 @@ def prune(
     if keep is not None and keep < 1:
         raise ValueError("prune(keep=) is at least 1: the latest checkpoint is the thread")
     found = resolve_store(store)
-    wanted = {status} if isinstance(status, str) else set(status or ())
-    done: list[Pruned] = []
-    for info in found.threads():
-        if (
+    statuses = {status} if isinstance(status, str) else set(status or ())
+    asked, before = set(threads), None if older_than is None else time.time() - older_than
+
+    def is_meant(info: ThreadInfo) -> bool:
+        return not (
             info.is_nested
             or info.status == "running"
-            or (threads and info.id not in threads)
-            or (wanted and info.status not in wanted)
-            or (older_than is not None and info.updated > time.time() - older_than)
-        ):
-            continue
-        with suppress(ThreadBusy, UnknownThread):  # somebody took it, or threw it away, meanwhile
-            done += _prune_one(found, info, keep, dry_run)
+            or (asked and info.id not in asked)
+            or (statuses and info.status not in statuses)
+            or (before is not None and info.updated > before)
+        )
+
+    done: list[Pruned] = []
+    for info in filter(is_meant, found.threads()):
+        if dry_run:
+            gone, deleted = _to_go(found, info.id, keep)[0], keep is None
+        else:
+            with suppress(ThreadBusy, UnknownThread):  # somebody took it, or threw it away
+                lease = _acquire(found, info.id)
+                if lease.before is None or not is_meant(lease.before):  # it has moved meanwhile
+                    give_back(found, lease)
+                    continue
+                info = lease.before
+                gone, deleted = _prune_one(found, lease, keep)
+        if gone or deleted:
+            done.append(Pruned(info.id, info.status, gone, deleted))
     return _table(done, Pruned)
 
 
-def _prune_one(
-    store: CheckpointStore, info: ThreadInfo, keep: int | None, dry_run: bool
-) -> list[Pruned]:
-    history = store.history(info.id)
+def _to_go(store: CheckpointStore, id: str, keep: int | None) -> tuple[int, list[int]]:
+    """How many checkpoints are thrown away, and the ids of those that stay."""
+    history = store.history(id)
+    kept = [line.id for line in history[-keep:]] if keep is not None else []
+    return len(history) - len(kept), kept
+
+
+def _prune_one(store: CheckpointStore, lease: Lease, keep: int | None) -> tuple[int, bool]:
+    """Thin out a thread that is held, or throw it away; how many checkpoints went, and whether
+    the thread did."""
+    gone, kept = _to_go(store, lease.thread, keep)
     if keep is None:
-        if not dry_run:
-            delete(store, info.id)
-        return [Pruned(info.id, info.status, len(history), True)]
-    kept = [line.id for line in history[-keep:]]
-    gone = len(history) - len(kept)
-    if gone and not dry_run:
-        nested = [one for one in store.under(info.id) if one.parent == info.id]
-        lease = _acquire(store, info.id)
-        try:
-            store.prune(lease, kept)
-            anchors = {store.load(info.id, id).checkpoint.anchor for id in kept if nested}
-        finally:
-            store.release(lease, info.status, error=info.error)
-        for one in nested:
-            if ids.anchor_of(one.place) not in anchors:
-                delete(store, one.id)
-    return [Pruned(info.id, info.status, gone, False)] if gone else []
+        _delete(store, lease)
+        return gone, True
+    if not gone:
+        give_back(store, lease)
+        return 0, False
+    nested = [one for one in store.under(lease.thread) if one.parent == lease.thread]
+    try:
+        store.prune(lease, kept)
+        anchors = {store.load(lease.thread, id).checkpoint.anchor for id in kept if nested}
+    finally:
+        give_back(store, lease)
+    for one in nested:
+        if ids.anchor_of(one.place) not in anchors:
+            delete(store, one.id)
+    return gone, False
 
 
 def sizes(store: str | CheckpointStore | None = None) -> Any:

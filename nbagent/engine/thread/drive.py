@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Self
 
-from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, Status, ThreadInfo
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, ThreadInfo
 from nbagent.engine.model.ids import fork
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, work_of
@@ -25,7 +25,7 @@ from nbagent.engine.node.subgraph import Suspended, Values, as_parents
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import check_field
-from nbagent.engine.store.ownership import fresh_owner
+from nbagent.engine.store.ownership import found_as, fresh_owner, give_back
 from nbagent.engine.thread.answers import THE_ONE, answered, check_kept, expired, match, split
 from nbagent.engine.thread.edits import (
     changed_nodes,
@@ -38,7 +38,14 @@ from nbagent.engine.thread.edits import (
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
 from nbagent.engine.watch.events import SubgraphEvent
-from nbagent.errors import GraphChanged, StateError, ThreadError, nearest
+from nbagent.errors import (
+    GraphChanged,
+    StateError,
+    ThreadBusy,
+    ThreadError,
+    WrongGraph,
+    nearest,
+)
 
 
 class DrivenThread(StoredThread):
@@ -66,34 +73,20 @@ class DrivenThread(StoredThread):
             )
         for name in given:
             check_field(self.program, name, None)
-        before = self.stored()
-        if before is None or before.checkpoint == 0:
-            first = begin(self.program, given, None)  # refuse a bad input before making a thread
-            lease = self._acquire(create=True)
-            previous = self.store.latest(self.id)
-            if previous is None:
-                self._commit_first(lease, first.checkpoint, before)
-                return self._run_from(first.checkpoint, lease, options, parent)
-            asks = work_of(previous).questions()
-            self.store.release(lease, "waiting" if asks else "stopped")
-            raise self._unfinished("done")
-        if before.status != "done":
-            if before.status == "running":
-                self._acquire()  # raises ThreadBusy, which says who has it
-            raise self._unfinished(before.status)
-        lease = self._acquire()
-        try:
-            again = begin(
-                self.program,
-                given,
-                self.latest().checkpoint,
-                checkpoint_id=self._next_id(),
-            )
-            self.store.commit(lease, again.checkpoint)
-        except BaseException:
-            self.store.release(lease, "done")
-            raise
-        return self._run_from(again.checkpoint, lease, options, parent)
+        if self.stored() is None:  # a bad input is refused before a thread is made
+            begin(self.program, given, None)
+        with self._held(create=True) as lease:
+            before, found = lease.before, self.store.latest(self.id)
+            if found is not None and before is not None and before.status != "done":
+                raise ThreadError(
+                    f"thread {self.id!r} is {before.status}: resume it, or start under another "
+                    "thread id",
+                    thread=self.id,
+                )
+            previous = None if found is None else self._adopted(found).checkpoint
+            first = begin(self.program, given, previous, checkpoint_id=_next_id(lease))
+            self.store.commit(lease, first.checkpoint)
+        return self._run_from(first.checkpoint, lease, options, parent)
 
     def _run_from(
         self, checkpoint: Checkpoint, lease: Lease, options: RunOptions, parent: Run | None
@@ -157,7 +150,7 @@ class DrivenThread(StoredThread):
         parent: Run | None = None,
     ) -> Run:
         """A run from the last checkpoint, with answers by question id."""
-        with self._held(take_over=options.take_over) as (lease, info):
+        with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
             loaded = self.latest()
             if given:
                 given = match(self.id, self.program.schema, self._questions(loaded), given)
@@ -172,7 +165,7 @@ class DrivenThread(StoredThread):
             notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
             work = work_of(loaded, rerun=rerun)
             options = replace(options, notice=notice)
-            newest = max(info.checkpoint, loaded.checkpoint.id)
+            newest = max(_next_id(lease) - 1, loaded.checkpoint.id)
             start = Standing(loaded.checkpoint, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
 
@@ -183,9 +176,9 @@ class DrivenThread(StoredThread):
         own, nested = split(given)
         for task, thread in self._subgraphs(loaded) if nested else ():
             if task.id in nested:
-                with thread._held(take_over=take_over) as (inner, info):
+                with thread._held(take_over=take_over) as inner:
                     thread._settle(inner, thread.latest(), nested[task.id], take_over)
-                    thread.store.release(inner, info.status)
+                    thread._release_as_found(inner)
         entries = answered(loaded, own) + expired(loaded, own, self.clock())
         if entries:
             self.store.put_journal(lease, entries)
@@ -230,15 +223,15 @@ class DrivenThread(StoredThread):
         """
         for name in values:
             check_field(self.program, name, None)
-        with self._held(take_over=take_over) as (lease, info):
+        with self._held(take_over=take_over) as lease:
             checkpoint = self.latest().checkpoint
             check_expected(self.store, self.id, expect, checkpoint)
             checked = self.program.schema.check_edit(values)
             edited = edit_checkpoint(
-                checkpoint, checked, id=self._next_id(), note=note, actor=actor or user()
+                checkpoint, checked, id=_next_id(lease), note=note, actor=actor or user()
             )
             self.store.commit(lease, edited)
-            self.store.release(lease, info.status, error=info.error)
+            self._release_as_found(lease)
         return edited.id
 
     def fork(
@@ -265,74 +258,89 @@ class DrivenThread(StoredThread):
             check_field(self.program, name, None)
         checked = self.program.schema.check_edit(edits or {})
         if in_place:
-            with self._held(take_over=take_over) as (lease, _):
-                number = self._next_id()
+            with self._held(take_over=take_over) as lease:
+                number = _next_id(lease)
                 made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
                 self.store.commit(lease, made)
                 self.store.release(lease, "paused")
             return self
         other = self.sibling(id or self._fork_id())
-        if other.stored() is not None:
-            raise ThreadError(
-                f"thread {other.id!r} exists already: fork to another id", thread=other.id
-            )
-        lease = other._acquire(create=True, parent=self.id)
-        made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
-        self.store.commit(lease, made)
-        other._remark("origin", str(source.id), "")
-        self.store.release(lease, "paused")
+        with other._held(create=True, parent=self.id) as lease:
+            if lease.before is not None:
+                raise ThreadError(
+                    f"thread {other.id!r} exists already: fork to another id", thread=other.id
+                )
+            made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
+            self.store.commit(lease, made)
+            other._remark("origin", str(source.id), "")
+            self.store.release(lease, "paused")
         return other
 
     # --------------------------------------------------------------------------------- inside
 
-    def _next_id(self) -> int:
-        """Above every id in the store, those that can no longer be read included."""
-        return self.info.checkpoint + 1
+    @contextmanager
+    def _held(
+        self,
+        *,
+        create: bool = False,
+        take_over: bool = False,
+        parent: str | None = None,
+        on_change: OnChange = "ask",
+    ) -> Iterator[Lease]:
+        """Hold the lease; the body releases it or hands it on. On an error all is as before, and
+        a thread that was made for it is gone.
 
-    def _acquire(
-        self, *, create: bool = False, take_over: bool = False, parent: str | None = None
-    ) -> Lease:
+        parent     the thread that a new one is forked from
+        on_change  "go-on": a thread of a graph of another name is this graph's from now on
+        """
         inside, place = self.within or (parent, "")
-        return self.store.acquire(
+        lease = self.store.acquire(
             self.id,
             fresh_owner(),
-            graph=self.program.name,
+            graph=self.program.name if create or self.within else "",
             create=create,
             take_over=take_over,
             parent=inside,
             place=place,
         )
-
-    @contextmanager
-    def _held(self, *, take_over: bool = False) -> Iterator[tuple[Lease, ThreadInfo]]:
-        """Hold the lease; the body releases it or hands it on. On an error all is as before."""
-        before = self.info
-        lease = self._acquire(take_over=take_over)
         try:
-            yield lease, before
+            if lease.before is not None and self._is_of_another_graph(lease.before):
+                if on_change != "go-on":
+                    raise self._wrong_graph(lease.before)
+                before = lease.before
+                again = self.store.acquire(self.id, lease.owner, graph=self.program.name)
+                lease = replace(again, before=before)
+            yield lease
         except BaseException:
-            status: Status = "stopped" if before.status == "running" else before.status
-            self.store.release(lease, status, error=before.error)
+            with suppress(ThreadBusy):  # somebody has taken it over meanwhile
+                give_back(self.store, lease)
             raise
 
-    def _commit_first(
-        self, lease: Lease, checkpoint: Checkpoint, before: ThreadInfo | None
-    ) -> None:
-        try:
-            self.store.commit(lease, checkpoint)
-        except BaseException:
-            self.store.release(lease, "failed", error="its input could not be stored")
-            raise
+    def _is_of_another_graph(self, info: ThreadInfo) -> bool:
+        return self.within is None and info.graph != self.program.name
 
-    def _unfinished(self, status: str) -> ThreadError:
-        return ThreadError(
-            f"thread {self.id!r} is {status}: resume it, or start under another thread id",
+    def _wrong_graph(self, info: ThreadInfo) -> WrongGraph:
+        return WrongGraph(
+            f"thread {self.id!r} is of graph {info.graph!r}, and this is graph "
+            f"{self.program.name!r}: take another thread id. If the graph was renamed, give it "
+            f'its old name, as in Graph({info.graph!r}, …), or resume with on_change="go-on"',
             thread=self.id,
+            graph=info.graph,
         )
+
+    def _release_as_found(self, lease: Lease) -> None:
+        """Give the thread back with the status that it had; what was written to it stays."""
+        assert lease.before is not None
+        self.store.release(lease, found_as(lease.before), error=lease.before.error)
 
     def _fork_id(self) -> str:
         taken = {info.id for info in self.store.threads()}
         return next(id for n in itertools.count(1) if (id := fork(self.id, n)) not in taken)
+
+
+def _next_id(lease: Lease) -> int:
+    """Above every id in the store, those that can no longer be read included."""
+    return lease.before.checkpoint + 1 if lease.before is not None else 1
 
 
 async def drive(

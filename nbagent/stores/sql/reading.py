@@ -210,10 +210,14 @@ class SqlStore(SqlWriter):
 
     def thread(self, thread: str) -> ThreadInfo:
         with self._read() as db:
-            row = db.execute(f"{_THREADS} WHERE t.id = ?", (thread,)).fetchone()
-        if row is None:
+            found = self._line(db, thread)
+        if found is None:
             raise unknown(thread)
-        return self._info(row)
+        return found
+
+    def _line(self, db: Connection, thread: str) -> ThreadInfo | None:
+        row = db.execute(f"{_THREADS} WHERE t.id = ?", (thread,)).fetchone()
+        return None if row is None else self._info(row)
 
     def threads(self) -> list[ThreadInfo]:
         with self._read() as db:

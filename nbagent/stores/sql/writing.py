@@ -39,6 +39,7 @@ from nbagent.engine.model.checkpoint import (
     Owner,
     Status,
     TaskRecord,
+    ThreadInfo,
 )
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
@@ -110,6 +111,10 @@ class SqlWriter:
             self._check_key()
 
     @abstractmethod
+    def _line(self, db: Connection, thread: str) -> ThreadInfo | None:
+        """The thread's line; None if there is none."""
+
+    @abstractmethod
     def _held_for(self, thread: str, parent: int | None) -> Held:
         """The parent's values and versions."""
 
@@ -129,33 +134,39 @@ class SqlWriter:
         while True:
             now = self._clock()
             with self._write() as db:
-                if create:
-                    salt = uuid.uuid4().hex
-                    db.execute(_CREATE, (thread, graph, now, now, parent, place, salt))
-                row = db.execute(_OWNED, (thread,)).fetchone()
-                if row is None:
+                made = (
+                    create
+                    and db.execute(
+                        _CREATE, (thread, graph, now, now, parent, place, uuid.uuid4().hex)
+                    ).rowcount
+                )
+                before = self._line(db, thread)
+                if before is None:
                     raise unknown(thread)
-                holder, (since, until, epoch, salt) = read_owner(row[0]), row[1:5]
                 if create:
-                    check_place(thread, (row[5], row[6]), (parent, place))
+                    check_place(thread, (before.parent, before.place), (parent, place))
+                row = db.execute(_OWNED, (thread,)).fetchone()
+                holder, (since, until, epoch) = read_owner(row[0]), row[1:]
                 is_free = holder is None or take_over or holder.token == owner.token
                 if not is_free and holder and until > now and is_alive(holder):
                     raise busy(thread, holder, since)
                 changed = db.execute(
                     _ACQUIRE,
-                    (graph or None, json.dumps(asdict(owner)), now, now + self._lease, now,
-                     epoch + 1, thread, epoch),
+                    (None if create else graph or None, json.dumps(asdict(owner)), now,
+                     now + self._lease, now, epoch + 1, thread, epoch),
                 ).rowcount  # fmt: skip
             if changed:
                 self._held[thread] = Held(0, {}, {})  # filled by the first look at it
-                return Lease(thread, owner, epoch + 1, salt)
+                return Lease(thread, owner, epoch + 1, before.salt, None if made else before)
             # Somebody was faster between the two statements: look again who has it.
 
     def renew(self, lease: Lease) -> None:
         with self._write() as db:
             self._touch(db, lease, "lease_until = ?", (self._clock() + self._lease,))
 
-    def release(self, lease: Lease, status: Status, *, error: str = "") -> None:
+    def release(
+        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
+    ) -> None:
         sealed = self._cipher.seal_text(error, "error", lease.thread)
         try:
             with self._write() as db:
@@ -165,7 +176,7 @@ class SqlWriter:
                     "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
                     "epoch = epoch + 1, checkpoint = coalesce("
                     "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
-                    (status, sealed, self._clock()),
+                    (status, sealed, self._clock() if at is None else at),
                 )
                 self._put_state(db, lease.thread)
         except StoreError:  # the disk is full, the database is locked
@@ -405,7 +416,7 @@ _CREATE = (
     "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent, place,"
     " salt) VALUES (?, ?, 'running', 0, 0, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 )
-_OWNED = "SELECT owner, since, lease_until, epoch, salt, parent, place FROM threads WHERE id = ?"
+_OWNED = "SELECT owner, since, lease_until, epoch FROM threads WHERE id = ?"
 _ACQUIRE = (
     "UPDATE threads SET graph = COALESCE(?, graph), error = '', status = 'running', owner = ?,"
     " since = ?, lease_until = ?, updated = ?, epoch = ? WHERE id = ? AND epoch = ?"
