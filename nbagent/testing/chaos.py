@@ -272,7 +272,7 @@ def _reporting(program: Program, oracle: Oracle) -> Program:
 
         def say() -> None:
             inside = current("chaos")
-            oracle.did(f"ran {inside.thread} {inside.task}")
+            oracle.did(f"ran {inside.place.thread} {inside.place.task}")
 
         async def aran(argument: Any) -> Any:
             say()

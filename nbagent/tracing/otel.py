@@ -136,16 +136,17 @@ class Keeper:
     def on_start(self, span: Any, parent_context: Any = None) -> None:
         task = running()
         scope = span.instrumentation_scope
-        if task is None or task.recorder is None or (scope and scope.name == _SCOPE):
+        if task is None or (scope and scope.name == _SCOPE):
             return
+        at = task.place
         around = f"{span.parent.span_id:016x}" if span.parent else ""
         kept = Span(
-            task.thread, "span", span.name, task.step, task.node, task.task, task.attempt,
+            at.thread, "span", span.name, at.step, at.node, at.task, task.attempt,
             id=f"{span.get_span_context().span_id:016x}",
             parent=around if around in self.known else None,
         )  # fmt: skip
         self.known.add(kept.id)
-        self._open[span.get_span_context().span_id] = (task.recorder, kept)
+        self._open[span.get_span_context().span_id] = (task.services.recorder, kept)
 
     def on_end(self, span: Any) -> None:
         found = self._open.pop(span.get_span_context().span_id, None)

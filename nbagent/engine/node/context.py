@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import copy
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.span import Bridge, Span
 from nbagent.engine.watch.spans import Recorder, recorded
@@ -28,60 +28,89 @@ Values = Mapping[str, Any]
 Nest = Callable[["TaskContext", Program, Values], Awaitable[tuple[Values, Values]]]
 
 
+@fact
+class Place:
+    """Where in a thread a task is: in the super-step that its `anchor` has planned."""
+
+    thread: str
+    step: int
+    node: str
+    task: str
+    anchor: int
+
+    def facts(self, attempt: int) -> dict[str, Any]:
+        """The place as spans say it."""
+        return {
+            "thread": self.thread,
+            "step": self.step,
+            "node": self.node,
+            "task": self.task,
+            "attempt": attempt,
+        }
+
+
+@keyword_fact
+class Services:
+    """What a run gives to the code of all its nodes.
+
+    nest   runs a subgraph inside a task
+    echo   writes what a node prints where it would have been: see `output.Echo`
+    """
+
+    schema: Schema
+    clock: Callable[[], float]
+    nest: Nest
+    recorder: Recorder
+    echo: Any
+
+
+class Outlet(Protocol):
+    """Where goes what a node's code says and does while it runs."""
+
+    def emit(self, value: Any) -> None:
+        """Tell of a partial result."""
+        ...
+
+    def keep(self, entry: JournalEntry) -> None:
+        """Store a journal entry; it is durable when this returns."""
+        ...
+
+    def write(self, stream: str, text: str) -> None:
+        """Take what the node prints."""
+        ...
+
+
 class TaskContext:
     """One attempt of one task.
 
-    asked   the question that it has ended with
     edited  a person changed the state since the task was planned
     sent    the task was sent an input in place of the state
-    nest    runs a subgraph inside the task
-    write   takes what the node prints: see `output`; `echo` writes it where it would have been
+    asked   the question that it has ended with
     """
 
     __slots__ = (
-        "_is_closed", "_keep", "_lock", "_positions", "anchor", "asked", "attempt", "clock", "echo",
-        "edited", "emit", "journal", "nest", "node", "recorder", "schema", "sent", "step", "task",
-        "thread", "write",
+        "_is_closed", "_lock", "_positions", "asked", "attempt", "edited", "journal", "outlet",
+        "place", "sent", "services",
     )  # fmt: skip
 
     def __init__(
         self,
-        *,
-        thread: str,
-        step: int,
-        node: str,
-        task: str,
-        anchor: int,
-        attempt: int,
+        place: Place,
+        services: Services,
+        outlet: Outlet,
         journal: Mapping[int, JournalEntry],
-        schema: Schema,
-        edited: bool,
-        emit: Callable[[Any], None],
-        keep: Callable[[JournalEntry], None],
-        write: Callable[[str, str], None],
-        clock: Callable[[], float],
+        attempt: int = 1,
+        *,
+        edited: bool = False,
         sent: bool = False,
-        nest: Nest | None = None,
-        recorder: Recorder | None = None,
-        echo: Any = None,
     ) -> None:
-        self.thread = thread
-        self.step = step
-        self.node = node
-        self.task = task
-        self.anchor = anchor
-        self.attempt = attempt
+        self.place = place
+        self.services = services
+        self.outlet = outlet
         self.journal = dict(journal)
-        self.schema = schema
+        self.attempt = attempt
         self.edited = edited
-        self.emit = emit
-        self._keep = keep
-        self.clock = clock
         self.sent = sent
-        self.nest = nest
-        self.recorder = recorder
-        self.write = write
-        self.echo = echo
         self.asked: JournalEntry | None = None
         self._positions = 0
         self._is_closed = False
@@ -90,12 +119,17 @@ class TaskContext:
     def again(self, attempt: int, first: int) -> TaskContext:
         """A later attempt's: calls take positions from `first` on, and find what is journalled."""
         self.close()
-        next_one = copy.copy(self)
-        next_one.attempt = attempt
-        next_one.asked = None
-        next_one._positions = first
-        next_one._is_closed = False
-        return next_one
+        later = TaskContext(
+            self.place,
+            self.services,
+            self.outlet,
+            {},
+            attempt,
+            edited=self.edited,
+            sent=self.sent,
+        )
+        later.journal, later._lock, later._positions = self.journal, self._lock, first
+        return later
 
     def close(self) -> None:
         """The attempt has ended: it returned, failed, took too long, or was cancelled."""
@@ -110,8 +144,8 @@ class TaskContext:
         """An error for a call that was given up and still goes on."""
         if self._is_closed:
             raise NbagentError(
-                f"node {self.node!r}: attempt {self.attempt} has ended (it took too long, or was "
-                "stopped), and this call still came from it: nothing was begun"
+                f"node {self.place.node!r}: attempt {self.attempt} has ended (it took too long, "
+                "or was stopped), and this call still came from it: nothing was begun"
             )
 
     def next_position(self, count: int = 1) -> int:
@@ -128,7 +162,7 @@ class TaskContext:
             self.check_open()
             self._write(entry)
 
-    def settle(self, before: JournalEntry, entry: JournalEntry) -> None:
+    def conclude(self, before: JournalEntry, entry: JournalEntry) -> None:
         """Write what came of the call `before`, also when its attempt was given up meanwhile.
 
         Not when another attempt has taken the call up since: then that one's word counts.
@@ -139,10 +173,10 @@ class TaskContext:
             self._write(entry)
 
     def _write(self, entry: JournalEntry) -> None:
-        self._keep(entry)
+        self.outlet.keep(entry)
         self.journal[entry.position] = entry
 
-    def recall(self, position: int, kind: str, key: str) -> JournalEntry | None:
+    def find(self, position: int, kind: str, key: str) -> JournalEntry | None:
         """The journal's entry for this call; `StateError` when another call stood here before."""
         entry = self.journal.get(position)
         if entry is None or (entry.kind == kind and entry.key == key):
@@ -155,10 +189,10 @@ class TaskContext:
         if entry.kind == kind and not moved and (entry.status == "open" or self.edited):
             return entry  # its wording follows the state that a person has edited since
         raise StateError(
-            f"node {self.node!r} ran again and made its calls in another order: call "
+            f"node {self.place.node!r} ran again and made its calls in another order: call "
             f"{position + 1} was {entry.kind} {entry.key!r}, now it is {kind} {key!r}. "
             "Make what stands before it deterministic, or give the call a fixed key=",
-            node=self.node,
+            node=self.place.node,
         )
 
 
@@ -173,13 +207,13 @@ class Attempts:
 
     def __init__(self, first: TaskContext) -> None:
         self.now = first
-        self.began = first.clock()
+        self.began = first.services.clock()
         self._bridged: contextlib.ExitStack | None = None
 
     def __enter__(self) -> Attempts:
         self._before = _current.set(self.now)
-        if self.now.recorder is not None and self.now.recorder.bridge is not None:
-            self._bridge(self.now.recorder.bridge)
+        if (bridge := self.now.services.recorder.bridge) is not None:
+            self._bridge(bridge)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -197,10 +231,10 @@ class Attempts:
         """Close the attempt's context and go on in a fresh one, whose calls begin at `first`."""
         self._end(None, None, None)
         self.now = self.now.again(self.now.attempt + counts, first)
-        self.began = self.now.clock()
+        self.began = self.now.services.clock()
         _current.set(self.now)
-        if self.now.recorder is not None and self.now.recorder.bridge is not None:
-            self._bridge(self.now.recorder.bridge)
+        if (bridge := self.now.services.recorder.bridge) is not None:
+            self._bridge(bridge)
 
     def _end(self, *error: Any) -> None:
         bridged, self._bridged = self._bridged, None
@@ -209,10 +243,10 @@ class Attempts:
 
     def _bridge(self, bridge: Bridge) -> None:
         """Tell of the attempt to somebody else's tracer, in the context that the node runs in."""
-        now = self.now
+        at = self.now.place
         self._bridged = contextlib.ExitStack()
         self._bridged.enter_context(
-            bridge.attempt(now.thread, now.step, now.node, now.task, now.attempt)
+            bridge.attempt(at.thread, at.step, at.node, at.task, self.now.attempt)
         )
 
 
@@ -241,7 +275,7 @@ def emit(value: Any) -> None:
     """
     context = _current.get(None)
     if context is not None and not context.is_closed:
-        context.emit(value)
+        context.outlet.emit(value)
 
 
 def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span]:
@@ -254,11 +288,5 @@ def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span
     context = _current.get(None)
     if context is None:
         return recorded(None, {"thread": ""}, name, attributes)
-    facts = {
-        "thread": context.thread,
-        "step": context.step,
-        "node": context.node,
-        "task": context.task,
-        "attempt": context.attempt,
-    }
-    return recorded(context.recorder, facts, name, attributes)
+    facts = context.place.facts(context.attempt)
+    return recorded(context.services.recorder, facts, name, attributes)

@@ -36,7 +36,7 @@ _ANSWER = {
         {"type": "object", "properties": {"result": {}}, "required": ["result"]},
     ]
 }
-_PENDING, _UNKNOWN, _ASK = object(), object(), object()
+_TO_DO, _UNKNOWN, _ASK = object(), object(), object()
 
 _key: contextvars.ContextVar[str] = contextvars.ContextVar("nbagent_idempotency_key")
 
@@ -68,11 +68,11 @@ def effect(
     happened (the connection was refused, HTTP 4xx) is raised and leaves nothing behind; any other
     leaves the outcome unknown.
     """
-    context, position, entry = _begin(key)
+    context, position, entry = _find_effect(key)
     result = _known(context, position, entry)
     if result is _UNKNOWN and not idempotent:
-        result = _settle(context, position, entry, probe() if probe else _ASK)
-    if result is not _PENDING and result is not _UNKNOWN:
+        result = _judged(context, position, entry, probe() if probe else _ASK)
+    if result is not _TO_DO and result is not _UNKNOWN:
         return result
     entry = _intend(context, position, key)
     token = _key.set(entry.payload)
@@ -95,12 +95,12 @@ async def aeffect(
     **kwargs: Any,
 ) -> Any:
     """`effect` for an `async def` node: `fn` and `probe` may be coroutine functions."""
-    context, position, entry = _begin(key)
+    context, position, entry = _find_effect(key)
     result = _known(context, position, entry)
     if result is _UNKNOWN and not idempotent:
         found = await _awaited(probe()) if probe else _ASK
-        result = _settle(context, position, entry, found)
-    if result is not _PENDING and result is not _UNKNOWN:
+        result = _judged(context, position, entry, found)
+    if result is not _TO_DO and result is not _UNKNOWN:
         return result
     entry = _intend(context, position, key)
     token = _key.set(entry.payload)
@@ -120,30 +120,32 @@ def cached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     For what is slow or paid and stands before an `interrupt` in one node. If the process ends
     during the call it is made again: for what must not happen twice there is `effect`.
     """
-    context, position, entry = _begin_cached(key)
+    context, position, entry = _find_cached(key)
     if entry is not None:
         return thaw(entry.result)
-    return _keep(context, position, key, fn(*args, **kwargs))
+    return _remembered(context, position, key, fn(*args, **kwargs))
 
 
 async def acached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`cached` for an `async def` node: `fn` may be a coroutine function."""
-    context, position, entry = _begin_cached(key)
+    context, position, entry = _find_cached(key)
     if entry is not None:
         return thaw(entry.result)
-    return _keep(context, position, key, await _awaited(fn(*args, **kwargs)))
+    return _remembered(context, position, key, await _awaited(fn(*args, **kwargs)))
 
 
-def _begin_cached(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
+def _find_cached(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
     context = current("cached")
     position = context.next_position()
-    return context, position, context.recall(position, CACHED, key)
+    return context, position, context.find(position, CACHED, key)
 
 
-def _keep(context: TaskContext, position: int, key: str, result: Any) -> Any:
+def _remembered(context: TaskContext, position: int, key: str, result: Any) -> Any:
     kept = freeze(result)
     context.record(
-        JournalEntry(context.anchor, context.task, position, CACHED, key, "done", None, kept)
+        JournalEntry(
+            context.place.anchor, context.place.task, position, CACHED, key, "done", None, kept
+        )
     )
     return result
 
@@ -152,36 +154,35 @@ async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def _begin(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
+def _find_effect(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
     """The task, the effect's position (the one behind it is for its question), its entry."""
     context = current("effect")
     position = context.next_position(2)
-    return context, position, context.recall(position, KIND, key)
+    return context, position, context.find(position, KIND, key)
 
 
 def _known(context: TaskContext, position: int, entry: JournalEntry | None) -> Any:
-    """The recorded result, or what a person said of it; else whether to call is pending or
-    unknown."""
+    """The recorded result, or what a person said of it; else `_TO_DO`, or `_UNKNOWN`."""
     if entry is None or entry.status == "void":
-        return _PENDING
+        return _TO_DO
     if entry.status == "done":
         return thaw(entry.result)
     answer = context.journal.get(position + 1)
     if answer is None or answer.kind != QUESTION or answer.status != "done":
         return _UNKNOWN
     if answer.result == DID_NOT:
-        return _PENDING
+        return _TO_DO
     result = None if answer.result == HAPPENED else answer.result["result"]
     return _done(context, entry, thaw(result))
 
 
-def _settle(context: TaskContext, position: int, entry: JournalEntry | None, found: Any) -> Any:
+def _judged(context: TaskContext, position: int, entry: JournalEntry | None, found: Any) -> Any:
     """What the probe found, or a question to a person where there is no probe."""
     assert entry is not None
     if found is _ASK:
         _ask_person(context, position, entry.key)
     if found is None or found is False:
-        return _PENDING
+        return _TO_DO
     return _done(context, entry, found)
 
 
@@ -191,10 +192,10 @@ def _intend(context: TaskContext, position: int, key: str) -> JournalEntry:
     if answer is not None and answer.status == "done":
         # A person's word is good for one repetition, not for whatever happens to that one.
         context.record(replace(answer, status="void"))
-    text = f"{context.thread}\n{context.task}\n{position}"
+    text = f"{context.place.thread}\n{context.place.task}\n{position}"
     entry = JournalEntry(
-        anchor=context.anchor,
-        task=context.task,
+        anchor=context.place.anchor,
+        task=context.place.task,
         position=position,
         kind=KIND,
         key=key,
@@ -210,11 +211,11 @@ def _failed(context: TaskContext, entry: JournalEntry, error: Exception) -> None
     codes = [getattr(error, name, None) for name in ("status_code", "status", "code")]
     code = next((code for code in codes if isinstance(code, int)), 0)
     if isinstance(error, ConnectionRefusedError) or 400 <= code < 500:
-        context.settle(entry, replace(entry, status="void"))
+        context.conclude(entry, replace(entry, status="void"))
 
 
 def _done(context: TaskContext, entry: JournalEntry, result: Any) -> Any:
-    context.settle(entry, replace(entry, status="done", result=freeze(result)))
+    context.conclude(entry, replace(entry, status="done", result=freeze(result)))
     return result
 
 

@@ -47,17 +47,17 @@ def interrupt(
     context = current("interrupt")
     position = context.next_position()
     name = key if key is not None else _key(question)
-    entry = context.recall(position, KIND, name)
+    entry = context.find(position, KIND, name)
     if entry is not None and entry.status == "done":
-        return context.schema.read_answer(schema, thaw(entry.result))
+        return context.services.schema.read_answer(schema, thaw(entry.result))
     ask(
         context,
         position,
         name,
         question,
         show=(show,) if isinstance(show, str) else tuple(show),
-        schema=context.schema.answer_schema(schema),
-        deadline=_unix(deadline, context.clock()),
+        schema=context.services.schema.answer_schema(schema),
+        deadline=_unix(deadline, context.services.clock()),
         on_expiry=on_expiry,
     )
 
@@ -75,7 +75,7 @@ def ask(
 ) -> NoReturn:
     """End the node with a question: an open journal entry, until it is answered."""
     payload = {
-        "node": context.node,
+        "node": context.place.node,
         "question": question,
         "show": list(show),
         "schema": thaw(schema),
@@ -83,7 +83,7 @@ def ask(
         "on_expiry": on_expiry,
     }
     context.asked = JournalEntry(
-        context.anchor, context.task, position, KIND, key, "open", freeze(payload)
+        context.place.anchor, context.place.task, position, KIND, key, "open", freeze(payload)
     )
     raise Interrupted(str(question))
 

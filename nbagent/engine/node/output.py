@@ -114,11 +114,11 @@ class _Router:
 
     def write(self, text: str) -> int:
         task = running()
-        if task is None or task.is_closed or task.echo is None:
+        if task is None or task.is_closed:
             count: int = self.original.write(text)
             return count
-        task.write(self._name, text)
-        task.echo(self.original.write, text)
+        task.outlet.write(self._name, text)
+        task.services.echo(self.original.write, text)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -134,9 +134,9 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         task = running()
-        if task is not None and not task.is_closed and task.echo is not None:
-            task.write("log", f"{record.levelname} {record.name}: {record.getMessage()}\n")
-            if task.echo.is_shown:
+        if task is not None and not task.is_closed:
+            task.outlet.write("log", f"{record.levelname} {record.name}: {record.getMessage()}\n")
+            if task.services.echo.is_shown:
                 return
         last = logging.lastResort
         if len(logging.root.handlers) == 1 and last and record.levelno >= last.level:

@@ -60,8 +60,8 @@ class Subgraph:
     async def __call__(self, argument: Any) -> Values:
         """What `node.function` does: run the graph to its end; what the parent is to write."""
         inside = current("a subgraph")
-        assert inside.nest is not None
-        first, last = await inside.nest(inside, self.program, self.read(argument, inside.sent))
+        nest, given = inside.services.nest, self.read(argument, inside.sent)
+        first, last = await nest(inside, self.program, given)
         return self.write(first, last)
 
     def read(self, argument: Any, sent: bool) -> Values:

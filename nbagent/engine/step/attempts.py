@@ -198,13 +198,13 @@ def _as_said(node: Node, inside: TaskContext, update: Any) -> Any:
     The answer stays in the journal until the task's record is there, so a kill loses nothing.
     """
     try:
-        return inside.schema.check_edit(thaw(update))
+        return inside.services.schema.check_edit(thaw(update))
     except StateError as error:
         _ask_person(node, inside, error)
 
 
 def _ask_person(node: Node, inside: TaskContext, error: BaseException) -> NoReturn:
-    state = inside.schema.json_schema()
+    state = inside.services.schema.json_schema()
     update: dict[str, Any] = {"type": "object"}
     if "properties" in state:
         update |= {"properties": state["properties"], "additionalProperties": False}

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from nbagent.engine.model.checkpoint import Checkpoint, Question, TaskRecord
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import Task, Work, is_open_question, to_question
-from nbagent.engine.node.subgraph import Suspended
-from nbagent.engine.step.task import Bench, Finished, fail, is_cancelled, perform
+from nbagent.engine.step.task import Bench, Ended, fail, is_cancelled, perform, tell_finished
 from nbagent.engine.step.updates import to_failure
 from nbagent.errors import CodecError, NbagentError
 
@@ -29,7 +28,7 @@ class Executed:
     """
 
     records: dict[str, TaskRecord]
-    unstored: list[Finished] = field(default_factory=list)
+    unstored: list[Ended] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     is_paused: bool = False
     failures: list[TaskRecord] = field(default_factory=list)
@@ -88,7 +87,7 @@ class _Execution:
         self.result = Executed(dict(work.done))
         self.left = 0
         self.running: Sequence[asyncio.Task[None]] = ()
-        self.pending: list[Finished] = []
+        self.pending: list[Ended] = []
         self.broken: BaseException | None = None
 
     def ready(self, tasks: Sequence[Task]) -> list[Task]:
@@ -122,16 +121,16 @@ class _Execution:
         ended = await perform(self.program, self.checkpoint, task, self.work, self.bench)
         self.left -= 1
         result = self.result
-        if isinstance(ended, Finished):
+        if ended.record.status == "done":
             self.pending.append(ended)
             if self.running and len(self.pending) == 1:
                 asyncio.get_running_loop().call_soon(self._store_soon)
-        elif isinstance(ended, Suspended):
+        elif ended.cause is None:
             result.questions.extend(ended.questions)
             result.is_paused = result.is_paused or not ended.questions
         else:
-            result.failures.append(ended[0])
-            result.causes[task.id] = ended[1]
+            result.failures.append(ended.record)
+            result.causes[task.id] = ended.cause
             if self.program.on_error == "cancel":
                 for sibling in self.running:
                     if sibling is not asyncio.current_task():
@@ -170,8 +169,8 @@ class _Execution:
 
 
 def keep(
-    batch: Sequence[Finished], result: Executed, checkpoint: Checkpoint, bench: Bench
-) -> list[Finished]:
+    batch: Sequence[Ended], result: Executed, checkpoint: Checkpoint, bench: Bench
+) -> list[Ended]:
     """Store records and tell of them; those that could be stored. The others have failed."""
     try:
         if batch:
@@ -186,5 +185,5 @@ def keep(
         result.causes[record.task] = error
         return []
     for one in batch:
-        bench.tell(one.event)
+        tell_finished(one, checkpoint, bench)
     return list(batch)

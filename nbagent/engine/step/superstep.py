@@ -36,7 +36,7 @@ from nbagent.engine.model.work import NOTHING_DONE, Task, Work
 from nbagent.engine.step.execute import Executed, execute, keep
 from nbagent.engine.step.plan import check_ended, plan
 from nbagent.engine.step.reconcile import reconcile
-from nbagent.engine.step.task import Bench
+from nbagent.engine.step.task import Bench, tell_finished
 from nbagent.engine.watch.events import Checkpointed, StepPlanned, StepReconciled
 from nbagent.errors import NbagentError, NodeError, ThreadBusy
 
@@ -87,7 +87,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         )
     )
 
-    with bench.recorder.around_step(bench.thread, number):
+    with bench.services.recorder.around_step(bench.thread, number):
         executed = await execute(program, now.checkpoint, tasks, now.work, bench)
     if not executed.is_complete():
         return _unfinished(now, executed)
@@ -104,7 +104,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         return _failed(now, executed, error)
 
     for one in executed.unstored:
-        bench.tell(one.event)
+        tell_finished(one, now.checkpoint, bench)
     bench.tell(StepReconciled(thread=bench.thread, step=number, changes=step.changes))
     bench.tell(
         Checkpointed(thread=bench.thread, step=number, checkpoint=step.checkpoint, took=step.took)

@@ -17,6 +17,7 @@ from nbagent.engine.model.checkpoint import (
     Checkpoint,
     JournalEntry,
     Lease,
+    Question,
     TaskRecord,
     TaskStatus,
 )
@@ -29,7 +30,7 @@ from nbagent.engine.model.work import Task, Work, to_question
 from nbagent.engine.node import context
 from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.interrupts import Interrupted
-from nbagent.engine.node.output import Echo, Output
+from nbagent.engine.node.output import Output
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step import attempts as policies
 from nbagent.engine.step.updates import check_update, read_return, to_failure
@@ -48,7 +49,6 @@ from nbagent.engine.watch.events import (
     NodeStarted,
     NodeWaiting,
 )
-from nbagent.engine.watch.spans import Recorder
 from nbagent.engine.watch.stalls import performing
 from nbagent.errors import StateError
 
@@ -59,20 +59,16 @@ _first_word = threading.RLock()
 class Bench:
     """What a run gives to all its super-steps: where to run, to store and to tell.
 
-    sleep   waits; a pause may end it
-    nest    runs a subgraph inside a task
-    echo    where what nodes print goes besides
+    sleep     waits; a pause may end it
+    services  what the nodes' code is given of it
     """
 
     lease: Lease
     store: CheckpointStore
     executor: NodeExecutor
     tell: Callable[[Event], None]
-    clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
-    recorder: Recorder
-    echo: Echo
-    nest: context.Nest
+    services: context.Services
 
     @property
     def thread(self) -> str:
@@ -81,17 +77,25 @@ class Bench:
 
 
 @fact
-class Finished:
-    """A record that is to be stored, and the event to tell when it is."""
+class Ended:
+    """What has come of a task, as the status of its record says.
+
+    done     the record is still to be stored, and told when it is: see `tell_finished`
+    failed   the record is stored and told; `cause` is the exception
+    waiting  there is nothing to store: it goes on when its `questions` are answered; where there
+             are none, at resume
+    """
 
     record: TaskRecord
-    event: NodeFinished
+    cause: BaseException | None = None
+    questions: tuple[Question, ...] = ()
+    is_cached: bool = False
 
 
 async def perform(
     program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
-) -> Finished | Suspended | tuple[TaskRecord, BaseException]:
-    """Its record to be stored, or what it waits for, or its failure with the exception."""
+) -> Ended:
+    """Run the task to its end, whatever that is."""
     one = _Performance(program, checkpoint, task, work, bench)
     cause: BaseException | None = None
     runner = asyncio.current_task()
@@ -111,7 +115,7 @@ async def perform(
                 one.tell(NodeWaiting, question=question)
             if not suspended.questions:
                 one.tell(NodeCancelled)
-            return suspended
+            return Ended(one.record("waiting"), questions=suspended.questions)
         except asyncio.CancelledError as error:
             if is_cancelled():
                 one.tell(NodeCancelled)
@@ -124,18 +128,24 @@ async def perform(
         if asked is not None:
             # Also when the node swallowed the interrupt or raised something over it: it has asked.
             bench.store.put_journal(bench.lease, [asked])
-            one.tell(NodeWaiting, question=to_question(asked))
-            return Suspended([to_question(asked)])
+            question = to_question(asked)
+            one.tell(NodeWaiting, question=question)
+            return Ended(one.record("waiting"), questions=(question,))
         if cause is not None:
-            return fail(checkpoint, one.record("failed", failure=to_failure(cause)), bench), cause
-        return one.finished()
+            record = one.record("failed", failure=to_failure(cause))
+            return Ended(fail(checkpoint, record, bench), cause)
+        record = one.record("done", update=one.update, goto=one.goto)
+        return Ended(record, is_cached=one.is_cached)
     finally:
         del performing[runner]
         one.let_go()
 
 
 class _Performance:
-    """A task while it is performed: what it has written, and how its attempts are told and kept."""
+    """A task while it is performed: what it has written, and how its attempts are told and kept.
+
+    It is the outlet of the node's code.
+    """
 
     def __init__(
         self, program: Program, checkpoint: Checkpoint, task: Task, work: Work, bench: Bench
@@ -146,47 +156,31 @@ class _Performance:
         self.node = program.nodes[task.node]
         self.bench = bench
         self.before = work.failed.get(task.id)
-        self.started = bench.clock()
+        self.started = bench.services.clock()
         self.update: Mapping[str, Any] = {}
         self.goto: tuple[Any, ...] = ()
         self.is_cached = False
         self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
-        self.attempts = context.Attempts(
-            context.TaskContext(
-                thread=bench.lease.thread,
-                step=checkpoint.step + 1,
-                node=task.node,
-                task=task.id,
-                anchor=checkpoint.anchor,
-                attempt=self.tried + 1,
-                journal=work.journal.get(task.id, {}),
-                schema=program.schema,
-                edited=checkpoint.id != checkpoint.anchor,
-                emit=self.emit,
-                keep=self.keep,
-                write=self.write,
-                clock=bench.clock,
-                sent=task.input is not MISSING,
-                nest=bench.nest,
-                recorder=bench.recorder,
-                echo=bench.echo,
-            )
+        self.place = context.Place(
+            bench.lease.thread, checkpoint.step + 1, task.node, task.id, checkpoint.anchor
         )
-
-    def place(self) -> dict[str, Any]:
-        """Where in the thread this is, as events and spans say it."""
-        return {
-            "thread": self.bench.lease.thread,
-            "step": self.checkpoint.step + 1,
-            "node": self.task.node,
-            "task": self.task.id,
-        }
+        first = context.TaskContext(
+            self.place,
+            bench.services,
+            self,
+            work.journal.get(task.id, {}),
+            self.tried + 1,
+            edited=checkpoint.id != checkpoint.anchor,
+            sent=task.input is not MISSING,
+        )
+        self.attempts = context.Attempts(first)
 
     # -------------------------------------------------------------------------- what is told
 
     def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
-        self.bench.tell(kind(**self.place(), **facts))
+        at = self.place
+        self.bench.tell(kind(thread=at.thread, step=at.step, node=at.node, task=at.task, **facts))
 
     def write(self, stream: str, text: str) -> None:
         with _first_word:
@@ -209,11 +203,11 @@ class _Performance:
         """Tell the rest of what it printed, and keep it all with the thread."""
         text = self.output.end() if self.output is not None else ""
         if text:
-            attempt, now = self.attempts.now.attempt, self.bench.clock()
-            span = Span(**self.place(), kind="output", name="output", attempt=attempt)
-            span.started, span.ended = self.started, now
+            facts = self.place.facts(self.attempts.now.attempt)
+            span = Span(**facts, kind="output", name="output")
+            span.started, span.ended = self.started, self.bench.services.clock()
             span.set(text=text)
-            self.bench.recorder.add(span)
+            self.bench.services.recorder.add(span)
 
     def record(self, status: TaskStatus, **facts: Any) -> TaskRecord:
         """The task's record as it stands."""
@@ -224,23 +218,9 @@ class _Performance:
             status=status,
             attempt=self.attempts.now.attempt,
             started=self.started,
-            ended=self.bench.clock(),
+            ended=self.bench.services.clock(),
             **facts,
         )
-
-    def finished(self) -> Finished:
-        record = self.record("done", update=self.update, goto=self.goto)
-        event = NodeFinished(
-            thread=self.bench.lease.thread,
-            step=self.checkpoint.step + 1,
-            node=record.node,
-            task=record.task,
-            update=self.update,
-            duration=record.ended - record.started,
-            attempt=record.attempt,
-            is_cached=self.is_cached,
-        )
-        return Finished(record, event)
 
     def let_go(self) -> None:
         """Forget what refers back to this, so that all goes at once and not by and by: the
@@ -268,7 +248,7 @@ class _Performance:
         # What a person or an effect said in this task is not in the inputs.
         if node.cache is not None and not journal:
             inputs = _inputs(node.cache, task.input if is_sent else values, argument)
-            if self._recall(inputs):
+            if self._find_cached(inputs):
                 return
         if node.name in self.program.guarded:
             around = self._surroundings()
@@ -280,9 +260,9 @@ class _Performance:
         if node.cache is not None and is_own and not journal:
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
-    def _recall(self, inputs: Any) -> bool:
+    def _find_cached(self, inputs: Any) -> bool:
         node, bench = self.node, self.bench
-        found = bench.store.recall(node.name, node.captured, inputs, bench.clock())
+        found = bench.store.recall(node.name, node.captured, inputs, bench.services.clock())
         fitting = None if found is None else _fitting(self.program, found)
         if fitting is None:
             return False
@@ -297,14 +277,14 @@ class _Performance:
             allowed = node.retry.attempts
         first = 0.0
         if before is not None and before.resume_at is not None and before.failure is not None:
-            first = before.resume_at - self.bench.clock()
+            first = before.resume_at - self.bench.services.clock()
             if first > 0:
                 if node.rate_limit is not None and before.is_told:
                     node.rate_limit.hold(before.resume_at)
                 self.tell(NodeRetried, failure=before.failure, wait=first, attempt=self.tried)
         return policies.Surroundings(
             executor=self.bench.executor,
-            clock=self.bench.clock,
+            clock=self.bench.services.clock,
             # A restart goes on counting; when all were used, a resume gives as many again.
             limit=(self.tried // allowed + 1) * allowed,
             retried=self._retried,
@@ -315,7 +295,7 @@ class _Performance:
         )
 
     def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
-        kept = self._failed(error, resume_at=self.bench.clock() + wait, is_told=is_told)
+        kept = self._failed(error, resume_at=self.bench.services.clock() + wait, is_told=is_told)
         self.tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
 
     def _failed(self, error: BaseException, **facts: Any) -> TaskRecord:
@@ -323,19 +303,17 @@ class _Performance:
         failure = to_failure(error)
         kept = self.record("failed", failure=failure, **facts)
         self.bench.store.put_tasks(self.bench.lease, [kept])
-        if self.bench.recorder is not None:
-            self.bench.recorder.add(
-                Span(
-                    **self.place(),
-                    kind="attempt",
-                    name=self.node.name,
-                    attempt=kept.attempt,
-                    started=self.attempts.began,
-                    ended=kept.ended,
-                    status="error",
-                    attributes={"error.type": failure.type, "error.message": failure.message},
-                )
+        self.bench.services.recorder.add(
+            Span(
+                **self.place.facts(kept.attempt),
+                kind="attempt",
+                name=self.node.name,
+                started=self.attempts.began,
+                ended=kept.ended,
+                status="error",
+                attributes={"error.type": failure.type, "error.message": failure.message},
             )
+        )
         return kept
 
 
@@ -364,7 +342,7 @@ def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any
 def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
     """Keep a result for the next time."""
     assert node.cache is not None
-    now = bench.clock()
+    now = bench.services.clock()
     until = None if node.cache.ttl is None else now + node.cache.ttl
     bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
 
@@ -385,6 +363,23 @@ def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord
         )
     )
     return record
+
+
+def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
+    """Tell that a task has finished, now that its record is stored."""
+    record = ended.record
+    bench.tell(
+        NodeFinished(
+            thread=bench.lease.thread,
+            step=checkpoint.step + 1,
+            node=record.node,
+            task=record.task,
+            update=record.update,
+            duration=record.ended - record.started,
+            attempt=record.attempt,
+            is_cached=ended.is_cached,
+        )
+    )
 
 
 def is_cancelled() -> bool:

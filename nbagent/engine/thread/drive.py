@@ -350,7 +350,8 @@ async def drive(
 
     `Suspended` when it waits or is paused, its own error when it failed.
     """
-    thread = parent.thread.nested(inside.task, program)
+    at = inside.place
+    thread = parent.thread.nested(at.task, program)
     run = thread.enter(given, parent)
     if run is None:  # it was done when the process ended
         return _since_its_start(thread, thread.latest().checkpoint)
@@ -359,16 +360,16 @@ async def drive(
         lambda event: parent.feed.tell(
             SubgraphEvent(
                 thread=parent.thread.id,
-                step=inside.step,
-                node=inside.node,
-                task=inside.task,
+                step=at.step,
+                node=at.node,
+                task=at.task,
                 event=event,
             )
         )
     )
     await run.drive()
     if run.status in ("waiting", "paused"):
-        raise Suspended([as_parents(q, inside.task, inside.node, thread.id) for q in run.questions])
+        raise Suspended([as_parents(q, at.task, at.node, thread.id) for q in run.questions])
     if run.error is not None:
         raise run.error
     if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's

@@ -336,11 +336,14 @@ class Run:
             store=thread.store,
             executor=thread.executor,
             tell=self.feed.tell,
-            clock=thread.clock,
             sleep=self.sleep,
-            recorder=self.recorder,
-            echo=self.echo,
-            nest=self._run_nested,
+            services=context.Services(
+                schema=thread.program.schema,
+                clock=thread.clock,
+                nest=self._run_nested,
+                recorder=self.recorder,
+                echo=self.echo,
+            ),
         )
         yielded = time.monotonic()
         while self._standing.status == "running":
