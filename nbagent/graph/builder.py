@@ -27,6 +27,7 @@ from nbagent.engine.model import program as compiled
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import Retry
 from nbagent.engine.model.program import Cache, Program
+from nbagent.engine.node import calls
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
@@ -42,6 +43,9 @@ from nbagent.graph.validate import validate
 W = TypeVar("W")
 defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
 _building: contextvars.ContextVar[Graph | None] = contextvars.ContextVar("nbagent_graph")
+_compiling: contextvars.ContextVar[tuple[Graph, ...]] = contextvars.ContextVar(
+    "nbagent_compiling", default=()
+)
 
 
 class Wirable:
@@ -330,7 +334,18 @@ class Graph(Wirable):
     def compile(self) -> Program:
         """The program, checked; the same one until the graph changes. Raises `GraphError`."""
         if self._program is None:
-            self._program = self._compile()
+            if self in (around := _compiling.get()):
+                loop = " in ".join(repr(one.name) for one in (*around[around.index(self) :], self))
+                raise GraphError(
+                    f"a graph cannot be a node of itself, and here {loop} is: call it in a node, "
+                    "as in `inner.run(…)`, or use a cycle of edges",
+                    location=self.location,
+                )
+            token = _compiling.set((*around, self))
+            try:
+                self._program = self._compile()
+            finally:
+                _compiling.reset(token)
         return self._program
 
     def _compile(self) -> Program:
@@ -499,13 +514,21 @@ class Graph(Wirable):
     def run(
         self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
     ) -> dict[str, Any]:
-        """Start a thread and wait; the state when it is done, paused or waiting."""
+        """Start a thread and wait; the state when it is done, paused or waiting.
+
+        Inside a node, without `thread`, it is a durable call: the thread belongs to the node's
+        task, its question is the task's, and after a failure it goes on where it stopped.
+        """
+        if thread is None and calls.is_inside():
+            return calls.call(self.compile(), input)
         return self.start(input, thread, step_limit=step_limit).result()
 
     async def arun(
         self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
     ) -> dict[str, Any]:
         """`run` in a coroutine."""
+        if thread is None and calls.is_inside():
+            return await calls.acall(self.compile(), input)
         return await self.start(input, thread, step_limit=step_limit)
 
     def stream(

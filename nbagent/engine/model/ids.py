@@ -5,8 +5,11 @@ Ids: the one place that makes them and takes them apart.
                nested in what is a column (`ThreadInfo.parent`, `ThreadInfo.place`)
     task       ANCHOR:NODE, and ANCHOR:NODE#N for the N-th input that was sent to the node: the
                checkpoint that planned it and its node, so it is the same after a restart
-    question   TASK:POSITION in its thread; TASK/ID for one of a thread that the task runs, as many
-               levels deep as there are
+    place      where in its parent a thread is nested: the TASK whose node is a graph;
+               TASK@N:DIGEST:GRAPH for the N-th thread of a graph that the task's code calls;
+               QUESTION>GRAPH, or ANCHOR>GRAPH, for the graph that helps
+    question   TASK:POSITION in its thread; TASK/ID or TASK@N/ID for one of a thread that the task
+               runs, as many levels deep as there are
     channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
@@ -26,8 +29,8 @@ def task_id(anchor: int, node: str, sent: int | None = None) -> str:
 
 
 def node_of(task: str) -> str:
-    """The node that a task id belongs to."""
-    return task.partition(":")[2].partition("#")[0]
+    """The node that a task id, or the place of a thread that the task runs, belongs to."""
+    return task.partition("@")[0].partition(":")[2].partition("#")[0]
 
 
 def anchor_of(place: str) -> int | None:
@@ -42,6 +45,33 @@ def anchor_of(place: str) -> int | None:
 def nested_thread(parent: str, place: str) -> str:
     """The id of the thread at a place of its parent: to be read by people, not taken apart."""
     return f"{parent}/{place}"
+
+
+def called(task: str, number: int, digest: str, graph: str) -> str:
+    """The place of the N-th thread (from 0) of a graph that a task's code calls, with the digest
+    of the input that it was first called with."""
+    return f"{task}@{number}:{digest}:{graph}"
+
+
+def read_called(place: str) -> tuple[int, str, str] | None:
+    """A called thread's number, digest and graph; None for a place of another kind."""
+    _, at, rest = place.partition("@")
+    if not at:
+        return None
+    number, digest, graph = rest.split(":", 2)
+    return int(number), digest, graph
+
+
+def task_of(place: str) -> str | None:
+    """The task that runs the thread at a place; None where that is a graph that helps."""
+    task, at, _ = place.partition("@")
+    return None if not at and ">" in place else task
+
+
+def call_of(place: str) -> str:
+    """A place as questions name it: TASK, or TASK@N."""
+    task, at, rest = place.partition("@")
+    return f"{task}{at}{rest.partition(':')[0]}"
 
 
 def escalation(asked: str | None, anchor: int, checkpoint: int, graph: str) -> str:
@@ -71,15 +101,15 @@ def call_id(task: str, position: int) -> str:
     return f"{task}:{position}"
 
 
-def inner_question(task: str, id: str) -> str:
-    """A question of the thread that a task runs, as the task's own thread asks it."""
-    return f"{task}/{id}"
+def inner_question(call: str, id: str) -> str:
+    """A question of a thread that a task runs (see `call_of`), as the task's own thread asks it."""
+    return f"{call}/{id}"
 
 
 def split_question(id: str) -> tuple[str | None, str]:
-    """The task whose thread asks, and the question's id there; (None, id) for an own one."""
-    task, slash, rest = id.partition("/")
-    return (task, rest) if slash else (None, id)
+    """Whose thread asks (see `call_of`), and the question's id there; (None, id) for an own one."""
+    call, slash, rest = id.partition("/")
+    return (call, rest) if slash else (None, id)
 
 
 # ------------------------------------------------------------------------------------ channels

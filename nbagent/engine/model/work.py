@@ -15,7 +15,7 @@ from nbagent.engine.model.checkpoint import (
     TaskRecord,
 )
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.ids import node_of
+from nbagent.engine.model.ids import node_of, read_called, task_of
 from nbagent.engine.model.values import MISSING
 
 KIND = "interrupt"
@@ -47,11 +47,17 @@ class Task:
 
 @fact
 class Work:
-    """What has been done already of the super-step that a checkpoint's plan asks for."""
+    """What has been done already of the super-step that a checkpoint's plan asks for.
+
+    done, failed   by task id
+    journal        task id -> position -> entry
+    calls          task id -> the places of the threads that its code has called graphs in
+    """
 
     done: Mapping[str, TaskRecord] = field(default_factory=dict)
     failed: Mapping[str, TaskRecord] = field(default_factory=dict)
     journal: Mapping[str, Mapping[int, JournalEntry]] = field(default_factory=dict)
+    calls: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def questions(self) -> tuple[Question, ...]:
         """The open questions, by task and position."""
@@ -67,8 +73,11 @@ def is_open_question(entry: JournalEntry) -> bool:
     return entry.kind == KIND and entry.status == "open"
 
 
-def work_of(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
-    """What has been done of the super-step under way, without the nodes of `rerun`."""
+def work_of(loaded: Loaded, rerun: Sequence[str] = (), nested: Sequence[str] = ()) -> Work:
+    """What has been done of the super-step under way, without the nodes of `rerun`.
+
+    nested   the places of the threads that are nested in this one
+    """
     journal: dict[str, dict[int, JournalEntry]] = {}
     for entry in loaded.journal:
         if node_of(entry.task) not in rerun:
@@ -78,4 +87,14 @@ def work_of(loaded: Loaded, rerun: Sequence[str] = ()) -> Work:
         done={record.task: record for record in kept if record.status == "done"},
         failed={record.task: record for record in kept if record.status == "failed"},
         journal=journal,
+        calls=_calls(nested, rerun) if nested else {},
     )
+
+
+def _calls(nested: Sequence[str], rerun: Sequence[str]) -> dict[str, list[str]]:
+    calls: dict[str, list[str]] = {}
+    for place in nested:
+        task = task_of(place)
+        if task is not None and read_called(place) and node_of(task) not in rerun:
+            calls.setdefault(task, []).append(place)
+    return calls

@@ -11,12 +11,14 @@ Rule 3: each attempt has a context of its own, closed when the attempt ends. A c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Program, Schema
@@ -25,7 +27,8 @@ from nbagent.engine.watch.spans import Recorder, recorded
 from nbagent.errors import NbagentError, StateError
 
 Values = Mapping[str, Any]
-Nest = Callable[["TaskContext", Program, Values], Awaitable[tuple[Values, Values]]]
+Nest = Callable[["TaskContext", str, Program, Values], Awaitable[tuple[Values, Values]]]
+"""(inside, place, program, input) -> the first values and the last ones of the thread there."""
 
 
 @fact
@@ -53,13 +56,15 @@ class Place:
 class Services:
     """What a run gives to the code of all its nodes.
 
-    nest   runs a subgraph inside a task
+    nest   runs another graph inside a task
+    loop   the event loop that the run is on
     echo   writes what a node prints where it would have been: see `output.Echo`
     """
 
     schema: Schema
     clock: Callable[[], float]
     nest: Nest
+    loop: asyncio.AbstractEventLoop
     recorder: Recorder
     echo: Any
 
@@ -80,17 +85,51 @@ class Outlet(Protocol):
         ...
 
 
+class Calls:
+    """The threads in which the code of one task calls graphs, over all its attempts.
+
+    A call is found again by its graph and its input; where the input is another one now, as a
+    model words it anew, it is the next of the graph's calls that no other has taken.
+
+    under_way   place -> what comes of the call that this process makes there
+    """
+
+    def __init__(self, task: str, places: Iterable[str]) -> None:
+        self._task = task
+        self._places = sorted(places, key=lambda place: (ids.read_called(place) or (0,))[0])
+        self._taken: set[str] = set()
+        self.under_way: dict[str, asyncio.Future[Any]] = {}
+
+    def begin_attempt(self) -> None:
+        """The node's code begins again: its calls are to be found anew."""
+        self._taken = set()
+
+    def take(self, graph: str, digest: str) -> str:
+        """The place of a call that is being made."""
+        left = [place for place in self._places if place not in self._taken]
+        own = [place for place in left if (ids.read_called(place) or ("",))[-1] == graph]
+        equal = [place for place in own if (ids.read_called(place) or ("", ""))[1] == digest]
+        for place in (*equal, *own):
+            self._taken.add(place)
+            return place
+        place = ids.called(self._task, len(self._places), digest, graph)
+        self._places.append(place)
+        self._taken.add(place)
+        return place
+
+
 class TaskContext:
     """One attempt of one task.
 
     edited  a person changed the state since the task was planned
     sent    the task was sent an input in place of the state
+    called  the places of the threads that it has called graphs in, in another process
     asked   the question that it has ended with
     """
 
     __slots__ = (
-        "_is_closed", "_lock", "_positions", "asked", "attempt", "edited", "journal", "outlet",
-        "place", "sent", "services",
+        "_calls", "_is_closed", "_lock", "_positions", "asked", "attempt", "called", "edited",
+        "journal", "outlet", "place", "sent", "services",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +142,7 @@ class TaskContext:
         *,
         edited: bool = False,
         sent: bool = False,
+        called: Sequence[str] = (),
     ) -> None:
         self.place = place
         self.services = services
@@ -111,6 +151,8 @@ class TaskContext:
         self.attempt = attempt
         self.edited = edited
         self.sent = sent
+        self.called = called
+        self._calls: Calls | None = None  # made by the first call: most nodes make none
         self.asked: JournalEntry | None = None
         self._positions = 0
         self._is_closed = False
@@ -127,7 +169,11 @@ class TaskContext:
             attempt,
             edited=self.edited,
             sent=self.sent,
+            called=self.called,
         )
+        if self._calls is not None:
+            self._calls.begin_attempt()
+            later._calls = self._calls
         later.journal, later._lock, later._positions = self.journal, self._lock, first
         return later
 
@@ -147,6 +193,19 @@ class TaskContext:
                 f"node {self.place.node!r}: attempt {self.attempt} has ended (it took too long, "
                 "or was stopped), and this call still came from it: nothing was begun"
             )
+
+    @property
+    def calls(self) -> Calls | None:
+        """The graphs that its code has called; None where it has called none."""
+        return self._calls
+
+    def take_call(self, graph: str, digest: str) -> tuple[Calls, str]:
+        """The place of a call of a graph that is being made now."""
+        with self._lock:
+            self.check_open()
+            if self._calls is None:
+                self._calls = Calls(self.place.task, self.called)
+            return self._calls, self._calls.take(graph, digest)
 
     def next_position(self, count: int = 1) -> int:
         """The position of the call that is being made; it takes `count` of them."""

@@ -61,7 +61,7 @@ class Subgraph:
         """What `node.function` does: run the graph to its end; what the parent is to write."""
         inside = current("a subgraph")
         nest, given = inside.services.nest, self.read(argument, inside.sent)
-        first, last = await nest(inside, self.program, given)
+        first, last = await nest(inside, inside.place.task, self.program, given)
         return self.write(first, last)
 
     def read(self, argument: Any, sent: bool) -> Values:
@@ -148,12 +148,12 @@ def _candidates(before: Any, after: Any) -> Iterator[Any]:
     yield after
 
 
-def as_parents(question: Question, task: str, node: str, thread: str) -> Question:
-    """A subgraph's question as its parent asks it."""
+def as_parents(question: Question, call: str, node: str, thread: str) -> Question:
+    """A question of a thread that a task runs, as the task's own thread asks it."""
     return replace(
         question,
-        id=inner_question(task, question.id),
+        id=inner_question(call, question.id),
         node=f"{node}/{question.node}",
-        task=task,
+        task=call.partition("@")[0],
         thread=question.thread or thread,
     )

@@ -121,7 +121,7 @@ def _unfinished(now: Standing, executed: Executed) -> Standing:
         return _failed(now, executed, _node_error(executed, executed.failures[0]))
     return replace(
         now,
-        work=Work(executed.records, now.work.failed, now.work.journal),
+        work=replace(now.work, done=executed.records),
         status="waiting" if executed.questions else "paused",
         questions=tuple(executed.questions),
     )
@@ -130,7 +130,7 @@ def _unfinished(now: Standing, executed: Executed) -> Standing:
 def _failed(now: Standing, executed: Executed, error: BaseException) -> Standing:
     return replace(
         now,
-        work=Work(executed.records, now.work.failed, now.work.journal),
+        work=replace(now.work, done=executed.records),
         status="failed",
         questions=tuple(executed.questions),
         error=error,

@@ -28,6 +28,7 @@ from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, freeze, frozen_dict, isolate
 from nbagent.engine.model.work import Task, Work, to_question
 from nbagent.engine.node import context
+from nbagent.engine.node.calls import end_calls
 from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.interrupts import Interrupted
 from nbagent.engine.node.output import Output
@@ -98,6 +99,7 @@ async def perform(
     """Run the task to its end, whatever that is."""
     one = _Performance(program, checkpoint, task, work, bench)
     cause: BaseException | None = None
+    suspended: Suspended | None = None
     runner = asyncio.current_task()
     assert runner is not None
     performing[runner] = (task.node, one.tell)
@@ -110,27 +112,31 @@ async def perform(
                     one.keep_output()
         except Interrupted:
             pass
-        except Suspended as suspended:
-            for question in suspended.questions:
-                one.tell(NodeWaiting, question=question)
-            if not suspended.questions:
-                one.tell(NodeCancelled)
-            return Ended(one.record("waiting"), questions=suspended.questions)
+        except Suspended as error:
+            suspended = error
         except asyncio.CancelledError as error:
             if is_cancelled():
+                await end_calls(one.attempts.now)
                 one.tell(NodeCancelled)
                 raise
             cause = error  # the node's own, not ours
         except BaseException as error:
             cause = error
 
-        asked = one.attempts.now.asked
-        if asked is not None:
-            # Also when the node swallowed the interrupt or raised something over it: it has asked.
-            bench.store.put_journal(bench.lease, [asked])
-            question = to_question(asked)
-            one.tell(NodeWaiting, question=question)
-            return Ended(one.record("waiting"), questions=(question,))
+        # Also when the node swallowed its end, or raised something over it: it has asked.
+        now = one.attempts.now
+        if now.calls is not None:
+            suspended = await end_calls(now) or suspended
+        if now.asked is not None:
+            bench.store.put_journal(bench.lease, [now.asked])
+        if now.asked is not None or suspended is not None:
+            own = [] if now.asked is None else [to_question(now.asked)]
+            questions = (*own, *(suspended.questions if suspended is not None else ()))
+            for question in questions:
+                one.tell(NodeWaiting, question=question)
+            if not questions:
+                one.tell(NodeCancelled)
+            return Ended(one.record("waiting"), questions=questions)
         if cause is not None:
             record = one.record("failed", failure=to_failure(cause))
             return Ended(fail(checkpoint, record, bench), cause)
@@ -173,6 +179,7 @@ class _Performance:
             self.tried + 1,
             edited=checkpoint.id != checkpoint.anchor,
             sent=task.input is not MISSING,
+            called=work.calls.get(task.id, ()) if work.calls else (),
         )
         self.attempts = context.Attempts(first)
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, ThreadInfo
-from nbagent.engine.model.ids import fork
+from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, work_of
 from nbagent.engine.node.context import TaskContext
@@ -26,6 +26,7 @@ from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import check_field
 from nbagent.engine.store.ownership import found_as, fresh_owner, give_back
+from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import THE_ONE, answered, check_kept, expired, match, split
 from nbagent.engine.thread.edits import (
     changed_nodes,
@@ -157,31 +158,48 @@ class DrivenThread(StoredThread):
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
-            self._settle(lease, loaded, given, options.take_over)
+            under = self.store.under(self.id)
+            self._take_answers(lease, loaded, given, under, options.take_over)
             loaded = self.latest()
-            for task, thread in self._subgraphs(loaded, rerun):
-                if task.node in rerun:  # from its start, not from where it stood
-                    thread.fork(checkpoint=1, in_place=True, take_over=options.take_over)
+            if rerun:
+                self._begin_anew(loaded, rerun, under, options.take_over)
             notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
-            work = work_of(loaded, rerun=rerun)
+            work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
             options = replace(options, notice=notice)
             newest = max(_next_id(lease) - 1, loaded.checkpoint.id)
             start = Standing(loaded.checkpoint, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
 
-    def _settle(
-        self, lease: Lease, loaded: Loaded, given: Mapping[str, Any], take_over: bool
+    def _take_answers(
+        self,
+        lease: Lease,
+        loaded: Loaded,
+        given: Mapping[str, Any],
+        under: list[ThreadInfo],
+        take_over: bool,
     ) -> None:
         """Write the answers given, and those of questions that have expired, to the journal."""
-        own, nested = split(given)
-        for task, thread in self._subgraphs(loaded) if nested else ():
-            if task.id in nested:
-                with thread._held(take_over=take_over) as inner:
-                    thread._settle(inner, thread.latest(), nested[task.id], take_over)
-                    thread._release_as_found(inner)
-        entries = answered(loaded, own) + expired(loaded, own, self.clock())
+        now = self.clock()
+        nested.answer(self.store, under, self.id, loaded, given, now=now, take_over=take_over)
+        own, _ = split(given)
+        entries = answered(loaded, own) + expired(loaded, own, now)
         if entries:
             self.store.put_journal(lease, entries)
+
+    def _begin_anew(
+        self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo], take_over: bool
+    ) -> None:
+        """What the nodes run begins from its start, not from where it stood. What their code has
+        called begins anew by itself: it is called in other threads."""
+        for info in under:
+            if (
+                info.parent == self.id
+                and info.checkpoint
+                and node_of(info.place) in rerun
+                and anchor_of(info.place) == loaded.checkpoint.anchor
+                and task_of(info.place) == info.place
+            ):
+                nested.begin_anew(self.store, info, take_over=take_over)
 
     def _invalidated(
         self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str
@@ -344,14 +362,14 @@ def _next_id(lease: Lease) -> int:
 
 
 async def drive(
-    parent: Run, inside: TaskContext, program: Program, given: Values
+    parent: Run, inside: TaskContext, place: str, program: Program, given: Values
 ) -> tuple[Values, Values]:
-    """Begin the subgraph's thread, or go on in it; its first values and its last ones.
+    """Begin the thread at a place in the parent's, or go on in it; its first values and its last.
 
     `Suspended` when it waits or is paused, its own error when it failed.
     """
     at = inside.place
-    thread = parent.thread.nested(at.task, program)
+    thread = parent.thread.nested(place, program)
     run = thread.enter(given, parent)
     if run is None:  # it was done when the process ended
         return _since_its_start(thread, thread.latest().checkpoint)
@@ -369,7 +387,8 @@ async def drive(
     )
     await run.drive()
     if run.status in ("waiting", "paused"):
-        raise Suspended([as_parents(q, at.task, at.node, thread.id) for q in run.questions])
+        call = call_of(place)
+        raise Suspended([as_parents(q, call, at.node, thread.id) for q in run.questions])
     if run.error is not None:
         raise run.error
     if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's

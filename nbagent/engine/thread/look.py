@@ -8,7 +8,7 @@ Rule 2: what another version of the state class wrote is shown as this one has i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -25,12 +25,12 @@ from nbagent.engine.model.ids import nested_thread
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, seal, thaw
-from nbagent.engine.model.work import Task, work_of
+from nbagent.engine.model.work import work_of
 from nbagent.engine.node.executor import AsyncioExecutor, NodeExecutor
-from nbagent.engine.node.subgraph import as_parents
 from nbagent.engine.step.plan import plan
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.store.reports import diff_table, history_table, trace_table
+from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import moved_fields
 from nbagent.errors import StateError, ThreadError, UnknownThread
 
@@ -94,39 +94,18 @@ class StoredThread:
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """The questions that wait for an answer, those of subgraphs included."""
+        """The questions that wait for an answer, those of subgraphs and called graphs included."""
         return self._questions(self.latest())
 
     def _questions(self, loaded: Loaded) -> tuple[Question, ...]:
-        found = list(work_of(loaded).questions())
-        for task, thread in self._subgraphs(loaded):
-            found += [as_parents(q, task.id, task.node, thread.id) for q in thread.questions]
-        return tuple(found)
+        return tuple(nested.questions(self.store, self.store.under(self.id), self.id, loaded))
 
     @property
     def resume_at(self) -> float | None:
         """Unix seconds at which there is something to do: a wait for a server is over, or a
         question's deadline has passed and it says what then. None: nothing to wait for. (W14)"""
-        loaded = self.latest()
-        work = work_of(loaded)
-        asked = {question.task for question in work.questions()}
-        times = [r.resume_at for r in work.failed.values() if r.task not in asked]
-        times += [q.deadline for q in work.questions() if q.on_expiry is not None]
-        times += [thread.resume_at for _, thread in self._subgraphs(loaded)]
-        return min((time for time in times if time is not None), default=None)
-
-    def _subgraphs(self, loaded: Loaded, rerun: Sequence[str] = ()) -> Iterator[tuple[Task, Self]]:
-        """The unfinished tasks that run a subgraph, and its thread, where that has begun."""
-        if not self.program.has_subgraphs:
-            return
-        done = work_of(loaded, rerun).done
-        for task in plan(self.program, loaded.checkpoint):
-            program = self.program.nodes[task.node].program
-            if program is not None and task.id not in done:
-                thread = self.nested(task.id, program)
-                info = thread.stored()
-                if info is not None and info.checkpoint:
-                    yield task, thread
+        under = self.store.under(self.id)
+        return min(nested.times(self.store, under, self.id, self.latest()), default=None)
 
     def nested(self, place: str, program: Program) -> Self:
         """The thread that is nested at a place in this one: of the subgraph that a task runs, or

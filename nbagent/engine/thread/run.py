@@ -44,7 +44,9 @@ log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 Values = Mapping[str, Any]
-Nest = Callable[["Run", context.TaskContext, Program, Values], Awaitable[tuple[Values, Values]]]
+Nest = Callable[
+    ["Run", context.TaskContext, str, Program, Values], Awaitable[tuple[Values, Values]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +343,7 @@ class Run:
                 schema=thread.program.schema,
                 clock=thread.clock,
                 nest=self._run_nested,
+                loop=self.loop,
                 recorder=self.recorder,
                 echo=self.echo,
             ),
@@ -353,9 +356,9 @@ class Run:
             self._standing = await superstep(thread.program, self._standing, gate, bench)
 
     async def _run_nested(
-        self, inside: context.TaskContext, program: Program, given: Values
+        self, inside: context.TaskContext, place: str, program: Program, given: Values
     ) -> tuple[Values, Values]:
-        return await self._nest(self, inside, program, given)
+        return await self._nest(self, inside, place, program, given)
 
     def _end(self, status: Status, failure: BaseException | None) -> None:
         """Give the thread back and tell everybody; what comes second does nothing."""

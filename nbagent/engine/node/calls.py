@@ -1,0 +1,113 @@
+"""
+A graph that a node's own code calls: `inner.run(…)`, `await inner.arun(…)`.
+
+Rule 1: the called graph's thread belongs to the task that calls it. It is nested in the task's
+        thread, so it is kept, resumed, copied and thrown away with it.
+Rule 2: its question ends the node and is asked by the task's thread; when the node runs again, the
+        same call goes on in the same thread. So does a call whose graph has failed.
+Rule 3: what one call waits for does not break off another that is under way: the node ends when
+        all of them have ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nbagent.engine.model.program import Program
+from nbagent.engine.model.values import thaw
+from nbagent.engine.node.context import TaskContext, current, running
+from nbagent.engine.node.subgraph import Suspended
+from nbagent.errors import NbagentError
+
+
+def is_inside() -> bool:
+    """True in the code of a node of a running graph."""
+    return running() is not None
+
+
+def call(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the graph inside the task whose node calls it, and wait; its last state.
+
+    `NbagentError`, before anything starts, on a thread that runs an event loop.
+    """
+    inside = current("run")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        waiting = asyncio.run_coroutine_threadsafe(
+            _on_the_loop(inside, program, given), inside.services.loop
+        )
+        return waiting.result()
+    raise NbagentError(
+        f"node {inside.place.node!r} calls graph {program.name!r} with run() on a thread whose "
+        f"event loop would stand still: `await {program.name}.arun(…)`, or make the node a "
+        "`def` node. Nothing was started"
+    )
+
+
+async def acall(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a coroutine, on whichever event loop it is."""
+    inside = current("arun")
+    if asyncio.get_running_loop() is inside.services.loop:
+        return await _on_the_loop(inside, program, given)
+    made = _on_the_loop(inside, program, given)
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, inside.services.loop))
+
+
+async def _on_the_loop(
+    inside: TaskContext, program: Program, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    calls, place = inside.take_call(program.name, _digest(given))
+    made = calls.under_way.get(place)
+    if made is None or made.done():  # else an attempt that was given up has begun it
+        made = asyncio.ensure_future(inside.services.nest(inside, place, program, given))
+        calls.under_way[place] = made
+    try:
+        _, last = await asyncio.shield(made)
+    except asyncio.CancelledError:
+        if not made.done() and not has_suspended(calls.under_way.values()):
+            made.cancel()
+            await asyncio.wait([made])
+        raise
+    state: dict[str, Any] = thaw(last)
+    return state
+
+
+def has_suspended(calls: Iterable[asyncio.Future[Any]]) -> bool:
+    """True when one of the calls waits for a person, or is paused: the node is to end."""
+    return any(
+        one.done() and not one.cancelled() and isinstance(one.exception(), Suspended)
+        for one in calls
+    )
+
+
+async def end_calls(inside: TaskContext) -> Suspended | None:
+    """The node has ended: what its calls wait for, once none of them is under way any more.
+
+    Those that nobody waits for are stopped, unless the node has ended because another one asks.
+    """
+    if inside.calls is None:
+        return None
+    made = list(inside.calls.under_way.values())
+    if not has_suspended(made) and inside.asked is None:
+        for one in made:
+            one.cancel()
+    if left := [one for one in made if not one.done()]:
+        await asyncio.wait(left)
+    ends = [one.exception() for one in made if not one.cancelled()]
+    suspended = [end for end in ends if isinstance(end, Suspended)]
+    if not suspended:
+        return None
+    return Suspended([question for one in suspended for question in one.questions])
+
+
+def _digest(given: Any) -> str:
+    """What tells two inputs of one graph apart: where it cannot, the order of the calls does."""
+    try:
+        text = repr(thaw(given))
+    except Exception:
+        text = ""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
