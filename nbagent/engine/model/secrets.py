@@ -4,7 +4,9 @@ What must not be written down: API keys and the like. (W5)
 Rule 1: a `Secret` in the state is its name. Its value stays in this process, or in the
         environment variable of that name; a store, a trace and a view only ever get the name.
 Rule 2: where the value of a secret, or what a person said to redact, turns up in the text of an
-        error, in what a node emits or prints, it is struck out before anybody sees the text.
+        error, in what a node emits, prints or logs, it is struck out before anybody sees the text.
+Rule 3: printed text comes in pieces: what may be the beginning of a secret is held back until it is
+        known what it is.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from nbagent.errors import StateError
 
 STRUCK_OUT = "•••"
 _SHORTEST = 4  # characters; striking out shorter ones would only maim the text
+_LONGEST_LINE = 10_000  # characters of a line that are held back for a pattern
+_SHORTEST_LOOK = 1_000  # of a longer one, those that may still become part of a match
+_MOST_HELD = 100_000  # characters that are held back in any case
 
 _values: dict[str, str] = {}
 _patterns: list[re.Pattern[str]] = []
@@ -74,15 +79,82 @@ class Secret:
 
 
 def redact(pattern: str | re.Pattern[str]) -> None:
-    r"""Strike out what matches in errors, emitted text and printed output: `redact(r"sk-\w+")`."""
+    r"""Strike out what matches in errors, emitted text, output and logs: `redact(r"sk-\w+")`.
+
+    A match is looked for in whole lines, so a line that a node prints piece by piece is shown when
+    it is complete.
+    """
     _patterns.append(re.compile(pattern))
+
+
+def is_any() -> bool:
+    """Whether there is anything to strike out."""
+    return bool(_values or _patterns)
 
 
 def strike_out(text: str) -> str:
     """The text without the values of secrets, and without what `redact` was told of."""
-    for value in tuple(_values.values()):
-        if len(value) >= _SHORTEST and value in text:
+    for value in _longest_first():
+        if value in text:
             text = text.replace(value, STRUCK_OUT)
     for pattern in tuple(_patterns):
         text = pattern.sub(STRUCK_OUT, text)
     return text
+
+
+def _longest_first() -> list[str]:
+    """The values: one that begins another must not leave the other's end behind."""
+    values = {value for value in tuple(_values.values()) if len(value) >= _SHORTEST}
+    return sorted(values, key=lambda value: (-len(value), value))
+
+
+class Curtain:
+    """Text that comes in pieces, with secrets struck out that come in pieces too.
+
+    What may become the value of a secret is held back; with patterns of `redact`, what has no line
+    break yet, for nobody can say what it may become.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def take(self, text: str) -> str:
+        """What can be shown of it, and of what was held back."""
+        if self._held:
+            text, self._held = self._held + text, ""
+        if not text or not is_any():
+            return text
+        end = _decided(text)
+        self._held = text[end:]
+        return strike_out(text[:end])
+
+    def end(self) -> str:
+        """The rest."""
+        held, self._held = self._held, ""
+        return strike_out(held)
+
+
+def _decided(text: str) -> int:
+    """How much of a text is what it is, whatever follows it."""
+    end, values, patterns = len(text), _longest_first(), tuple(_patterns)
+    if patterns:
+        line = max(text.rfind("\n"), text.rfind("\r")) + 1
+        end = line if end - line <= _LONGEST_LINE else end - _SHORTEST_LOOK
+    for value in values:
+        at = text.find(value[0], max(0, len(text) - len(value) + 1))
+        while 0 <= at < end and not value.startswith(text[at:]):
+            at = text.find(value[0], at + 1)
+        if 0 <= at < end:
+            end = at
+    before = -1
+    while end != before and len(text) - end <= _MOST_HELD:  # nothing is cut in two
+        before = end
+        for value in values:
+            at = text.find(value, max(0, end - len(value) + 1), end + len(value) - 1)
+            if 0 <= at < end < at + len(value):
+                end = at
+        for pattern in patterns:
+            for match in pattern.finditer(text):
+                if match.start() < end < match.end():
+                    end = match.start()
+    return end if len(text) - end <= _MOST_HELD else len(text)

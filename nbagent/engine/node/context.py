@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from nbagent.engine.model import ids
@@ -80,8 +80,8 @@ class Outlet(Protocol):
         """Store a journal entry; it is durable when this returns."""
         ...
 
-    def write(self, stream: str, text: str) -> None:
-        """Take what the node prints."""
+    def write(self, stream: str, text: str | bytes) -> None:
+        """Take what the node prints, text or UTF-8."""
         ...
 
 
@@ -312,6 +312,16 @@ class Attempts:
 def forget() -> None:
     """From here on no task runs: a subgraph's own steps are not part of its parent's node."""
     _current.set(None)
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """Inside, no task runs: who watches a node is not part of it, whatever he prints or logs."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def running() -> TaskContext | None:

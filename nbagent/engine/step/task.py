@@ -189,9 +189,9 @@ class _Performance:
         at = self.place
         self.bench.tell(kind(thread=at.thread, step=at.step, node=at.node, task=at.task, **facts))
 
-    def write(self, stream: str, text: str) -> None:
+    def write(self, stream: str, text: str | bytes) -> None:
         with _first_word:
-            output = self.output = self.output or Output(self._printed)
+            output = self.output = self.output or Output(self._printed, self.bench.services.echo)
         output.write(stream, text)
 
     def _printed(self, stream: str, text: str) -> None:

@@ -97,7 +97,7 @@ class Run:
         self.options = options
         self._parent = parent
         self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
-        self.feed = Feed(thread.id, Stalls(thread.program))
+        self.feed = Feed(thread.id, Stalls(thread.program), beside=context.aside)
         self._pause = False
         self._begun = False
         self._has_ended = False

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from nbagent.engine.watch.backlog import Backlog
 from nbagent.engine.watch.events import Event, NodeEvent, Observer, RunEnded, stamp
@@ -25,12 +26,20 @@ class Feed:
     """What happens in one run. Any thread may tell and watch.
 
     thread   the run's thread, for the log
+    beside   what observers are called in: what they do is not done by the node that they watch
     lock     held while an event is told, so that a status set under it is seen with its events
     """
 
-    def __init__(self, thread: str, stalls: Stalls) -> None:
+    def __init__(
+        self,
+        thread: str,
+        stalls: Stalls,
+        *,
+        beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.thread = thread
         self.stalls = stalls
+        self._beside = beside
         self.backlog = Backlog()
         self.has_ended = False
         self.lock = threading.RLock()
@@ -68,9 +77,10 @@ class Feed:
                     self._show(observer, event)
 
     def _show(self, observer: Observer, event: Event) -> None:
-        try:
-            observer(event)
-        except Exception:
-            log.exception("an observer of thread %r failed and is left out", self.thread)
-            if observer in self._observers:
-                self._observers.remove(observer)
+        with self._beside():
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer of thread %r failed and is left out", self.thread)
+                if observer in self._observers:
+                    self._observers.remove(observer)
