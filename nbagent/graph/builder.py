@@ -17,11 +17,10 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import sys
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, overload
 
 from nbagent.engine.model import program as compiled
 from nbagent.engine.model.limits import Breaker, RateLimit
@@ -34,10 +33,12 @@ from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.run import Run, stream
 from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled
-from nbagent.errors import GraphError, Location, nearest
+from nbagent.errors import GraphError, Location
 from nbagent.graph.batch import Runs
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
+from nbagent.graph.options import Fields, NodeOptions, P, R
 from nbagent.graph.schema import Migrate, StateSchema
+from nbagent.graph.source import here, is_async, label_of, reader_of
 from nbagent.graph.validate import validate
 
 W = TypeVar("W")
@@ -51,10 +52,10 @@ _compiling: contextvars.ContextVar[tuple[Graph, ...]] = contextvars.ContextVar(
 class Wirable:
     """Anything that can stand on either side of `>>`."""
 
-    def __rshift__(self, other: Any) -> Chain:
+    def __rshift__(self, other: Target) -> Chain:
         return _wire([self], other)
 
-    def __rrshift__(self, other: Any) -> Chain:
+    def __rrshift__(self, other: Places) -> Chain:
         return _wire(other, self)
 
 
@@ -73,7 +74,7 @@ START = Terminal(compiled.START, "START")
 END = Terminal(compiled.END, "END")
 
 
-class NodeFunction(Wirable):
+class NodeFunction(Wirable, Generic[P, R]):
     """A function that `@node` made a node; calling it calls the function."""
 
     def __init__(
@@ -88,8 +89,8 @@ class NodeFunction(Wirable):
         retry: Retry | None = None,
         timeout: float | None = None,
         fallback: Callable[..., Any] | None = None,
-        inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
-        outputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
+        inputs: Fields | None = None,
+        outputs: Fields | None = None,
         policies: Mapping[str, Any] | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
@@ -106,12 +107,13 @@ class NodeFunction(Wirable):
         self.timeout = timeout
         self.fallback = getattr(fallback, "function", fallback)
         self.location = location
-        if _is_async(function):
+        if is_async(function):
             # What asyncio and inspect look for in a callable object.
             self._is_coroutine_marker = getattr(inspect, "_is_coroutine_mark", None)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        returned: R = self.function(*args, **kwargs)
+        return returned
 
     def __repr__(self) -> str:
         return f"<node {self.name!r}>"
@@ -123,7 +125,7 @@ class Branch(Wirable):
     def __init__(
         self,
         choose: str | Callable[[Any], Any],
-        targets: Mapping[str, Any],
+        targets: Mapping[str, Places],
         location: Location | None,
     ) -> None:
         self.choose = choose
@@ -135,7 +137,7 @@ class Each(Wirable):
     """The right side of `source >> each(…)`. Made by `each`."""
 
     def __init__(
-        self, items: str | Callable[[Any], Any], target: Any, location: Location | None
+        self, items: str | Callable[[Any], Any], target: Place, location: Location | None
     ) -> None:
         self.items = items
         self.target = target
@@ -150,7 +152,7 @@ class Chain(Wirable):
         self.ends = ends
         self.closed = closed
 
-    def __rshift__(self, other: Any) -> Chain:
+    def __rshift__(self, other: Target) -> Chain:
         location = here()
         if self.closed:
             raise GraphError(self.closed, location=location)
@@ -160,6 +162,21 @@ class Chain(Wirable):
         return f"<wires of graph {self.graph.name!r}>"
 
 
+class NodeMaker(Protocol):
+    """What `node(name=…)` gives."""
+
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> NodeFunction[P, R]: ...
+    @overload
+    def __call__(self, fn: Graph, /) -> NodeFunction[..., Any]: ...
+
+
+@overload
+def node(fn: Callable[P, R], **options: Unpack[NodeOptions]) -> NodeFunction[P, R]: ...
+@overload
+def node(fn: Graph, **options: Unpack[NodeOptions]) -> NodeFunction[..., Any]: ...
+@overload
+def node(fn: None = None, **options: Unpack[NodeOptions]) -> NodeMaker: ...
 def node(
     fn: Callable[..., Any] | Graph | None = None,
     *,
@@ -176,8 +193,8 @@ def node(
     stall: float | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
-    inputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
-    outputs: Mapping[str, str] | Callable[[Any], Mapping[str, Any]] | None = None,
+    inputs: Fields | None = None,
+    outputs: Fields | None = None,
 ) -> Any:
     """Make a function a node: it takes the state and returns the fields that it writes.
 
@@ -220,7 +237,7 @@ def node(
     if pause not in (None, "before", "after"):
         raise GraphError(f"pause={pause!r}: it is 'before' or 'after'", location=location)
 
-    def make(function: Any) -> NodeFunction:
+    def make(function: Any) -> NodeFunction[..., Any]:
         if isinstance(function, NodeFunction):
             function = function.function
         if not callable(function) and not isinstance(function, Graph):
@@ -229,7 +246,7 @@ def node(
             )
         if (inputs or outputs) and not isinstance(function, Graph):
             raise GraphError("inputs= and outputs= are for a Graph as a node", location=location)
-        made = NodeFunction(
+        made: NodeFunction[..., Any] = NodeFunction(
             function,
             name=name,
             on=(on,) if isinstance(on, str) else tuple(on),
@@ -258,7 +275,7 @@ def node(
     return make if fn is None else make(fn)
 
 
-def branch(choose: str | Callable[[Any], Any], /, **targets: Any) -> Branch:
+def branch(choose: str | Callable[[Any], Any], /, **targets: Places) -> Branch:
     """A conditional edge: `choose` is a state field, or a function of the state.
 
     Its value is a key of `targets`, or several; a target is a node, END, or a list of nodes. A
@@ -267,7 +284,7 @@ def branch(choose: str | Callable[[Any], Any], /, **targets: Any) -> Branch:
     return Branch(choose, targets, here())
 
 
-def each(items: str | Callable[[Any], Any], target: Any, /) -> Each:
+def each(items: str | Callable[[Any], Any], target: Place, /) -> Each:
     """Run `target` once for each item of a list, in parallel; what follows waits for all.
 
     items  a state field that holds a list, or a function of the state that returns one; each
@@ -308,7 +325,7 @@ class Graph(Wirable):
         self.name, self.state, self.loop = name, state, loop
         self.location = here()
         self.schema = StateSchema(state, migrate)
-        self.nodes: dict[str, NodeFunction] = {}
+        self.nodes: dict[str, NodeFunction[..., Any]] = {}
         self.wires: list[Any] = []
         self.on_error = on_error
         self.on_stall = on_stall
@@ -366,7 +383,7 @@ class Graph(Wirable):
         validate(program, self.location)
         return program
 
-    def _node(self, found: NodeFunction) -> compiled.Node:
+    def _node(self, found: NodeFunction[..., Any]) -> compiled.Node:
         function, program = found.function, None
         has_cache = found.policies.get("cache") is not None
         if isinstance(function, Graph):
@@ -381,7 +398,7 @@ class Graph(Wirable):
         return compiled.Node(
             name=found.name,
             function=function,
-            is_async=_is_async(function),
+            is_async=is_async(function),
             on=found.on,
             pause=found.pause,
             defer=found.defer,
@@ -391,7 +408,7 @@ class Graph(Wirable):
             retry=found.retry,
             timeout=found.timeout,
             fallback=found.fallback,
-            fallback_is_async=_is_async(found.fallback),
+            fallback_is_async=is_async(found.fallback),
             program=program,
             **found.policies,
         )
@@ -404,7 +421,7 @@ class Graph(Wirable):
                 found.append(wire)
         return tuple(found)
 
-    def _add(self, made: NodeFunction, location: Location | None) -> None:
+    def _add(self, made: NodeFunction[..., Any], location: Location | None) -> None:
         known = self.nodes.get(made.name)
         if known is made:
             return
@@ -428,8 +445,8 @@ class Graph(Wirable):
         if isinstance(target, Each):
             name = self._name(target.target, location)
             for end in ends:
-                label = _label(target.items)
-                items = _reader(target.items, self.schema, target.location)
+                label = label_of(target.items)
+                items = reader_of(target.items, self.schema, target.location)
                 self.wires.append(compiled.Each(end, items, name, label, target.location))
             return Chain(self, [name])
         if isinstance(target, Chain):
@@ -456,8 +473,8 @@ class Graph(Wirable):
                 f"branch({made.choose!r}, accept=END)",
                 location=made.location,
             )
-        choose = _reader(made.choose, self.schema, made.location)
-        label = _label(made.choose)
+        choose = reader_of(made.choose, self.schema, made.location)
+        label = label_of(made.choose)
         return compiled.Branch(source, choose, targets or None, label, made.location)
 
     def _name(self, thing: Any, location: Location | None) -> str:
@@ -559,17 +576,15 @@ class Graph(Wirable):
         return Runs(self.thread, inputs, name or self.name, limit)
 
 
+Place = Terminal | NodeFunction[..., Any] | Graph | Callable[..., Any] | str
+Places = Place | Sequence[Any]  # of places; nodes of different signatures make a `list[object]`
+Target = Places | Branch | Each
+"""What stands on the right of `>>`; a text is the name of a node."""
+
+
 def new_id(name: str) -> str:
     """A thread id that no other thread has."""
     return f"{name}-{uuid.uuid4().hex[:6]}"
-
-
-def here() -> Location | None:
-    """The nearest line that is not nbagent's own."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("nbagent."):
-        frame = frame.f_back  # type: ignore[assignment]
-    return Location(frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
 
 
 def _wire(sources: Any, target: Any) -> Chain:
@@ -582,41 +597,10 @@ def _wire(sources: Any, target: Any) -> Chain:
     return graph._connect(sources, target, location)
 
 
-def _plain(thing: Any, location: Location | None) -> NodeFunction:
+def _plain(thing: Any, location: Location | None) -> NodeFunction[..., Any]:
     """A function or graph that was wired without `node`."""
     return NodeFunction(thing, name=None, on=(), pause=None, defer=False, location=location)
 
 
 def _listed(thing: Any) -> list[Any]:
     return list(thing) if isinstance(thing, (list, tuple)) else [thing]
-
-
-def _reader(
-    thing: str | Callable[[Any], Any], schema: StateSchema, location: Location | None
-) -> Callable[[Any], Any]:
-    if not isinstance(thing, str):
-        if not callable(thing):
-            raise GraphError(f"{thing!r} is neither a field nor a function", location=location)
-        return thing
-    if thing not in schema.fields:
-        raise GraphError(
-            f"{thing!r} is not a field of the state{nearest(thing, schema.fields)}",
-            location=location,
-        )
-
-    def read(state: Any) -> Any:
-        return state[thing] if isinstance(state, Mapping) else getattr(state, thing)
-
-    return read
-
-
-def _label(thing: Any) -> str:
-    name = thing if isinstance(thing, str) else getattr(thing, "__name__", "…")
-    return "…" if name == "<lambda>" else name
-
-
-def _is_async(function: Any) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    call = getattr(type(function), "__call__", None)  # noqa: B004  (of a callable object)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

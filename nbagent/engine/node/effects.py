@@ -16,9 +16,9 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
@@ -26,6 +26,9 @@ from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.engine.node.context import TaskContext, current
 from nbagent.engine.node.interrupts import ask
 from nbagent.errors import NbagentError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 KIND = "effect"
 CACHED = "cached"
@@ -51,12 +54,12 @@ def idempotency_key() -> str:
 
 def effect(
     key: str,
-    fn: Callable[..., Any],
+    fn: Callable[..., R],
     *args: Any,
     probe: Callable[[], Any] | None = None,
     idempotent: bool = False,
     **kwargs: Any,
-) -> Any:
+) -> R:
     """Call `fn(*args, **kwargs)` once in the life of this task and return its result.
 
     key         names the effect, for the journal and for a person
@@ -69,15 +72,15 @@ def effect(
     leaves the outcome unknown.
     """
     context, position, entry = _find_effect(key)
-    result = _known(context, position, entry)
+    result: Any = _known(context, position, entry)
     if result is _UNKNOWN and not idempotent:
         result = _judged(context, position, entry, probe() if probe else _ASK)
     if result is not _TO_DO and result is not _UNKNOWN:
-        return result
+        return cast(R, result)
     entry = _intend(context, position, key)
     token = _key.set(entry.payload)
     try:
-        returned = fn(*args, **kwargs)
+        returned: R = fn(*args, **kwargs)
     except Exception as error:
         _failed(context, entry, error)
         raise
@@ -86,6 +89,24 @@ def effect(
     return _done(context, entry, returned)
 
 
+@overload
+async def aeffect(
+    key: str,
+    fn: Callable[..., Awaitable[R]],
+    *args: Any,
+    probe: Callable[[], Any] | None = None,
+    idempotent: bool = False,
+    **kwargs: Any,
+) -> R: ...
+@overload
+async def aeffect(
+    key: str,
+    fn: Callable[..., R],
+    *args: Any,
+    probe: Callable[[], Any] | None = None,
+    idempotent: bool = False,
+    **kwargs: Any,
+) -> R: ...
 async def aeffect(
     key: str,
     fn: Callable[..., Any],
@@ -114,7 +135,7 @@ async def aeffect(
     return _done(context, entry, returned)
 
 
-def cached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def cached(key: str, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `fn(*args, **kwargs)`; when the node runs again, return what that call returned.
 
     For what is slow or paid and stands before an `interrupt` in one node. If the process ends
@@ -122,10 +143,16 @@ def cached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     context, position, entry = _find_cached(key)
     if entry is not None:
-        return thaw(entry.result)
+        return cast(R, thaw(entry.result))
     return _remembered(context, position, key, fn(*args, **kwargs))
 
 
+@overload
+async def acached(
+    key: str, fn: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+) -> R: ...
+@overload
+async def acached(key: str, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
 async def acached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`cached` for an `async def` node: `fn` may be a coroutine function."""
     context, position, entry = _find_cached(key)
@@ -140,7 +167,7 @@ def _find_cached(key: str) -> tuple[TaskContext, int, JournalEntry | None]:
     return context, position, context.find(position, CACHED, key)
 
 
-def _remembered(context: TaskContext, position: int, key: str, result: Any) -> Any:
+def _remembered(context: TaskContext, position: int, key: str, result: R) -> R:
     kept = freeze(result)
     context.record(
         JournalEntry(
@@ -214,7 +241,7 @@ def _failed(context: TaskContext, entry: JournalEntry, error: Exception) -> None
         context.conclude(entry, replace(entry, status="void"))
 
 
-def _done(context: TaskContext, entry: JournalEntry, result: Any) -> Any:
+def _done(context: TaskContext, entry: JournalEntry, result: R) -> R:
     context.conclude(entry, replace(entry, status="done", result=freeze(result)))
     return result
 

@@ -12,24 +12,47 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import KIND
 from nbagent.engine.node.context import TaskContext, current
 
+T = TypeVar("T")
+Deadline = float | datetime.timedelta | datetime.datetime | None
+
 
 class Interrupted(BaseException):
     """Raised by `interrupt` to end the node. Not an error, and not for catching."""
 
 
+@overload
+def interrupt(
+    question: Any,
+    *,
+    show: Sequence[str] = (),
+    schema: type[T],
+    deadline: Deadline = None,
+    on_expiry: Any = None,
+    key: str | None = None,
+) -> T: ...
+@overload
 def interrupt(
     question: Any,
     *,
     show: Sequence[str] = (),
     schema: Any = None,
-    deadline: float | datetime.timedelta | datetime.datetime | None = None,
+    deadline: Deadline = None,
+    on_expiry: Any = None,
+    key: str | None = None,
+) -> Any: ...
+def interrupt(
+    question: Any,
+    *,
+    show: Sequence[str] = (),
+    schema: Any = None,
+    deadline: Deadline = None,
     on_expiry: Any = None,
     key: str | None = None,
 ) -> Any:

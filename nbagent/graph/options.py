@@ -1,0 +1,40 @@
+"""What `node` takes and what a node returns, as type checkers see it. (R46)
+
+Rule 1: what the engine would refuse when it runs is refused by the type where a type can say it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
+
+from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.policy import Retry
+from nbagent.engine.model.program import Cache, Command
+
+Update = Mapping[str, Any] | Command | None
+"""What a node returns: the fields that it writes, a `Command`, or None."""
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Update | Awaitable[Update])
+Fields = Mapping[str, str] | Callable[[Any], Mapping[str, Any]]
+
+
+class NodeOptions(TypedDict, total=False):
+    """The options of `node`, which says what they mean."""
+
+    name: str | None
+    on: str | Sequence[str]
+    retry: Retry | int | None
+    timeout: float | None
+    total_timeout: float | None
+    fallback: Callable[..., Any] | None
+    rate_limit: RateLimit | None
+    breaker: Breaker | None
+    recover: Mapping[type[BaseException], Any] | None
+    cache: Cache | float | bool | None
+    stall: float | None
+    pause: Literal["before", "after"] | None
+    defer: bool
+    inputs: Fields | None
+    outputs: Fields | None

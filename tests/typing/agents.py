@@ -1,0 +1,160 @@
+"""A user's module that passes under `mypy --strict` and pyright: nothing here is an error. (R46)"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict, assert_type
+
+from nbagent import (
+    END,
+    PERSON,
+    START,
+    Breaker,
+    Cache,
+    Command,
+    Graph,
+    RateLimit,
+    Retry,
+    Secret,
+    Send,
+    acached,
+    aeffect,
+    branch,
+    cached,
+    each,
+    effect,
+    emit,
+    interrupt,
+    node,
+    resume_due,
+    span,
+    thaw,
+    threads,
+)
+
+
+def add(old: list[str], new: list[str]) -> list[str]:
+    return old + new
+
+
+class State(TypedDict):
+    topic: str
+    pages: list[str]
+    notes: Annotated[list[str], add]
+    verdict: Literal["revise", "accept"]
+    key: Secret
+
+
+class Notes(TypedDict):
+    notes: list[str]
+
+
+@dataclasses.dataclass
+class Letter:
+    to: str
+    lines: int = 3
+
+
+def send(to: str, copies: int = 1) -> bool:
+    return copies > 0
+
+
+async def asend(to: str) -> dict[str, int]:
+    return {to: 1}
+
+
+with Graph("inner", State) as inner:
+
+    @node
+    def shorten(state: State) -> Notes:
+        return {"notes": [state["topic"]]}
+
+    START >> shorten >> END
+
+
+with Graph("research", State, store="memory://", on_error="cancel") as research:
+
+    @node
+    def plan(state: State) -> dict[str, list[str]]:
+        emit("planning")
+        with span("search", query=state["topic"]) as one:
+            one.set(hits=3)
+        return {"pages": thaw(state["pages"])}
+
+    @node(retry=3, timeout=2.5, name="read a page")
+    async def page(url: str) -> dict[str, list[str]]:
+        return {"notes": [url]}
+
+    @node(retry=Retry(attempts=3), cache=Cache(ttl=60), rate_limit=RateLimit(3), defer=True)
+    async def summarise(state: State) -> Notes | None:
+        found = await acached("found", asend, state["topic"])
+        assert_type(found, dict[str, int])
+        sent = await aeffect("mail", asend, to="a@b.c", idempotent=True)
+        assert_type(sent, dict[str, int])
+        assert_type(await aeffect("plain", send, "a@b.c"), bool)
+        return None
+
+    @node(recover={ValueError: "topic", KeyError: PERSON}, breaker=Breaker(3), pause="after")
+    def ask(state: State) -> Command:
+        answer = interrupt("Send it?", schema=bool, show=["notes"])
+        assert_type(answer, bool)
+        letter = interrupt("Which letter?", schema=Letter, deadline=60.0)
+        assert_type(letter, Letter)
+        assert_type(interrupt("How many?", schema=list[int]), list[int])
+        text: str = interrupt("Anything?")
+        choice: str = interrupt("Which?", schema=Literal["a", "b"])
+        number: int = interrupt("How many?", schema={"type": "integer"})
+        done = effect("mail", send, letter.to, copies=2, probe=lambda: None)
+        assert_type(done, bool)
+        assert_type(cached("mail", send, letter.to, copies=number), bool)
+        return Command(update={"topic": text + choice}, goto=[summarise, Send(page, "x"), END])
+
+    @node
+    def untouched(state: State) -> None: ...
+
+    def fallback(state: Mapping[str, Any]) -> dict[str, Any]:
+        return {}
+
+    web = node(lambda state: {"verdict": "accept"}, name="web", fallback=fallback)
+    nested = node(inner, inputs={"topic": "topic"}, name="nested")
+
+    @node(on="topic", cache=True, stall=9)
+    def later(state: State) -> State:
+        return state
+
+    START >> plan >> [web, untouched] >> nested >> inner >> END
+    START >> [plan, web]
+    [plan, untouched] >> ask
+    [plan, page, summarise] >> later
+    plan >> fallback >> "later"
+    plan >> each("pages", page) >> summarise >> ask
+    plan >> each(lambda state: state["pages"], page)
+    ask >> branch("verdict", revise=[plan, later], accept=END)
+    later >> branch(lambda state: END)
+
+
+async def calls(state: State) -> None:
+    """A node stays the function that it was."""
+    assert_type(plan(state), dict[str, list[str]])
+    assert_type(shorten(state=state), Notes)
+    assert_type(await page("https://a.b"), dict[str, list[str]])
+    assert_type(await summarise(state), Notes | None)
+
+
+async def run() -> None:
+    assert_type(await research.arun({"topic": "bees"}), dict[str, Any])
+    async for event in research.stream({"topic": "bees"}):
+        print(event)
+    await research.start({"topic": "bees"})
+
+
+if __name__ == "__main__":
+    result = research.run({"topic": "bees"}, thread="t")
+    assert_type(result, dict[str, Any])
+    started = research.start({"topic": "bees"}, step_limit=10)
+    started.pause()
+    print(started.status, started.result(5))
+    thread = research.thread("t")
+    thread.edit({"topic": "wasps"})
+    thread.resume({"ask": True}).result()
+    batch = research.map([{"topic": "bees"}])
+    print(batch, threads(), resume_due())
