@@ -102,7 +102,7 @@ class OtelBridge:
     ) -> Iterator[trace.Span]:
         """A current span; an exception through it is its error, without what is secret."""
         with self._tracer.start_as_current_span(
-            name,
+            strike_out(name),
             attributes=_plain(facts),
             links=links,
             record_exception=False,
@@ -173,11 +173,15 @@ class Keeper:
 
 
 def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as OpenTelemetry takes them."""
+    """Attributes as OpenTelemetry takes them, without what is secret."""
     return {
-        name: value if isinstance(value, (str, bool, int, float)) else repr(value)
+        name: value if isinstance(value, (bool, int, float)) else strike_out(_text(value))
         for name, value in facts.items()
     }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _read(text: str) -> SpanContext:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from nbagent import END, START, Graph, Secret, node, redact
+from nbagent import END, START, Graph, Secret, emit, node, redact, span
 from nbagent.engine.model import secrets
 from nbagent.engine.model.secrets import Curtain, strike_out
-from nbagent.engine.watch.events import NodePrinted
+from nbagent.engine.watch.events import NodeEmitted, NodePrinted
 from nbagent.stores.memory import MemoryStore
 
 VALUE = "sk-VERYSECRETVALUE123"
@@ -176,3 +176,26 @@ def test_how_a_text_is_cut_makes_no_difference(parts, places, values, patterns):
         assert strike_out(text) == "".join([*come, curtain.end()])
     finally:
         secrets._values, secrets._patterns = before
+
+
+def test_what_is_emitted_and_traced(capsys):
+    """Also in a dict or a list; what has no secret in it is what it was."""
+    by_value()
+
+    def a(state):
+        emit({"text": [f"using {VALUE}"], "n": 3})
+        with span(f"call {VALUE}", prompt=f"using {VALUE}", tries=[VALUE, 3]) as one:
+            one.set(headers={"Authorization": f"Bearer {VALUE}"})
+        emit([1, {"n": (2.5, None)}])
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> node(a) >> END
+    run = graph.start({"x": 0}, thread="t")
+    run.result(10)
+    emitted = [e.value for e in run.feed.backlog if isinstance(e, NodeEmitted)]
+    assert [{"text": ["using •••"], "n": 3}, [1, {"n": (2.5, None)}]] == emitted
+    (kept,) = [s for s in graph.store.spans("t") if s.kind == "span"]
+    assert "call •••" == kept.name
+    assert "using •••" == kept.attributes["prompt"]
+    assert ["•••", 3] == list(kept.attributes["tries"])
+    assert {"Authorization": "Bearer •••"} == kept.attributes["headers"]

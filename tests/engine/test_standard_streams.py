@@ -1,7 +1,9 @@
 """To the interpreter `sys.stdout` is one object; to everybody else, what a person expects. (R38)"""
 
+import asyncio
 import contextlib
 import io
+import logging
 import pickle
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from nbagent import END, START, Graph, NodeError, node
+from nbagent import END, START, Graph, NodeError, emit, node
 from nbagent.engine.watch.events import NodePrinted
 from nbagent.stores.memory import MemoryStore
 
@@ -381,3 +383,22 @@ print([e.text for e in run.feed.backlog if isinstance(e, NodePrinted)])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "['WARNING library: rate 5\\n', 'a.py:1: UserWarning: slow\\n']\n" == done.stdout
     assert "rate 5\na.py:1: UserWarning: slow\n" == done.stderr
+
+
+def test_nodes_and_observers_log_at_the_same_time(caplog):
+    """None waits for the other for ever."""
+
+    def logs(state):
+        for number in range(300):
+            logging.getLogger("node").warning("line %d", number)
+
+    async def emits(state):
+        for number in range(300):
+            emit(number)
+            await asyncio.sleep(0)
+
+    run = graph_of(logs, emits).start({"x": 0})
+    run.watch(lambda event: logging.getLogger("observer").warning("seen %s", event))
+    run.result(30)
+    assert 300 == printed(run).count("WARNING node: line ")
+    assert 0 == printed(run).count("observer")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from nbagent.errors import StateError
@@ -100,6 +101,22 @@ def strike_out(text: str) -> str:
     for pattern in tuple(_patterns):
         text = pattern.sub(STRUCK_OUT, text)
     return text
+
+
+def strike_out_of(value: Any) -> Any:
+    """The value, with secrets struck out of the texts in it; itself where there is none."""
+    if not is_any():
+        return value
+    if isinstance(value, str):
+        struck: Any = strike_out(value)
+    elif isinstance(value, Mapping):
+        struck = {strike_out_of(key): strike_out_of(one) for key, one in value.items()}
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        kind = next(kind for kind in (list, tuple, set, frozenset) if isinstance(value, kind))
+        struck = kind(map(strike_out_of, value))
+    else:
+        return value
+    return value if struck == value else struck
 
 
 def _longest_first() -> list[str]:

@@ -162,6 +162,11 @@ class Echo:
 class _Handler(logging.Handler):
     """Gives log records to the node that made them."""
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        # Without the lock of handlers: an observer may log while it is told of another's record.
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         task = running()
         if task is not None and not task.is_closed:

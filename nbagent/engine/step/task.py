@@ -23,7 +23,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Cache, Node, Program
-from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.secrets import strike_out_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, freeze, frozen_dict, isolate
 from nbagent.engine.model.work import Task, Work, to_question
@@ -198,8 +198,7 @@ class _Performance:
         self.tell(NodePrinted, stream=stream, text=text)
 
     def emit(self, value: Any) -> None:
-        shown = strike_out(value) if isinstance(value, str) else freeze(value)
-        self.tell(NodeEmitted, value=shown)
+        self.tell(NodeEmitted, value=freeze(strike_out_of(value)))
 
     def keep(self, entry: JournalEntry) -> None:
         self.bench.store.put_journal(self.bench.lease, [entry])

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from nbagent.engine import ports
-from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.secrets import strike_out, strike_out_of
 from nbagent.engine.model.span import Bridge, Span
 
 log = logging.getLogger("nbagent")
@@ -43,7 +43,9 @@ class Recorder:
         self.bridge: Bridge | None = ports.find_tracer()
 
     def add(self, span: Span) -> None:
-        """Keep a span that has ended."""
+        """Keep a span that has ended, without what is secret."""
+        span.name = strike_out_of(span.name)
+        span.attributes = strike_out_of(span.attributes)
         with self._lock:
             if not self._waiting:
                 self._since = time.monotonic()
