@@ -4,9 +4,12 @@ How runs, graphs and threads show themselves as the last line of a cell. (C3, W1
 
 from __future__ import annotations
 
+import functools
 import html
 from typing import Any
 
+from nbagent.engine.model.secrets import strike_out_of
+from nbagent.engine.node.context import running
 from nbagent.engine.ports import run_began
 from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
@@ -24,6 +27,7 @@ def register_formatters(shell: Any) -> None:
     from nbagent.notebook.view.panel import follow, reconnect, refresh
 
     install()
+    _keep_secrets(shell)
     formatters = shell.display_formatter.formatters
     if has_widgets(shell):
         shown = shell.display_formatter.ipython_display_formatter
@@ -40,6 +44,29 @@ def register_formatters(shell: Any) -> None:
     formatters["text/plain"].for_type(Graph, lambda graph, p, cycle: p.text(graph_text(graph)))
     formatters["text/html"].for_type(Graph, graph_html)
     formatters["text/html"].for_type(Thread, thread_html)
+
+
+def _keep_secrets(shell: Any) -> None:
+    """What a node displays is without secrets, as what it prints is; rich prints by displaying."""
+    formatter, publisher = shell.display_formatter, shell.display_pub
+    format, publish = formatter.format, publisher.publish
+    if getattr(format, "keeps_secrets", False) and getattr(publish, "keeps_secrets", False):
+        return
+
+    @functools.wraps(format)
+    def formatted(*args: Any, **options: Any) -> Any:
+        found = format(*args, **options)
+        return found if running() is None else strike_out_of(found)
+
+    @functools.wraps(publish)
+    def published(*args: Any, **options: Any) -> Any:
+        if running() is not None:
+            args, options = strike_out_of(args), strike_out_of(options)
+        return publish(*args, **options)
+
+    for owner, name, one in ((formatter, "format", formatted), (publisher, "publish", published)):
+        one.keeps_secrets = True  # type: ignore[attr-defined]
+        setattr(owner, name, one)
 
 
 def show_run(run: Run) -> None:
