@@ -27,8 +27,8 @@ from nbagent.engine.model.checkpoint import (
     ThreadInfo,
 )
 from nbagent.engine.model.span import Span
-from nbagent.engine.store.ownership import LEASE, busy, check_place, is_alive
-from nbagent.errors import StoreError, ThreadBusy, UnknownThread
+from nbagent.engine.store.ownership import LEASE, check_free, check_place, lost, status_now, unknown
+from nbagent.errors import StoreError
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class MemoryStore:
             before = self.thread(thread) if thread in self._threads else None
             if before is None:
                 if not create:
-                    raise UnknownThread(_unknown(thread), thread=thread)
+                    raise unknown(thread)
                 info = ThreadInfo(
                     id=thread,
                     graph=graph,
@@ -106,10 +106,15 @@ class MemoryStore:
             stored = self._threads[thread]
             if create:
                 check_place(thread, (stored.info.parent, stored.info.place), (parent, place))
-            holder = stored.info.owner
-            is_free = holder is None or take_over or holder.token == owner.token
-            if not is_free and holder and stored.lease_until > now and is_alive(holder):
-                raise busy(thread, holder, stored.info.since)
+            check_free(
+                thread,
+                owner,
+                holder=stored.info.owner,
+                since=stored.info.since,
+                until=stored.lease_until,
+                now=now,
+                take_over=take_over,
+            )
             stored.epoch += 1
             stored.lease_until = now + self._lease
             stored.info = replace(
@@ -127,21 +132,14 @@ class MemoryStore:
         stored = self._get(lease.thread)
         if stored.epoch != lease.epoch:
             holder = stored.info.owner
-            if holder is None:
-                raise ThreadBusy(
-                    f"thread {lease.thread!r} was taken over and let go again since this run "
-                    "began: resume it",
-                    thread=lease.thread,
-                    owner="",
-                    since=stored.line().updated,
-                )
-            raise busy(lease.thread, holder, stored.info.since)
+            since = stored.info.since if holder else stored.line().updated
+            raise lost(lease.thread, holder, since)
         return stored
 
     def _get(self, thread: str) -> _Stored:
         stored = self._threads.get(thread)
         if stored is None:
-            raise UnknownThread(_unknown(thread), thread=thread)
+            raise unknown(thread)
         return stored
 
     def renew(self, lease: Lease) -> None:
@@ -212,14 +210,10 @@ class MemoryStore:
     def thread(self, thread: str) -> ThreadInfo:
         with self._lock:
             stored = self._get(thread)
-            info = stored.line()
-            if info.status == "running" and (
-                info.owner is None
-                or stored.lease_until <= self._clock()
-                or not is_alive(info.owner)
-            ):
-                return replace(info, status="stopped")
-            return info
+            info, now = stored.line(), self._clock()
+            return replace(
+                info, status=status_now(info.status, info.owner, stored.lease_until, now)
+            )
 
     def threads(self) -> list[ThreadInfo]:
         with self._lock:
@@ -330,7 +324,3 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to free; the threads go with the object."""
-
-
-def _unknown(thread: str) -> str:
-    return f"there is no thread {thread!r} in this store: `nbagent.threads()` lists those there are"

@@ -1,5 +1,6 @@
 """
-Who runs a thread: one process, for as long as it lives and says so. (W4)
+Who runs a thread: one process, for as long as it lives and says so; and what the second one is
+told. (W4)
 
 A process is known by its id and the moment it started, so a process id that was given to
 somebody else since does not keep a thread busy.
@@ -14,10 +15,11 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import cast, get_args
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status, ThreadInfo
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.errors import ThreadBusy, ThreadError
+from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 
 LEASE = 30.0  # seconds that an owner may be silent before others may take its threads
 
@@ -68,13 +70,49 @@ def is_alive(owner: Owner) -> bool:
         return False
     if owner.host != socket.gethostname():
         return True
+    if owner.pid <= 0:
+        return False  # no process has such an id; to `kill` it would mean a group of them
     try:
         os.kill(owner.pid, 0)
     except ProcessLookupError:
         return False
+    except OverflowError:
+        return False
     except OSError:
         return True  # it is somebody else's, so it lives
     return not owner.started or process_started(owner.pid) == owner.started
+
+
+def lives(owner: Owner | None, until: float, now: float) -> bool:
+    """True while nobody else may take what this owner holds: it is alive and has said so lately."""
+    return owner is not None and until > now and is_alive(owner)
+
+
+def status_now(status: str, owner: Owner | None, until: float, now: float) -> Status:
+    """The status of a thread as people see it: one that runs nowhere has been stopped."""
+    if status not in _STATUSES or (status == "running" and not lives(owner, until, now)):
+        return "stopped"
+    return cast(Status, status)
+
+
+_STATUSES = get_args(Status)
+
+
+def check_free(
+    thread: str,
+    owner: Owner,
+    *,
+    holder: Owner | None,
+    since: float,
+    until: float,
+    now: float,
+    take_over: bool,
+) -> None:
+    """`ThreadBusy` unless `owner` may take the thread from its holder now. (W4)"""
+    if take_over or holder is None or holder.token == owner.token:
+        return
+    if lives(holder, until, now):
+        raise busy(thread, holder, since)
 
 
 def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
@@ -86,6 +124,26 @@ def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
         thread=thread,
         owner=owner.label,
         since=since,
+    )
+
+
+def lost(thread: str, holder: Owner | None, since: float) -> ThreadBusy:
+    """The error for whoever writes under a lease that is over; `holder` has the thread now."""
+    if holder is not None:
+        return busy(thread, holder, since)
+    return ThreadBusy(
+        f"thread {thread!r} was taken over and let go again since this run began: resume it",
+        thread=thread,
+        owner="",
+        since=since,
+    )
+
+
+def unknown(thread: str) -> UnknownThread:
+    """The error for an id that a store does not have."""
+    return UnknownThread(
+        f"there is no thread {thread!r} in this store: `nbagent.threads()` lists those there are",
+        thread=thread,
     )
 
 
