@@ -1,7 +1,7 @@
 """
 Threads in a PostgreSQL database, for teams and for machines that come and go. (R21, R25, W4, W5)
 
-Rule 1: the statements are those of SQLite (`sql.writing`, `sql.reading`, `sql.pruning`); here is
+Rule 1: the statements are those of SQLite (the parts in `sql`); here is
         how to connect, how a transaction begins, and what an error means.
 Rule 2: a write begins by locking the thread's row, and looks whether its epoch is the lease's. The
         lock puts two writers in order; the second finds another epoch and writes nothing.
@@ -24,8 +24,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
 from nbagent.stores.encryption import key_in
+from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.postgres_tables import MIGRATIONS
-from nbagent.stores.sql.pruning import SqlKeeper
+from nbagent.stores.sql.store import SqlStore
 
 try:
     import psycopg
@@ -46,10 +47,10 @@ def open_url(url: str) -> PostgresStore:
     return PostgresStore(url, key=key_in(url))
 
 
-class PostgresStore(SqlKeeper):
+class PostgresStore(SqlStore):
     """A `CheckpointStore` in a PostgreSQL database: in the schema `nbagent`, unless told."""
 
-    _lock_row = " FOR UPDATE"
+    database: PostgresServer
 
     def __init__(
         self,
@@ -59,7 +60,18 @@ class PostgresStore(SqlKeeper):
         clock: Callable[[], float] = time.time,
         key: str | None = None,
     ) -> None:
-        super().__init__(lease=lease, clock=clock, key=key)
+        server = PostgresServer(url)
+        super().__init__(server, lease=lease, clock=clock, key=key)
+        self.schema = server.schema
+
+
+class PostgresServer(Database):
+    """A database with a connection that writes and one that reads."""
+
+    lock_row = " FOR UPDATE"
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
         self.schema = options.pop("schema", "nbagent")
@@ -72,10 +84,6 @@ class PostgresStore(SqlKeeper):
         self._is_closed = False
         with self._said():
             self._migrate(self._connection("writer"))
-        self._check_key()
-
-    def __repr__(self) -> str:
-        return f"<PostgresStore {self.url}>"
 
     def _connection(self, use: str) -> Psycopg:
         """The open connection for this use; a new one in place of one that broke."""
@@ -118,14 +126,14 @@ class PostgresStore(SqlKeeper):
             raise StoreError(f"{_sentence(error)} ({self.url}: {str(error).strip()})") from error
 
     @contextmanager
-    def _write(self) -> Iterator[_Session]:
-        with self._lock, self._said():
+    def write(self) -> Iterator[_Session]:
+        with self.lock, self._said():
             db = self._connection("writer")
             with db.transaction():
                 yield _Session(db)
 
     @contextmanager
-    def _read(self) -> Iterator[_Session]:
+    def read(self) -> Iterator[_Session]:
         with self._read_lock, self._said():
             db = self._connection("reader")
             try:
@@ -136,7 +144,7 @@ class PostgresStore(SqlKeeper):
             with db.transaction():
                 yield _Session(db)
 
-    def _insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
+    def insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
         id: int = db.execute(
             "INSERT INTO versions (thread, field, base, before, data, checksum, checkpoint)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -146,14 +154,14 @@ class PostgresStore(SqlKeeper):
 
     def vacuum(self) -> None:
         """Not in a transaction; other writers wait for each table in turn."""
-        with self._lock, self._said():
+        with self.lock, self._said():
             db = self._connection("writer")
             for table in ("versions", "checkpoints", "tasks", "journal", "state", "cache"):
                 db.execute(f"VACUUM FULL {table}".encode())
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock, self._read_lock:
+        with self.lock, self._read_lock:
             self._is_closed = True
             for connection in self._connections.values():
                 connection.close()

@@ -23,12 +23,12 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
-from nbagent.engine.model.checkpoint import Lease, Status
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
 from nbagent.stores.encryption import key_in
-from nbagent.stores.sql.pruning import SqlKeeper
+from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.sqlite_tables import migrate
+from nbagent.stores.sql.store import SqlStore
 
 _BUSY = 5.0  # seconds to wait for another process's write
 _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
@@ -53,8 +53,10 @@ def open_url(url: str) -> SqliteStore:
     return SqliteStore(path[1:], durability=kind, key=key_in(url))
 
 
-class SqliteStore(SqlKeeper):
+class SqliteStore(SqlStore):
     """A `CheckpointStore` in a file, readable with any SQLite tool. See `sql.sqlite_tables`."""
+
+    database: SqliteFile
 
     def __init__(
         self,
@@ -65,34 +67,39 @@ class SqliteStore(SqlKeeper):
         clock: Callable[[], float] = time.time,
         key: str | None = None,
     ) -> None:
-        super().__init__(lease=lease, clock=clock, key=key)
-        self.path = Path(path).absolute()
-        self.url = f"sqlite:///{self.path}"
-        self._read_lock = threading.RLock()
-        with self._said():
-            if not self.path.exists():
-                # Made with its rights from the start: checkpoints hold what users type.
-                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-            self._db = self._connect()
-            try:
-                self._db.execute(f"PRAGMA journal_mode = {journal_mode(self.path)}")
-                full = "FULL" if durability == "power" else "NORMAL"
-                self._db.execute(f"PRAGMA synchronous = {full}")
-                migrate(self._db, str(self.path))
-                self._reader = self._connect()
-            except BaseException:
-                self._db.close()
-                raise
-            self._reader.execute("PRAGMA query_only = ON")
-        self._closed = False
-        try:
-            self._check_key()
-        except BaseException:
-            self.close()
-            raise
+        file = SqliteFile(Path(path).absolute(), durability)
+        super().__init__(file, lease=lease, clock=clock, key=key)
+        self.path = file.path
+        self._reader = file.reader  # to look at the file as the store sees it
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
+
+
+class SqliteFile(Database):
+    """A file with a connection that writes and one that reads."""
+
+    def __init__(self, path: Path, durability: Literal["power", "process"]) -> None:
+        super().__init__()
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self._read_lock = threading.RLock()
+        with self.said():
+            if not path.exists():
+                # Made with its rights from the start: checkpoints hold what users type.
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            self.writer = self._connect()
+            try:
+                self.writer.execute(f"PRAGMA journal_mode = {journal_mode(path)}")
+                full = "FULL" if durability == "power" else "NORMAL"
+                self.writer.execute(f"PRAGMA synchronous = {full}")
+                migrate(self.writer, str(path))
+                self.reader = self._connect()
+            except BaseException:
+                self.writer.close()
+                raise
+            self.reader.execute("PRAGMA query_only = ON")
+        self._closed = False
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -100,26 +107,26 @@ class SqliteStore(SqlKeeper):
         )
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
+    def said(self) -> Iterator[None]:
         """SQLite's errors as sentences."""
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             raise StoreError(f"{_sentence(error)} ({self.path}: {error})") from error
 
-    def _write(self) -> _Transaction:
+    def write(self) -> _Transaction:
         return _Transaction(self)
 
     @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, self._said():
-            self._reader.execute("BEGIN")
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, self.said():
+            self.reader.execute("BEGIN")
             try:
-                yield self._reader
+                yield self.reader
             finally:
-                self._reader.execute("COMMIT")
+                self.reader.execute("COMMIT")
 
-    def _insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
+    def insert_version(self, db: Any, row: tuple[Any, ...]) -> int:
         id: int = db.execute(
             "INSERT INTO versions (thread, field, base, before, data, checksum, checkpoint)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -127,55 +134,49 @@ class SqliteStore(SqlKeeper):
         ).lastrowid
         return id
 
-    def release(
-        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
-    ) -> None:
-        super().release(lease, status, error=error, at=at)
-        if self._held:
-            return
-        with self._lock, self._said():
-            # Nothing is under way: fold the log into the file, so that the file alone, copied or
-            # opened elsewhere, has it all. Passive: it never waits for a reader.
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def settle(self) -> None:
+        """Fold the log into the file, so that the file alone, copied or opened elsewhere, has it
+        all. Passive: it never waits for a reader."""
+        with self.lock, self.said():
+            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def vacuum(self) -> None:
         """Write the file anew without its gaps, and the log into it."""
-        with self._lock, self._read_lock, self._said():
-            self._db.execute("DELETE FROM cache WHERE expires <= ?", (self._clock(),))
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self.lock, self._read_lock, self.said():
+            self.writer.execute("VACUUM")
+            self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log into it."""
-        with self._lock, self._read_lock:
+        with self.lock, self._read_lock:
             if not self._closed:
                 self._closed = True
-                self._reader.close()
-                self._db.close()
+                self.reader.close()
+                self.writer.close()
 
 
 class _Transaction:
     """A write: all of it, or the file stays as it was. What SQLite says becomes a sentence."""
 
-    __slots__ = ("_store",)
+    __slots__ = ("_file",)
 
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
 
     def __enter__(self) -> sqlite3.Connection:
-        store = self._store
-        store._lock.acquire()
+        file = self._file
+        file.lock.acquire()
         try:
-            store._db.execute("BEGIN IMMEDIATE")
+            file.writer.execute("BEGIN IMMEDIATE")
         except BaseException as error:
             try:
-                with store._said():
-                    if store._db.in_transaction:  # Ctrl-C, when it had begun
-                        store._db.execute("ROLLBACK")
+                with file.said():
+                    if file.writer.in_transaction:  # Ctrl-C, when it had begun
+                        file.writer.execute("ROLLBACK")
                     raise error
             finally:
-                store._lock.release()
-        return store._db
+                file.lock.release()
+        return file.writer
 
     def __exit__(
         self,
@@ -183,20 +184,20 @@ class _Transaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        store = self._store
+        file = self._file
         try:
             if error is None:
                 try:
-                    store._db.execute("COMMIT")
+                    file.writer.execute("COMMIT")
                     return
                 except BaseException as failure:
                     error = failure
-            with store._said():
-                if store._db.in_transaction:
-                    store._db.execute("ROLLBACK")
+            with file.said():
+                if file.writer.in_transaction:
+                    file.writer.execute("ROLLBACK")
                 raise error
         finally:
-            store._lock.release()
+            file.lock.release()
 
 
 def journal_mode(path: Path, mounts: str | None = None) -> Literal["wal", "delete"]:

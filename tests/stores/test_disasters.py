@@ -41,7 +41,7 @@ def filled(path, first=10, more=10):
     lease = store.acquire("t", ME, create=True)
     for id in range(1, first + 1):
         store.commit(lease, point(id))
-    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.database.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for id in range(first + 1, first + more + 1):
         store.commit(lease, point(id))
     return store
@@ -138,8 +138,8 @@ def test_a_file_without_the_right_to_write(tmp_path):
     store = filled(tmp_path / "a.db", 2, 0)
     store.close()
     store = SqliteStore(tmp_path / "a.db")
-    store._db.close()
-    store._db = sqlite3.connect(
+    store.database.writer.close()
+    store.database.writer = sqlite3.connect(
         f"file:{tmp_path}/a.db?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
     with pytest.raises(StoreError, match="cannot be written: check its rights"):
@@ -197,7 +197,7 @@ def test_a_thread_that_cannot_be_given_back_is_not_held_by_this_process(tmp_path
     """Another program locks the file at the end of a run: once it is gone, the thread goes on at
     once, and not when the lease has run out. (W4)"""
     store = SqliteStore(tmp_path / "a.db")
-    store._db.execute("PRAGMA busy_timeout = 50")
+    store.database.writer.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
     calls = []
 

@@ -104,11 +104,18 @@ def test_one_of_many_makes_each_super_step(url, count):
 _SLEEPER = """
     import sys
     from dataclasses import replace
-    from nbagent import ThreadBusy, open_store
+    from nbagent import ThreadBusy
     from nbagent.engine.store.ownership import current_owner
 
-    store = open_store(sys.argv[1])
-    store._lease = 0.3
+    url = sys.argv[1]
+    if url.startswith("sqlite"):
+        from nbagent.stores.sqlite import SqliteStore
+
+        store = SqliteStore(url.removeprefix("sqlite:///").partition("?")[0], lease=0.3)
+    else:
+        from nbagent.stores.postgres import PostgresStore
+
+        store = PostgresStore(url, lease=0.3)
     lease = store.acquire("t", current_owner())
     loaded = store.latest("t").checkpoint
     print("ready", flush=True)

@@ -197,9 +197,9 @@ def test_loading_reads_as_much_after_ten_steps_as_after_a_thousand(tmp_path: Pat
             steps[0] += 1
             return 0
 
-        store._reader.set_progress_handler(count_step, 1)
+        store.database.reader.set_progress_handler(count_step, 1)
         store.latest("t")
-        store._reader.set_progress_handler(None, 0)
+        store.database.reader.set_progress_handler(None, 0)
         store.close()
         return steps[0]
 
@@ -243,8 +243,8 @@ def test_a_full_disk_is_said(tmp_path: Path):
     """The last acknowledged checkpoint survives."""
     store = SqliteStore(tmp_path / "a.db")
     line_of(store, 1)
-    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
-    store._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+    (pages,) = store.database.writer.execute("PRAGMA page_count").fetchone()
+    store.database.writer.execute(f"PRAGMA max_page_count = {pages + 2}")
     lease = store.acquire("t", current_owner())
     big = frozen_dict({"n": "x" * 100_000})
     with pytest.raises(StoreError, match="disk is full"):

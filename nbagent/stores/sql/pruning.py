@@ -1,5 +1,5 @@
 """
-The third of a store in SQL tables that throws away and measures. (R24, W15)
+The part of a store in SQL tables that throws away and measures. (R24, W15)
 
 Rule 1: a version stays as long as a checkpoint that is kept, or a task of one, is read with it.
 Rule 2: what is thrown away is thrown away in one transaction, under the thread's lease.
@@ -7,22 +7,27 @@ Rule 2: what is thrown away is thrown away in one transaction, under the thread'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 
 from nbagent.engine.model.checkpoint import Lease, SizeInfo
-from nbagent.stores.codec.values import decode
-from nbagent.stores.sql.reading import SqlStore
-from nbagent.stores.sql.versions import Connection
+from nbagent.stores.sql.database import Connection, Shelf
+from nbagent.stores.sql.leases import Leases
+from nbagent.stores.sql.reading import written
+from nbagent.stores.sql.rows import numbers
 
 
-class SqlKeeper(SqlStore):
-    """A `CheckpointStore` in SQL tables. See the protocol for each method."""
+class Pruning:
+    """The part of a store that throws away. See the protocol for each method."""
+
+    def __init__(self, shelf: Shelf, leases: Leases) -> None:
+        self._shelf = shelf
+        self._database = shelf.database
+        self._leases = leases
 
     def prune(self, lease: Lease, keep: Collection[int]) -> int:
         thread = lease.thread
-        with self._write() as db:
-            self._check(db, lease)
+        with self._database.write() as db:
+            self._leases.check(db, lease)
             rows = db.execute(
                 "SELECT id, parent, anchor, versions FROM checkpoints WHERE thread = ?", (thread,)
             ).fetchall()
@@ -44,20 +49,19 @@ class SqlKeeper(SqlStore):
             for table in ("tasks", "journal"):
                 db.executemany(f"DELETE FROM {table} WHERE thread = ? AND anchor = ?", lost)
             self._drop_versions(db, thread, [row[3] for row in kept.values()])
-            self._held.pop(thread, None)
+            self._shelf.held.pop(thread, None)
         return len(gone)
 
     def _drop_versions(self, db: Connection, thread: str, texts: Iterable[str]) -> None:
         """Delete the thread's versions that nothing is read with any more."""
         wanted: set[int] = set()
         for text in texts:
-            wanted.update(json.loads(text).values())
+            wanted.update(numbers(text).values())
         for anchor, task, data in db.execute(
             "SELECT anchor, task, data FROM tasks WHERE thread = ?", (thread,)
         ).fetchall():
-            data = self._cipher.unseal(data, "task", thread, anchor, task)
-            for place in (decode(data)[2:] or [{}])[0].values():
-                wanted.add(place[1])
+            data = self._shelf.cipher.unseal(data, "task", thread, anchor, task)
+            wanted.update(id for _, id in written(data)[2].values())
         before = dict(
             db.execute("SELECT id, before FROM versions WHERE thread = ?", (thread,)).fetchall()
         )
@@ -72,33 +76,39 @@ class SqlKeeper(SqlStore):
         )
 
     def delete(self, lease: Lease) -> None:
-        with self._write() as db:
-            self._check(db, lease)
+        with self._database.write() as db:
+            self._leases.check(db, lease)
             for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
                 db.execute(f"DELETE FROM {table} WHERE thread = ?", (lease.thread,))
             db.execute("DELETE FROM threads WHERE id = ?", (lease.thread,))
-            self._held.pop(lease.thread, None)
+            self._shelf.held.pop(lease.thread, None)
+
+    def vacuum(self) -> None:
+        with self._database.write() as db:
+            db.execute("DELETE FROM cache WHERE expires <= ?", (self._shelf.clock(),))
+        self._database.vacuum()
 
     def sizes(self) -> list[SizeInfo]:
         found: list[SizeInfo] = []
-        with self._read() as db:
+        with self._database.read() as db:
             for what, sql in _SIZES:
                 found += [SizeInfo(row[0], row[1] or what, row[2], row[3])
                           for row in db.execute(sql).fetchall()]  # fmt: skip
         return sorted(found, key=lambda one: (one.thread, -one.size))
 
 
-_SIZES = (
-    ("", "SELECT thread, field, count(*), sum(length(data)) FROM versions GROUP BY thread, field"),
-    ("(tasks)", "SELECT thread, NULL, count(*), sum(length(data)) FROM tasks GROUP BY thread"),
-    ("(journal)", "SELECT thread, NULL, count(*), sum(length(data)) FROM journal GROUP BY thread"),
+# The lengths first: whoever groups rows by a field carries the whole of each row through the sort.
+_SIZES = tuple(
     (
-        "(spans)",
-        "SELECT thread, NULL, count(*), sum(length(attributes)) FROM spans GROUP BY thread",
-    ),
-    (
-        "(checkpoints)",
-        "SELECT thread, NULL, count(*), sum(length(control) + length(versions))"
-        " FROM checkpoints GROUP BY thread",
-    ),
+        what,
+        f"WITH n AS MATERIALIZED (SELECT thread, {field} AS field, {length} AS n FROM {table})"
+        " SELECT thread, field, count(*), sum(n) FROM n GROUP BY thread, field",
+    )
+    for what, table, field, length in (
+        ("", "versions", "field", "length(data)"),
+        ("(tasks)", "tasks", "NULL", "length(data)"),
+        ("(journal)", "journal", "NULL", "length(data)"),
+        ("(spans)", "spans", "NULL", "length(attributes)"),
+        ("(checkpoints)", "checkpoints", "NULL", "length(control) + length(versions)"),
+    )
 )

@@ -4,15 +4,10 @@ The half of a store in SQL tables that reads: it never waits for a writer. (R23,
 
 from __future__ import annotations
 
-import json
 import zlib
-from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
-
-import msgspec
 
 from nbagent.engine.model.checkpoint import (
     Checkpoint,
@@ -25,26 +20,28 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import frozen_dict
-from nbagent.engine.store.ownership import is_alive
+from nbagent.engine.store.ownership import status_now, unknown
 from nbagent.errors import CorruptError, StoreError
 from nbagent.stores.codec.values import cache_key, decode
-from nbagent.stores.sql.versions import Connection, Held, Version, read_tail, read_versions
-from nbagent.stores.sql.writing import SPAN_COLUMNS, SqlWriter, checksum, read_owner, unknown
+from nbagent.stores.sql import rows as texts
+from nbagent.stores.sql.database import Connection, Held, Shelf, Version
+from nbagent.stores.sql.versions import read_tail, read_versions
 
 
 class _NoCheckpoint(StoreError):
     """No row has this id."""
 
 
-class SqlStore(SqlWriter):
-    """A `CheckpointStore` in SQL tables. See the protocol for each method."""
+class Reading:
+    """The part of a store that reads. See the protocol for each method."""
 
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Connection]:
-        """A transaction that reads: all of it sees one state of the database."""
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._database = shelf.database
+        self._cipher = shelf.cipher
 
     def latest(self, thread: str) -> Loaded | None:
-        with self._read() as db:
+        with self._database.read() as db:
             found = db.execute(
                 "SELECT checkpoint, (SELECT max(id) FROM checkpoints WHERE thread = threads.id)"
                 " FROM threads WHERE id = ?",
@@ -78,7 +75,7 @@ class SqlStore(SqlWriter):
         raise CorruptError(f"no checkpoint of thread {thread!r} can be read", thread=thread)
 
     def load(self, thread: str, checkpoint: int) -> Loaded:
-        with self._read() as db:
+        with self._database.read() as db:
             return self._loaded(db, thread, checkpoint)
 
     def _loaded(self, db: Connection, thread: str, id: int) -> Loaded:
@@ -94,10 +91,10 @@ class SqlStore(SqlWriter):
             kind=row[2],
             values=values,
             control=decode(unseal(row[9], "control", thread, id, row[1], row[10])),
-            updated=tuple(json.loads(row[3])),
-            ran=tuple(json.loads(row[4])),
+            updated=texts.names(row[3]),
+            ran=texts.names(row[4]),
             anchor=row[5],
-            nodes=json.loads(found[0]) if found else {},
+            nodes=texts.words(found[0]) if found else {},
             schema=found[1] if found else "",
             note=unseal_text(row[6], "note", thread, id),
             actor=row[7],
@@ -118,7 +115,7 @@ class SqlStore(SqlWriter):
         ).fetchone()
         if row is None:
             raise _NoCheckpoint(f"thread {thread!r} has no checkpoint {id}")
-        if checksum(row[9], row[10]) != row[8]:
+        if texts.checksum(row[9], row[10]) != row[8]:
             raise CorruptError(
                 f"checkpoint {id} of thread {thread!r} is damaged", thread=thread, checkpoint=id
             )
@@ -128,27 +125,27 @@ class SqlStore(SqlWriter):
         self, db: Connection, thread: str, id: int, versions: str
     ) -> tuple[Mapping[str, Any], dict[str, Version]]:
         try:
-            return read_versions(db, self._cipher.unseal, thread, json.loads(versions))
+            return read_versions(db, self._cipher.unseal, thread, texts.numbers(versions))
         except CorruptError as error:
             raise CorruptError(str(error), thread=thread, checkpoint=id) from error
 
     def _values_for(self, db: Connection, thread: str, id: int, text: str) -> Mapping[str, Any]:
         """The checkpoint's values. Under a lease they are the ones that the next commit is compared
         with, so that what does not change is found, and costs nothing, after a resume too."""
-        held = self._held.get(thread)
+        held = self._shelf.held.get(thread)
         if held is not None and held.checkpoint == id:
             return held.values
         values, versions = self._values(db, thread, id, text)
         if held is not None and held.checkpoint == 0:
-            self._held[thread] = Held(id, values, versions)
+            self._shelf.held[thread] = Held(id, values, versions)
         return values
 
-    def _held_for(self, thread: str, parent: int | None) -> Held:
-        held = self._held.get(thread)
+    def held_for(self, thread: str, parent: int | None) -> Held:
+        held = self._shelf.held.get(thread)
         if parent is None:
             return Held(0, {}, {})
         if held is None or held.checkpoint != parent:
-            with self._read() as db:
+            with self._database.read() as db:
                 row = self._row(db, thread, parent)
                 values, versions = self._values(db, thread, parent, row[10])
             held = Held(parent, values, versions)
@@ -167,18 +164,16 @@ class SqlStore(SqlWriter):
                 continue
             place = (thread, anchor, task)
             try:
-                update, goto, *more = decode(self._cipher.unseal(data, "task", *place))
+                update, goto, there = written(self._cipher.unseal(data, "task", *place))
                 said = self._failure(failure, place)
-                if more:
-                    there = {
-                        name: self._there(db, thread, name, *at) for name, at in more[0].items()
-                    }
-                    update = frozen_dict({**update, **there})
+                if there:
+                    found = {name: self._there(db, thread, name, *at) for name, at in there.items()}
+                    update.update(found)
             except CorruptError:
                 continue
             tasks.append(
                 TaskRecord(
-                    anchor=anchor, task=task, node=node, status=status, update=update,
+                    anchor=anchor, task=task, node=node, status=status, update=frozen_dict(update),
                     goto=tuple(goto), attempt=attempt, started=started, ended=ended,
                     resume_at=until, is_told=bool(told),
                     failure=said,
@@ -201,7 +196,7 @@ class SqlStore(SqlWriter):
         ).fetchall():
             if zlib.crc32(data) == check:
                 place = (thread, anchor, task, position)
-                payload, result = decode(self._cipher.unseal(data, "journal", *place))
+                payload, result = _two(decode(self._cipher.unseal(data, "journal", *place)))
                 key = self._cipher.unseal_text(key, "key", *place)
                 journal.append(
                     JournalEntry(anchor, task, position, kind, key, status, payload, result)
@@ -209,23 +204,24 @@ class SqlStore(SqlWriter):
         return tuple(journal)
 
     def thread(self, thread: str) -> ThreadInfo:
-        with self._read() as db:
-            found = self._line(db, thread)
+        with self._database.read() as db:
+            found = self.line(db, thread)
         if found is None:
             raise unknown(thread)
         return found
 
-    def _line(self, db: Connection, thread: str) -> ThreadInfo | None:
+    def line(self, db: Connection, thread: str) -> ThreadInfo | None:
+        """The thread's line inside a transaction; None if there is none."""
         row = db.execute(f"{_THREADS} WHERE t.id = ?", (thread,)).fetchone()
         return None if row is None else self._info(row)
 
     def threads(self) -> list[ThreadInfo]:
-        with self._read() as db:
+        with self._database.read() as db:
             rows = db.execute(f"{_THREADS} ORDER BY updated DESC").fetchall()
         return list(map(self._info, rows))
 
     def under(self, thread: str) -> list[ThreadInfo]:
-        with self._read() as db:
+        with self._database.read() as db:
             rows = db.execute(
                 f"{_BELOW}{_THREADS} JOIN below b ON b.id = t.id ORDER BY b.depth, t.id", (thread,)
             ).fetchall()
@@ -233,17 +229,25 @@ class SqlStore(SqlWriter):
 
     def _info(self, row: tuple[Any, ...]) -> ThreadInfo:
         id, graph, status, checkpoint, step, created, updated, owner, since, until, *rest = row
-        holder = read_owner(owner)
-        lives = holder is not None and until > self._clock() and is_alive(holder)
+        holder, now = texts.read_owner(owner), self._shelf.clock()
+        error = self._error(rest[3], id)
+        if not texts.is_owner(owner):
+            error = f"its row is damaged in the file: it does not say who runs it. {error}".strip()
         return ThreadInfo(
-            id=id, graph=graph, status="stopped" if status == "running" and not lives else status,
+            id=id, graph=graph, status=status_now(status, holder, until, now),
             checkpoint=checkpoint, step=step, created=created, updated=updated,
-            owner=holder, since=since, parent=rest[0], place=rest[1], salt=rest[2],
-            error=self._cipher.unseal_text(rest[3], "error", id),
+            owner=holder, since=since, parent=rest[0], place=rest[1], salt=rest[2], error=error,
         )  # fmt: skip
 
+    def _error(self, text: str, thread: str) -> str:
+        """A thread's error. One that cannot be read says so: it is one line of a list."""
+        try:
+            return self._cipher.unseal_text(text, "error", thread)
+        except CorruptError as damage:
+            return f"its row is damaged in the file: {damage}"
+
     def history(self, thread: str) -> list[CheckpointInfo]:
-        with self._read() as db:
+        with self._database.read() as db:
             rows = db.execute(
                 "SELECT id, parent, step, kind, updated, ran, at, size, note, actor"
                 " FROM checkpoints WHERE thread = ? ORDER BY id",
@@ -252,7 +256,7 @@ class SqlStore(SqlWriter):
         return [
             CheckpointInfo(
                 id=row[0], parent=row[1], step=row[2], kind=row[3],
-                updated=_names(row[4]), ran=_names(row[5]), at=row[6],
+                updated=texts.names(row[4]), ran=texts.names(row[5]), at=row[6],
                 size=row[7], note=self._cipher.unseal_text(row[8], "note", thread, row[0]),
                 actor=row[9],
             )
@@ -260,7 +264,7 @@ class SqlStore(SqlWriter):
         ]  # fmt: skip
 
     def outcomes(self, thread: str) -> list[TaskRecord]:
-        with self._read() as db:
+        with self._database.read() as db:
             rows = db.execute(
                 "SELECT anchor, task, node, status, attempt, started, ended, failure FROM tasks"
                 " WHERE thread = ? ORDER BY started, task",
@@ -277,11 +281,11 @@ class SqlStore(SqlWriter):
 
     def _failure(self, text: str | None, place: tuple[Any, ...]) -> Failure | None:
         if text and self._cipher.is_on:
-            text = self._cipher.unseal_text(json.loads(text)["sealed"], "failure", *place)
-        return Failure(**json.loads(text)) if text else None
+            text = self._cipher.unseal_text(texts.words(text).get("sealed", ""), "failure", *place)
+        return texts.failure(text) if text else None
 
     def spans(self, thread: str) -> list[Span]:
-        with self._read() as db:
+        with self._database.read() as db:
             rows = db.execute(
                 f"SELECT id, {SPAN_COLUMNS} FROM spans WHERE thread = ? ORDER BY started",
                 (thread,),
@@ -293,7 +297,7 @@ class SqlStore(SqlWriter):
                 Span(
                     thread=thread, kind=kind, name=name, step=step, node=node, task=task,
                     attempt=attempt, started=began, ended=ended, status=status,
-                    attributes=json.loads(text), id=id, parent=parent,
+                    attributes=texts.facts(text), id=id, parent=parent,
                 )
             )  # fmt: skip
         return found
@@ -302,7 +306,7 @@ class SqlStore(SqlWriter):
         self, node: str, fingerprint: str, inputs: Any, now: float
     ) -> tuple[Any, ...] | list[Any] | None:
         key = cache_key(node, fingerprint, inputs)
-        with self._read() as db:
+        with self._database.read() as db:
             row = db.execute(
                 "SELECT data, checksum FROM cache"
                 " WHERE id = ? AND (expires IS NULL OR expires > ?)",
@@ -314,15 +318,23 @@ class SqlStore(SqlWriter):
         return found
 
 
-def _names(text: str) -> tuple[str, ...]:
+def written(data: bytes) -> tuple[dict[str, Any], list[Any], Mapping[str, tuple[str, int]]]:
+    """What a task wrote, where it goes, and the row of `versions` of what is stored there."""
+    found = decode(data)
     try:
-        return _decoder.decode(text)
-    except msgspec.DecodeError as error:
-        raise CorruptError(f"the history is damaged in the file: {error}", thread="") from error
+        update, goto, there = found if len(found) == 3 else (*found, {})
+        return dict(update), list(goto), {name: (sign, id) for name, (sign, id) in there.items()}
+    except (TypeError, ValueError, AttributeError):
+        raise CorruptError("a task's row is damaged in the file", thread="") from None
 
 
-_decoder = msgspec.json.Decoder(tuple[str, ...])  # a history has thousands of these
+def _two(found: Any) -> tuple[Any, Any]:
+    if isinstance(found, list) and len(found) == 2:
+        return found[0], found[1]
+    raise CorruptError("the journal is damaged in the file", thread="")
 
+
+SPAN_COLUMNS = "parent, kind, name, step, node, task, attempt, started, ended, status, attributes"
 _THREADS = (
     "SELECT t.id, t.graph, t.status, CASE WHEN t.checkpoint > coalesce(c.id, 0) THEN t.checkpoint"
     " ELSE coalesce(c.id, 0) END, coalesce(c.step, 0), t.created,"

@@ -6,45 +6,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from nbagent.engine.model.fact import fact
 from nbagent.engine.model.values import FrozenList, freeze, frozen_dict
 from nbagent.errors import CodecError, CorruptError
 from nbagent.stores.codec.values import decode, encode_checked, encode_plain, is_plain
+from nbagent.stores.sql.database import Connection, Version
 from nbagent.stores.sql.delta import apply, diff
-
-
-class Connection(Protocol):
-    """What the statements need of a connection inside a transaction."""
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
-
-    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
-
-
-@fact
-class Version:
-    """A stored version: its row, the whole version that it builds on (None: it is whole), the
-    bytes of that, and the bytes of the changes since."""
-
-    id: int
-    base: int | None
-    whole: int
-    changes: int
-
-    def numbered(self, id: int) -> Version:
-        """The version once its row is known."""
-        return Version(id, self.base, self.whole, self.changes)
-
-
-@fact
-class Held:
-    """A checkpoint's values and versions, kept to compare the next one with."""
-
-    checkpoint: int
-    values: Mapping[str, Any]
-    versions: Mapping[str, Version]
 
 
 def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, bytes, Any]:

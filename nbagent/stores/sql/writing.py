@@ -13,244 +13,55 @@ Rule 5: every blob has a checksum. A checkpoint that fails it is passed over for
         that does not, and the person is told. (W8)
 Rule 6: values reach SQL only as bound parameters.
 
-`sqlite` says how to connect, how a transaction begins, and what an error means; here are the
-statements, with `?` for a parameter.
+`database` says what a database must give, `leases` who may write, `reading` and `pruning` are the
+other parts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import uuid
 import zlib
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
-import msgspec
-
-from nbagent.engine.model.checkpoint import (
-    Checkpoint,
-    JournalEntry,
-    Lease,
-    Owner,
-    Status,
-    TaskRecord,
-    ThreadInfo,
-)
+from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, TaskRecord
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
-from nbagent.engine.store.ownership import busy, check_place, disown, is_alive
-from nbagent.errors import CodecError, CorruptError, StoreError, ThreadBusy, UnknownThread
-from nbagent.stores.codec.readable import to_json
+from nbagent.errors import CodecError
 from nbagent.stores.codec.values import cache_key, encode, encode_checked
-from nbagent.stores.encryption import Cipher, Plain
-from nbagent.stores.sql.versions import Connection, Held, Version, next_version
+from nbagent.stores.sql.database import Connection, Held, Shelf, Version
+from nbagent.stores.sql.leases import Leases
+from nbagent.stores.sql.reading import SPAN_COLUMNS, Reading
+from nbagent.stores.sql.rows import checksum, to_text, whole
+from nbagent.stores.sql.versions import next_version
 
 
-class SqlWriter:
-    """The half of a `CheckpointStore` that changes things. See the protocol for each method."""
+class Writing:
+    """The part of a store that adds to threads. See the protocol for each method."""
 
-    _lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
-
-    def __init__(self, *, lease: float, clock: Callable[[], float], key: str | None = None) -> None:
-        self._cipher = Plain() if key is None else Cipher(key)
-        self._lease = lease
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._held: dict[str, Held] = {}
+    def __init__(self, shelf: Shelf, leases: Leases, reading: Reading) -> None:
+        self._shelf = shelf
+        self._database = shelf.database
+        self._cipher = shelf.cipher
+        self._leases = leases
+        self._reading = reading
         self._known_nodes: set[str] = set()
         self._last_nodes: tuple[int, str, Mapping[str, str], str] | None = None
-
-    @abstractmethod
-    def _write(self) -> AbstractContextManager[Connection]:
-        """A transaction that changes something."""
-
-    @abstractmethod
-    def _read(self) -> AbstractContextManager[Connection]:
-        """A look at what is committed."""
-
-    @abstractmethod
-    def _insert_version(self, db: Connection, row: tuple[Any, ...]) -> int:
-        """Put a row into `versions` (thread, field, base, before, data, checksum, checkpoint);
-        its id."""
-
-    def _check_key(self) -> None:
-        """`StoreError` when the key is not the one that the store was made with."""
-        with self._read() as db:
-            row = db.execute("SELECT value FROM settings WHERE name = 'key'").fetchone()
-        if row is None:
-            if self._cipher.is_on:
-                self._put_key()
-            return
-        if not self._cipher.is_on:
-            raise StoreError("the store is encrypted: open it with key=, or ?key_env=VARIABLE")
-        try:
-            self._cipher.unseal_text(row[0], "key")
-        except CorruptError:
-            raise StoreError("the store is encrypted with another key") from None
-
-    def _put_key(self) -> None:
-        """Encrypt the store from now on, which nothing has been written to."""
-        with self._write() as db:
-            if db.execute("SELECT 1 FROM settings WHERE name = 'key'").fetchone() is not None:
-                is_new = False  # another process was first: then it is to be checked
-            elif db.execute("SELECT 1 FROM threads").fetchone() is not None:
-                raise StoreError(
-                    "the store holds plain threads, and a key was given: copy them into a new "
-                    "store with that key (thread.copy)"
-                )
-            else:
-                sealed = self._cipher.seal_text("nbagent", "key")
-                db.execute("INSERT INTO settings (name, value) VALUES ('key', ?)", (sealed,))
-                is_new = True
-        if not is_new:
-            self._check_key()
-
-    @abstractmethod
-    def _line(self, db: Connection, thread: str) -> ThreadInfo | None:
-        """The thread's line; None if there is none."""
-
-    @abstractmethod
-    def _held_for(self, thread: str, parent: int | None) -> Held:
-        """The parent's values and versions."""
-
-    # ------------------------------------------------------------------------------ ownership
-
-    def acquire(
-        self,
-        thread: str,
-        owner: Owner,
-        *,
-        graph: str = "",
-        create: bool = False,
-        take_over: bool = False,
-        parent: str | None = None,
-        place: str = "",
-    ) -> Lease:
-        while True:
-            now = self._clock()
-            with self._write() as db:
-                made = (
-                    create
-                    and db.execute(
-                        _CREATE, (thread, graph, now, now, parent, place, uuid.uuid4().hex)
-                    ).rowcount
-                )
-                before = self._line(db, thread)
-                if before is None:
-                    raise unknown(thread)
-                if create:
-                    check_place(thread, (before.parent, before.place), (parent, place))
-                row = db.execute(_OWNED, (thread,)).fetchone()
-                holder, (since, until, epoch) = read_owner(row[0]), row[1:]
-                is_free = holder is None or take_over or holder.token == owner.token
-                if not is_free and holder and until > now and is_alive(holder):
-                    raise busy(thread, holder, since)
-                changed = db.execute(
-                    _ACQUIRE,
-                    (None if create else graph or None, json.dumps(asdict(owner)), now,
-                     now + self._lease, now, epoch + 1, thread, epoch),
-                ).rowcount  # fmt: skip
-            if changed:
-                self._held[thread] = Held(0, {}, {})  # filled by the first look at it
-                return Lease(thread, owner, epoch + 1, before.salt, None if made else before)
-            # Somebody was faster between the two statements: look again who has it.
-
-    def renew(self, lease: Lease) -> None:
-        with self._write() as db:
-            self._touch(db, lease, "lease_until = ?", (self._clock() + self._lease,))
-
-    def release(
-        self, lease: Lease, status: Status, *, error: str = "", at: float | None = None
-    ) -> None:
-        sealed = self._cipher.seal_text(error, "error", lease.thread)
-        try:
-            with self._write() as db:
-                self._touch(
-                    db,
-                    lease,
-                    "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
-                    "epoch = epoch + 1, checkpoint = coalesce("
-                    "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
-                    (status, sealed, self._clock() if at is None else at),
-                )
-                self._put_state(db, lease.thread)
-        except StoreError:  # the disk is full, the database is locked
-            disown(lease.owner)
-            raise
-        finally:
-            self._held.pop(lease.thread, None)
-
-    def _put_state(self, db: Connection, thread: str) -> None:
-        """The latest values as JSON, for other tools; the fields that have changed since."""
-        held = self._held.get(thread)
-        if held is None or self._cipher.is_on:
-            return
-        known = dict(
-            db.execute("SELECT field, version FROM state WHERE thread = ?", (thread,)).fetchall()
-        )
-        rows = [
-            (thread, name, version.id, to_json(held.values[name], version.whole + version.changes))
-            for name, version in held.versions.items()
-            if known.get(name) != version.id
-        ]
-        db.executemany(_PUT_STATE, rows)
-        gone = [(thread, name) for name in known if name not in held.versions]
-        db.executemany("DELETE FROM state WHERE thread = ? AND field = ?", gone)
-
-    def _touch(self, db: Connection, lease: Lease, assign: str, values: tuple[Any, ...]) -> None:
-        """Update the thread's row if the lease still holds; else `ThreadBusy`."""
-        changed = db.execute(
-            f"UPDATE threads SET {assign} WHERE id = ? AND epoch = ?",
-            (*values, lease.thread, lease.epoch),
-        ).rowcount
-        if not changed:
-            self._refuse(db, lease)
-
-    def _check(self, db: Connection, lease: Lease) -> None:
-        """`ThreadBusy` unless the lease still holds, and does until the transaction ends."""
-        row = db.execute(
-            f"SELECT epoch FROM threads WHERE id = ?{self._lock_row}", (lease.thread,)
-        ).fetchone()
-        if row is None or row[0] != lease.epoch:
-            self._refuse(db, lease)
-
-    def _refuse(self, db: Connection, lease: Lease) -> NoReturn:
-        self._held.pop(lease.thread, None)
-        row = db.execute(
-            "SELECT owner, since FROM threads WHERE id = ?", (lease.thread,)
-        ).fetchone()
-        if row is None:
-            raise unknown(lease.thread)
-        holder = read_owner(row[0])
-        if holder is not None:
-            raise busy(lease.thread, holder, row[1])
-        raise ThreadBusy(
-            f"thread {lease.thread!r} was taken over and let go again since this run began: "
-            "resume it",
-            thread=lease.thread,
-            owner="",
-            since=row[1],
-        )
-
-    # -------------------------------------------------------------------------------- writing
 
     def commit(
         self,
         lease: Lease,
         checkpoint: Checkpoint,
-        records: Iterable[TaskRecord] = (),
+        records: tuple[TaskRecord, ...],
         *,
-        at: float | None = None,
+        at: float | None,
     ) -> None:
-        now, records = self._clock() if at is None else at, tuple(records)
+        now = self._shelf.clock() if at is None else at
         seal = self._cipher.seal
-        with self._lock:
-            held = self._held_for(lease.thread, checkpoint.parent)
+        with self._database.lock:
+            held = self._reading.held_for(lease.thread, checkpoint.parent)
             versions: dict[str, Version] = {}
             new: dict[str, _New] = {}
             for name, value in checkpoint.values.items():
@@ -268,16 +79,16 @@ class SqlWriter:
                     before.id if before and version.base else None, data, change, value
                 )
             control = encode(dict(checkpoint.control))
-            with self._write() as db:
-                self._check(db, lease)
+            with self._database.write() as db:
+                self._leases.check(db, lease)
                 for name, one in new.items():
                     version = versions[name]
                     data = seal(one.data, "version", lease.thread, name, checkpoint.id)
                     row = (lease.thread, name, version.base, one.before, data, zlib.crc32(data),
                            checkpoint.id)  # fmt: skip
-                    versions[name] = version.numbered(self._insert_version(db, row))
+                    versions[name] = version.numbered(self._database.insert_version(db, row))
                 nodes = self._put_nodes(db, checkpoint.nodes, checkpoint.schema)
-                where = _json({name: version.id for name, version in versions.items()})
+                where = to_text({name: version.id for name, version in versions.items()})
                 size = len(control) + sum(len(one.data) for one in new.values())
                 control = seal(
                     control, "control", lease.thread, checkpoint.id, checkpoint.step, where
@@ -287,7 +98,7 @@ class SqlWriter:
                     _PUT_CHECKPOINT,
                     (
                         lease.thread, checkpoint.id, checkpoint.parent, checkpoint.step,
-                        checkpoint.kind, _json(checkpoint.updated), _json(checkpoint.ran),
+                        checkpoint.kind, to_text(checkpoint.updated), to_text(checkpoint.ran),
                         checkpoint.anchor, note,
                         checkpoint.actor, now, size, control, where, nodes,
                         checksum(control, where),
@@ -298,7 +109,7 @@ class SqlWriter:
             self._known_nodes.add(nodes)
             # The mapping is held, so that its id stays its own.
             self._last_nodes = (id(checkpoint.nodes), checkpoint.schema, checkpoint.nodes, nodes)
-            self._held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
+            self._shelf.held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
 
     def _put_nodes(self, db: Connection, nodes: Mapping[str, str], schema: str) -> str:
         if self._last_nodes is not None and self._last_nodes[:2] == (id(nodes), schema):
@@ -315,8 +126,8 @@ class SqlWriter:
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         rows = [self._task_row(lease.thread, record, {}, {}) for record in records]
-        with self._write() as db:
-            self._touch(db, lease, "updated = ?", (self._clock(),))
+        with self._database.write() as db:
+            self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_TASK, rows)
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
@@ -327,20 +138,20 @@ class SqlWriter:
             data = self._cipher.seal(data, "journal", *place)
             key = self._cipher.seal_text(entry.key, "key", *place)
             rows.append((*place, entry.kind, key, entry.status, data, zlib.crc32(data)))
-        with self._write() as db:
-            self._touch(db, lease, "updated = ?", (self._clock(),))
+        with self._database.write() as db:
+            self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_JOURNAL, rows)
 
     def put_spans(self, spans: Iterable[Span]) -> None:
         rows = []
         for span in spans:
-            text = _whole(json.dumps(span.attributes, default=str, ensure_ascii=False))
+            text = whole(json.dumps(span.attributes, default=str, ensure_ascii=False))
             text = self._cipher.seal_text(text, "span", span.thread, span.id)
             rows.append(
-                (span.id, span.thread, span.parent, span.kind, _whole(span.name), span.step,
+                (span.id, span.thread, span.parent, span.kind, whole(span.name), span.step,
                  span.node, span.task, span.attempt, span.started, span.ended, span.status, text)
             )  # fmt: skip
-        with self._write() as db:
+        with self._database.write() as db:
             db.executemany(_PUT_SPAN, rows)
 
     def remember(
@@ -349,7 +160,7 @@ class SqlWriter:
         key = cache_key(node, fingerprint, inputs)
         data = self._cipher.seal(encode_checked(result), "cache", key)
         row = (key, node, now, until, data, zlib.crc32(data))
-        with self._write() as db:
+        with self._database.write() as db:
             db.execute(_PUT_CACHE, row)
 
     def _task_row(
@@ -411,18 +222,6 @@ def _stored_as(value: Any, one: _New | None) -> str:
     return "+" if same else ""
 
 
-SPAN_COLUMNS = "parent, kind, name, step, node, task, attempt, started, ended, status, attributes"
-_CREATE = (
-    "INSERT INTO threads (id, graph, status, step, checkpoint, created, updated, parent, place,"
-    " salt) VALUES (?, ?, 'running', 0, 0, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-)
-_OWNED = "SELECT owner, since, lease_until, epoch FROM threads WHERE id = ?"
-_ACQUIRE = (
-    "UPDATE threads SET graph = COALESCE(?, graph), error = '', status = 'running', owner = ?,"
-    " since = ?, lease_until = ?, updated = ?, epoch = ? WHERE id = ? AND epoch = ?"
-)
-
-
 def _put(table: str, columns: str, keys: str) -> str:
     """INSERT that replaces the row with the same keys."""
     names = columns.split(", ")
@@ -448,35 +247,8 @@ _PUT_JOURNAL = _put(
     "thread, anchor, task, position, kind, key, status, data, checksum",
     "thread, anchor, task, position",
 )
-_PUT_STATE = _put("state", "thread, field, version, value", "thread, field")
 _PUT_SPAN = _put("spans", f"id, thread, {SPAN_COLUMNS}", "thread, id")
 _PUT_CACHE = _put("cache", "id, node, made, expires, data, checksum", "id")
-
-
-def _json(value: Any) -> str:
-    """JSON of names and numbers, in a sixth of the time that `json` takes."""
-    try:
-        return _encoder.encode(value).decode()
-    except TypeError:  # a name of a kind of its own, such as numpy's
-        return json.dumps(value)
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def checksum(control: bytes, versions: str) -> int:
-    return zlib.crc32(versions.encode(), zlib.crc32(control))
-
-
-def read_owner(text: str | None) -> Owner | None:
-    return Owner(**json.loads(text)) if text else None
-
-
-def unknown(thread: str) -> UnknownThread:
-    return UnknownThread(
-        f"there is no thread {thread!r} in this store: `nbagent.threads()` lists those there are",
-        thread=thread,
-    )
 
 
 def _named(error: CodecError, fields: Iterable[str], node: str | None) -> CodecError:
@@ -484,8 +256,3 @@ def _named(error: CodecError, fields: Iterable[str], node: str | None) -> CodecE
     field = names[0] if len(names) == 1 else (str(error.path[1]) if len(error.path) > 1 else None)
     who = f" (written by node {node!r})" if node else ""
     return CodecError(f"field {field!r}{who}: {error}", field=field, node=node, path=error.path)
-
-
-def _whole(text: str) -> str:
-    """The text without halves of characters, which no database takes: a node may print them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,101 @@
+"""
+A database as the statements need it: what differs from one to the next, and nothing else.
+
+Rule 1: SQL is written with `?` for a parameter, whichever database it is for.
+Rule 2: an error of the database's own leaves a transaction as a `StoreError` that says what is
+        wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from nbagent.engine.model.fact import fact
+from nbagent.stores.encryption import Plain
+
+
+class Connection(Protocol):
+    """What the statements need of a connection inside a transaction."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+
+
+class Database(ABC):
+    """Connections to one database, for any thread; `lock` is held while one writes."""
+
+    url: str
+    lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[Connection]:
+        """A transaction that changes something: all of it, or nothing."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads: all of it sees one committed state of the database."""
+
+    @abstractmethod
+    def insert_version(self, db: Connection, row: tuple[Any, ...]) -> int:
+        """Put a row into `versions` (thread, field, base, before, data, checksum, checkpoint);
+        its id."""
+
+    def settle(self) -> None:  # noqa: B027
+        """Told when no thread is under way any more."""
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the connections. Calling it twice is fine."""
+
+
+@fact
+class Version:
+    """A stored version: its row, the whole version that it builds on (None: it is whole), the
+    bytes of that, and the bytes of the changes since."""
+
+    id: int
+    base: int | None
+    whole: int
+    changes: int
+
+    def numbered(self, id: int) -> Version:
+        """The version once its row is known."""
+        return Version(id, self.base, self.whole, self.changes)
+
+
+@fact
+class Held:
+    """A checkpoint's values and versions, kept to compare the next one with."""
+
+    checkpoint: int
+    values: Mapping[str, Any]
+    versions: Mapping[str, Version]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What the parts of one store share.
+
+    lease   seconds that an owner may be silent
+    clock   gives Unix seconds
+    held    the latest values of each thread that this process writes to
+    """
+
+    database: Database
+    cipher: Plain
+    lease: float
+    clock: Callable[[], float]
+    held: dict[str, Held] = field(default_factory=dict)
