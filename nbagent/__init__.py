@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nbagent import errors
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.limits import Breaker, RateLimit
-from nbagent.engine.model.policy import PERSON, Retry
-from nbagent.engine.model.program import Cache, Command, Send
+from nbagent.engine.model.policy import PERSON, Cache, Retry
+from nbagent.engine.model.program import Command, Send
 from nbagent.engine.model.secrets import Secret, redact
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node.context import emit, span

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
 from nbagent.engine.model.limits import Breaker, RateLimit
-from nbagent.engine.model.policy import Retry
-from nbagent.engine.model.program import Cache, Command
+from nbagent.engine.model.policy import Cache, Retry
+from nbagent.engine.model.program import Command
 
 Update = Mapping[str, Any] | Command | None
 """What a node returns: the fields that it writes, a `Command`, or None."""
@@ -25,7 +25,7 @@ class NodeOptions(TypedDict, total=False):
 
     name: str | None
     on: str | Sequence[str]
-    retry: Retry | int | None
+    retry: Retry | int | Sequence[Retry] | None
     timeout: float | None
     total_timeout: float | None
     fallback: Callable[..., Any] | None

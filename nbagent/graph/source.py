@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -24,14 +22,6 @@ def label_of(thing: Any) -> str:
     """What an edge that `thing` chooses is called in a picture."""
     name = thing if isinstance(thing, str) else getattr(thing, "__name__", "…")
     return "…" if name == "<lambda>" else name
-
-
-def is_async(function: Any) -> bool:
-    """Whether calling it gives something to await."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    call = getattr(type(function), "__call__", None)  # noqa: B004  (of a callable object)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def reader_of(

@@ -145,15 +145,10 @@ def _subgraphs_fit(program: Program) -> None:
 def _policies_fit(program: Program) -> None:
     """What `recover` and `cache` name is there."""
     for node in program.nodes.values():
-        key = node.cache.key if node.cache else None
+        cache = node.policy.cache
+        key = cache.key if cache else None
         named = [key] if isinstance(key, str) else [] if callable(key) else list(key or ())
-        for kind, way in (node.recover or {}).items():
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise GraphError(
-                    f"node {node.name!r} has recover={{{kind!r}: …}}: give exception types",
-                    location=node.location,
-                )
-            named += [way] if isinstance(way, str) else []
+        named += [way for way in (node.policy.recover or {}).values() if isinstance(way, str)]
         for name in named:
             if name not in program.fields:
                 raise GraphError(

@@ -4,7 +4,10 @@ Programs made by hand, so that the engine is tested without the construction API
 The schema checks nothing: what the engine does about a refused value is tested with `Strict`.
 """
 
+from dataclasses import fields, replace
+
 from nbagent.engine.model.channels import LastValue, Reduced
+from nbagent.engine.model.policy import Policy, make_policy
 from nbagent.engine.model.program import END, START, Branch, Each, Edge, Join, Node, Program
 from nbagent.engine.model.values import frozen_dict, isolate
 from nbagent.engine.thread.thread import Thread
@@ -88,9 +91,20 @@ def thread(made, id="t", store=None, **more):
 
 def sync(name, function, **more):
     """A `def` node."""
-    return Node(name=name, function=function, **more)
+    return Node(name=name, function=function, **_split(more))
 
 
 def task(name, function, **more):
     """An `async def` node."""
-    return Node(name=name, function=function, is_async=True, **more)
+    return Node(name=name, function=function, is_async=True, **_split(more))
+
+
+def guarded(node, **policies):
+    """The node with these policies, said as `node()` takes them."""
+    return replace(node, policy=make_policy(**policies))
+
+
+def _split(more):
+    names = {field.name for field in fields(Policy)} & more.keys()
+    policies = {name: more.pop(name) for name in names}
+    return {**more, "policy": make_policy(**policies)}

@@ -34,7 +34,7 @@ from nbagent import (
     node,
     resume_due,
 )
-from nbagent.engine.model.policy import retry_after
+from nbagent.engine.model.transient import retry_after
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.fingerprint import fingerprint

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ WIRES = [Edge(START, "a"), Edge("a", END)]
 
 def only(function, **more):
     """A thread of one node."""
-    return thread(program(replace(sync("a", function), **more), wires=WIRES))
+    return thread(program(sync("a", function, **more), wires=WIRES))
 
 
 def test_an_effect_before_a_question_happens_once():

@@ -15,19 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from nbagent.engine.model.policy import Retry, is_transient, retry_after
+from nbagent.engine.model.policy import Retry
+from nbagent.engine.model.transient import is_transient, retry_after
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.watch.events import NodeRetried
 from nbagent.errors import NodeError
 from nbagent.stores.sqlite import SqliteStore
-from tests.engine.build import END, START, Edge, program, sync, task, thread
+from tests.engine.build import END, START, Edge, guarded, program, sync, task, thread
 
 QUICK = Retry(attempts=3, wait=0.001)
 
 
 def one_node(function, **policies):
     """A thread of one node with policies."""
-    node = replace(sync("a", function), **policies)
+    node = sync("a", function, **policies)
     return thread(program(node, wires=[Edge(START, "a"), Edge("a", END)]))
 
 
@@ -114,9 +115,9 @@ def test_a_timeout_ends_an_attempt(kind):
     node = sync("a", slow) if kind == "def" else task("a", aslow)
     wires = [Edge(START, "a"), Edge("a", END)]
     with pytest.raises(NodeError, match=r"took longer than 0\.05 seconds"):
-        thread(program(replace(node, timeout=0.05), wires=wires)).start({}).result(5)
+        thread(program(guarded(node, timeout=0.05), wires=wires)).start({}).result(5)
     calls.clear()
-    node = replace(node, timeout=0.05, retry=QUICK)
+    node = guarded(node, timeout=0.05, retry=QUICK)
     assert {"x": 2} == thread(program(node, wires=wires)).start({}).result(5)
 
 
@@ -145,7 +146,7 @@ sys.path.insert(0, sys.argv[3])
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import UnknownThread
 from nbagent.stores.sqlite import SqliteStore
-from tests.engine.build import END, START, Branch, Edge, program, sync
+from tests.engine.build import END, START, Branch, Edge, guarded, program, sync
 
 def step(state):
     url = f"{sys.argv[1]}/step/{state['x'] + 1}"

@@ -9,11 +9,22 @@ what one sibling is told (`Retry-After`) holds for all, is why they are not a li
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
+from nbagent.engine.model.callables import takes
 from nbagent.errors import CircuitOpen
+
+
+def is_seconds(value: Any) -> bool:
+    """True for a number that can be a length of time."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
 
 
 class RateLimit:
@@ -25,8 +36,11 @@ class RateLimit:
     """
 
     def __init__(self, calls: int, per: float = 60.0) -> None:
-        if calls < 1 or not per > 0:
-            raise ValueError("RateLimit(calls, per): at least 1 call in more than 0 seconds")
+        if not _is_count(calls) or not (is_seconds(per) and per > 0):
+            raise ValueError(
+                f"RateLimit({calls!r}, per={per!r}): give a whole number of calls, at least 1, and "
+                "the seconds that they are spread over, more than 0"
+            )
         self.calls = calls
         self.per = per
         self._next = 0.0  # when the bucket will be empty again
@@ -71,8 +85,13 @@ class Breaker:
         reset: float = 30.0,
         on: Callable[[BaseException], bool] | None = None,
     ) -> None:
-        if failures < 1 or not reset > 0:
-            raise ValueError("Breaker(failures, reset): at least 1 failure, more than 0 seconds")
+        if not _is_count(failures) or not (is_seconds(reset) and reset > 0):
+            raise ValueError(
+                f"Breaker({failures!r}, reset={reset!r}): give a whole number of failures, at "
+                "least 1, and the seconds that it stays open, more than 0"
+            )
+        if on is not None and not (callable(on) and takes(on, 1)):
+            raise TypeError(f"Breaker(on={on!r}): give a function of the exception")
         self.failures = failures
         self.reset = reset
         self.on = on

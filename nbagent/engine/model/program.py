@@ -16,8 +16,7 @@ from typing import Any, Literal, Protocol
 
 from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.ids import join_channel
-from nbagent.engine.model.limits import Breaker, RateLimit
-from nbagent.engine.model.policy import Retry
+from nbagent.engine.model.policy import NO_POLICY, Policy
 from nbagent.errors import Location
 
 START = "__start__"
@@ -44,19 +43,6 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
-    """Reuse a node's result where its inputs and its code are the same.
-
-    ttl   seconds that a result is good for; None is for ever
-    key   what the result depends on: a state field, several, or a function of what the node
-          reads; by default all that it reads
-    """
-
-    ttl: float | None = None
-    key: str | Sequence[str] | Callable[[Any], Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Node:
     """One node: `function` takes the state (or a Send's input) and returns its writes.
 
@@ -66,10 +52,7 @@ class Node:
     defer       it runs only when nothing else is left to run
     fingerprint of its code, compared at resume
     captured    fingerprint of its code with the lists and dicts that it captures, for its cache
-    retry, timeout (seconds an attempt), total_timeout (seconds in all), fallback, rate_limit,
-                breaker, recover   what happens when it fails: see `step.attempts`
-    stall       seconds of silence after which it is told of as stalled: see `watch.stalls`
-    cache       reuse an earlier result for equal inputs: see `Cache`
+    policy      what guards it: see `Policy`
     program     the graph that it runs, where it is a subgraph
     """
 
@@ -82,16 +65,7 @@ class Node:
     fingerprint: str = ""
     captured: str = ""
     location: Location | None = None
-    retry: Retry | None = None
-    timeout: float | None = None
-    fallback: Callable[[Any], Any] | None = None
-    fallback_is_async: bool = False
-    total_timeout: float | None = None
-    rate_limit: RateLimit | None = None
-    breaker: Breaker | None = None
-    recover: Mapping[type[BaseException], Any] | None = None
-    cache: Cache | None = None
-    stall: float | None = None
+    policy: Policy = NO_POLICY
     program: Program | None = None
 
 
@@ -265,20 +239,7 @@ class Program:
     @cached_property
     def guarded(self) -> frozenset[str]:
         """The nodes with policies: a call of another is a call of its function and no more."""
-        policies = (
-            "retry",
-            "timeout",
-            "total_timeout",
-            "fallback",
-            "rate_limit",
-            "breaker",
-            "recover",
-        )
-        return frozenset(
-            name
-            for name, node in self.nodes.items()
-            if any(getattr(node, policy) is not None for policy in policies)
-        )
+        return frozenset(name for name, node in self.nodes.items() if node.policy.guards_the_call)
 
     @cached_property
     def transient(self) -> tuple[str, ...]:

@@ -19,9 +19,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+from nbagent.engine.model.callables import is_async, name_of
 from nbagent.engine.model.limits import Breaker, RateLimit
-from nbagent.engine.model.policy import PERSON, Retry, is_transient, origin, retry_after
+from nbagent.engine.model.policy import PERSON, Policy, Retry
 from nbagent.engine.model.program import Node
+from nbagent.engine.model.transient import is_kind, is_transient, origin, retry_after
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node.context import Attempts, TaskContext
 from nbagent.engine.node.executor import NodeExecutor
@@ -40,7 +42,8 @@ AGAIN = "try again"
 class Surroundings:
     """What `call` needs from the engine.
 
-    limit     the number of the last attempt that is allowed
+    tried     attempts that were made before this call: a restart goes on counting, and when all
+              were used, a resume gives as many again
     retried   told of each failure that is tried again, with the wait in seconds and whether a
               server asked for it
     given_up  told of a failure that a person is asked about
@@ -51,7 +54,7 @@ class Surroundings:
 
     executor: NodeExecutor
     clock: Callable[[], float]
-    limit: int
+    tried: int
     retried: Callable[[BaseException, float, bool], None]
     given_up: Callable[[BaseException], object]
     delayed: Callable[[float], None]
@@ -72,10 +75,10 @@ async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundin
     if said is not None and said.status == "done" and said.result != AGAIN:
         return Returned(_as_said(node, attempts.now, said.result["update"]), is_own=False)
     try:
-        if node.total_timeout is None:
-            return await _attempts(node, argument, attempts, around)
         called = _attempts(node, argument, attempts, around)
-        return await _within(called, node, node.total_timeout, "in all")
+        if node.policy.total_timeout is None:
+            return await called
+        return await _within(called, node, node.policy.total_timeout, "in all")
     except _NOT_THE_NODES:
         raise
     except Exception as error:
@@ -86,7 +89,7 @@ async def _attempts(
     node: Node, argument: Any, attempts: Attempts, around: Surroundings
 ) -> Returned:
     """Attempt after attempt, then the fallback; the last one's error."""
-    executor = around.executor
+    policy, executor = node.policy, around.executor
     if around.first > 0:
         await around.sleep(around.first)
     while True:
@@ -95,39 +98,69 @@ async def _attempts(
         except _NOT_THE_NODES:
             raise
         except Exception as error:
-            number, retry = attempts.now.attempt, node.retry
+            number, retry = attempts.now.attempt, _applying(policy, error)
             attempts.fail(error)
-            asked = retry_after(origin(error))
-            if node.rate_limit is not None and asked is not None:
-                node.rate_limit.hold(around.clock() + asked)
-            if retry is None or number >= around.limit or not retry.applies(error):
-                if node.fallback is None:
+            asked = retry_after(origin(error), around.clock())
+            if policy.rate_limit is not None and asked is not None:
+                policy.rate_limit.hold(around.clock() + asked)
+            if retry is None or number >= _last(retry, around.tried):
+                if policy.fallback is None:
                     raise
                 attempts.begin_again(_OF_FALLBACK)
-                returned = await executor.call(node.fallback, node.fallback_is_async, argument)
+                stands_in = policy.fallback
+                returned = await executor.call(stands_in, is_async(stands_in), argument)
                 return Returned(returned, is_own=False)
-            wait = retry.delay(number, error)
+            wait = retry.delay(number, error, around.clock())
             around.retried(error, wait, asked is not None)
             await around.sleep(wait)
             attempts.begin_again()
 
 
+def _applying(policy: Policy, error: BaseException) -> Retry | None:
+    """The first `Retry` that this error is worth; one that fails to say is told of in a note."""
+    for retry in policy.retry or ():
+        try:
+            if retry.applies(error):
+                return retry
+        except Exception as broken:
+            error.add_note(f"Retry(on={name_of(retry.on)}) failed on it: {broken!r}")
+    return None
+
+
+def _last(retry: Retry, tried: int) -> int:
+    """The number of the last attempt that it allows."""
+    return (tried // retry.attempts + 1) * retry.attempts
+
+
 async def _guarded(node: Node, argument: Any, around: Surroundings) -> Any:
     """One attempt, when rate limit and breaker allow it."""
-    if node.rate_limit is not None:
-        await _place(node.rate_limit, around)
-    if node.breaker is None:
+    limit, breaker = node.policy.rate_limit, node.policy.breaker
+    if limit is not None:
+        await _place(limit, around)
+    if breaker is None:
         return await _timed(node, argument, around.executor)
-    await _let_through(node.breaker, node.retry, around)
+    await _let_through(breaker, node.policy, around)
     try:
         returned = await _timed(node, argument, around.executor)
     except BaseException as error:
-        cause = origin(error)
-        counts = node.breaker.on(cause) if node.breaker.on else is_transient(cause)
-        node.breaker.failed(around.clock(), counts and isinstance(cause, Exception))
+        breaker.failed(around.clock(), _counts(breaker, error))
         raise
-    node.breaker.succeeded()
+    breaker.succeeded()
     return returned
+
+
+def _counts(breaker: Breaker, error: BaseException) -> bool:
+    """True when the error says something about the server."""
+    cause = origin(error)
+    if not isinstance(cause, Exception):
+        return False
+    if breaker.on is None:
+        return is_transient(cause)
+    try:
+        return bool(breaker.on(cause))
+    except Exception as broken:
+        error.add_note(f"Breaker(on={name_of(breaker.on)}) failed on it: {broken!r}")
+        return False
 
 
 async def _place(limit: RateLimit, around: Surroundings) -> None:
@@ -142,13 +175,13 @@ async def _place(limit: RateLimit, around: Surroundings) -> None:
             return
 
 
-async def _let_through(breaker: Breaker, retry: Retry | None, around: Surroundings) -> None:
+async def _let_through(breaker: Breaker, policy: Policy, around: Surroundings) -> None:
     """Wait while the breaker is open, where the node retries: what is not called is no attempt."""
     while True:
         try:
             return breaker.enter(around.clock())
         except CircuitOpen as error:
-            if retry is None or not retry.applies(error):
+            if _applying(policy, error) is None:
                 raise
             around.delayed(error.wait)
             await around.sleep(error.wait)
@@ -156,9 +189,9 @@ async def _let_through(breaker: Breaker, retry: Retry | None, around: Surroundin
 
 async def _timed(node: Node, argument: Any, executor: NodeExecutor) -> Any:
     called = executor.call(node.function, node.is_async, argument)
-    if node.timeout is None:
+    if node.policy.timeout is None:
         return await called
-    return await _within(called, node, node.timeout)
+    return await _within(called, node, node.policy.timeout)
 
 
 async def _within(called: Awaitable[T], node: Node, seconds: float, what: str = "") -> T:
@@ -179,8 +212,8 @@ async def _within(called: Awaitable[T], node: Node, seconds: float, what: str = 
 def _recovered(node: Node, attempts: Attempts, error: Exception, around: Surroundings) -> Any:
     """What the node returns in place of its error, where `recover` says so; else the error."""
     cause = origin(error)
-    for kind, way in (node.recover or {}).items():
-        if not isinstance(cause, kind):
+    for kind, way in (node.policy.recover or {}).items():
+        if not is_kind(cause, kind):
             continue
         if callable(way):
             attempts.begin_again(_OF_RECOVERY, counts=False)

@@ -22,7 +22,8 @@ from nbagent.engine.model.checkpoint import (
     TaskStatus,
 )
 from nbagent.engine.model.fact import fact, keyword_fact
-from nbagent.engine.model.program import Cache, Node, Program
+from nbagent.engine.model.policy import Cache
+from nbagent.engine.model.program import Node, Program
 from nbagent.engine.model.secrets import strike_out_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, freeze, frozen_dict, isolate
@@ -252,8 +253,8 @@ class _Performance:
         argument = isolate(task.input) if is_sent else self.program.schema.view(values)
         journal, inputs = self.attempts.now.journal, None
         # What a person or an effect said in this task is not in the inputs.
-        if node.cache is not None and not journal:
-            inputs = _inputs(node.cache, task.input if is_sent else values, argument)
+        if node.policy.cache is not None and not journal:
+            inputs = _inputs(node.policy.cache, task.input if is_sent else values, argument)
             if self._find_cached(inputs):
                 return
         if node.name in self.program.guarded:
@@ -263,7 +264,7 @@ class _Performance:
             returned = await self.bench.executor.call(node.function, node.is_async, argument)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned)
-        if node.cache is not None and is_own and not journal:
+        if node.policy.cache is not None and is_own and not journal:
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
     def _find_cached(self, inputs: Any) -> bool:
@@ -278,21 +279,18 @@ class _Performance:
 
     def _surroundings(self) -> policies.Surroundings:
         """What the node's policies need; a wait that a restart broke off is taken up again."""
-        before, node, allowed = self.before, self.node, 1
-        if node.retry is not None:
-            allowed = node.retry.attempts
+        before, limit = self.before, self.node.policy.rate_limit
         first = 0.0
         if before is not None and before.resume_at is not None and before.failure is not None:
             first = before.resume_at - self.bench.services.clock()
             if first > 0:
-                if node.rate_limit is not None and before.is_told:
-                    node.rate_limit.hold(before.resume_at)
+                if limit is not None and before.is_told:
+                    limit.hold(before.resume_at)
                 self.tell(NodeRetried, failure=before.failure, wait=first, attempt=self.tried)
         return policies.Surroundings(
             executor=self.bench.executor,
             clock=self.bench.services.clock,
-            # A restart goes on counting; when all were used, a resume gives as many again.
-            limit=(self.tried // allowed + 1) * allowed,
+            tried=self.tried,
             retried=self._retried,
             given_up=self._failed,
             delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
@@ -347,9 +345,9 @@ def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any
 
 def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
     """Keep a result for the next time."""
-    assert node.cache is not None
+    assert node.policy.cache is not None
     now = bench.services.clock()
-    until = None if node.cache.ttl is None else now + node.cache.ttl
+    until = None if node.policy.cache.ttl is None else now + node.policy.cache.ttl
     bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
 
 

@@ -60,7 +60,7 @@ class Stalls:
 
     def usual(self, node: str) -> float | None:
         """Seconds after which the node's silence is a stall; None where nothing can be said."""
-        said = self._program.nodes[node].stall
+        said = self._program.nodes[node].policy.stall
         if said is not None:
             return said
         with _lock:
