@@ -14,6 +14,7 @@ Every error that nbagent raises on purpose.
     └── ThreadError          the thread cannot do this now
         ├── UnknownThread    no thread with this id
         ├── UnknownQuestion  an answer to a question that is not open
+        ├── StaleAnswer      an answer to a question that its giver cannot have seen
         ├── WrongGraph       it is of another graph
         ├── ThreadBusy       somebody else is running it
         └── StaleEdit        it has moved on since the editor looked
@@ -180,6 +181,16 @@ class UnknownQuestion(ThreadError):
     def __init__(self, message: str, *, thread: str, question: str | None = None) -> None:
         super().__init__(message, thread=thread)
         self.question = question
+
+
+class StaleAnswer(ThreadError):
+    """The thread asks something else by now: `asked` is the id of its question, `seen` the ids of
+    those that whoever answers has looked at; empty where that is not known."""
+
+    def __init__(self, message: str, *, thread: str, asked: str, seen: Sequence[str] = ()) -> None:
+        super().__init__(message, thread=thread)
+        self.asked = asked
+        self.seen = tuple(seen)
 
 
 class WrongGraph(ThreadError):

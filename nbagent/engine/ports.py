@@ -79,5 +79,9 @@ declared = Port[[Any], None](_nothing)
 find_copier = Port[[type], Callable[[Any], Any] | None](_nothing)
 """(type) -> how a value of it is copied for one reader. Empty or None: `copy.deepcopy`."""
 
+find_cell = Port[[], tuple[str, str] | None](_nothing)
+"""() -> which cell of a notebook is being executed, and which execution that is, as texts that are
+the same in any kernel. Empty or None: none, or it is not known."""
+
 run_began = Port[[Any], None](_nothing)
 """(run) -> told of every run that begins in this process, those of subgraphs apart."""

@@ -40,6 +40,7 @@ class LastValue:
 
     field: str
     transient = False
+    folds = False
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
         if len(writes) > 1:
@@ -53,6 +54,7 @@ class Ephemeral:
 
     field: str
     transient = True
+    folds = False
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
         if len(writes) > 1:
@@ -66,6 +68,7 @@ class Topic:
 
     field: str
     transient = True
+    folds = False
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
         return [write.value for write in writes]
@@ -81,6 +84,7 @@ class Reduced:
     field: str
     reducer: Callable[[Any, Any], Any]
     transient = False
+    folds = True  # what is written is merged into what is there
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
         if self.reducer is operator.add and _all_lists(current, writes):

@@ -75,12 +75,18 @@ class Subgraph:
                 f"graph {self.program.name!r} was sent a {type(argument).__name__}: send a dict "
                 "of its fields, or make one with node(graph, inputs=function)"
             )
-        pairs = self.inputs or {
+        pairs = self.begins_with()
+        return {inner: value for inner, outer in pairs.items() for value in _get(argument, outer)}
+
+    def begins_with(self) -> Mapping[str, str]:
+        """Its field -> the parent's field that it begins with; a function's are not known."""
+        if callable(self.inputs):
+            return {}
+        return self.inputs or {
             name: name
             for name, channel in self.program.fields.items()
             if not (channel.transient or isinstance(self.into.get(name), Topic))
         }
-        return {inner: value for inner, outer in pairs.items() for value in _get(argument, outer)}
 
     def write(self, first: Values, last: Values) -> Values:
         """The parent's writes for a subgraph that began with `first` and ended with `last`."""

@@ -16,7 +16,7 @@ from nbagent.engine.model.ids import split_question
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.model.work import is_open_question
-from nbagent.errors import StateError, UnknownQuestion
+from nbagent.errors import StaleAnswer, StateError, UnknownQuestion
 
 THE_ONE = ""  # stands for the id of the only open question
 
@@ -67,8 +67,12 @@ def match(
     schema: Schema,
     questions: Sequence[Question],
     answers: Mapping[str, Any],
+    seen: Mapping[str, Question] | None = None,
 ) -> dict[str, Any]:
-    """Question id -> answer, each checked against its question; `THE_ONE` has got its id."""
+    """Question id -> answer, each checked against its question; `THE_ONE` has got its id.
+
+    seen   the questions that whoever answers has looked at; None when that is not known
+    """
     given = dict(answers)
     by_id = {question.id: question for question in questions}
     listed = ", ".join(by_id) or "none"
@@ -79,7 +83,10 @@ def match(
                 f"was given: use answers={{question id: answer}} (open: {listed})",
                 thread=thread,
             )
-        given[next(iter(by_id))] = given.pop(THE_ONE)
+        (only,) = questions
+        if seen is not None and only.id not in seen:
+            raise stale(thread, only, seen)
+        given[only.id] = given.pop(THE_ONE)
     for id, value in given.items():
         if id not in by_id:
             raise UnknownQuestion(
@@ -89,6 +96,19 @@ def match(
             )
         schema.check_answer(by_id[id].schema, value)
     return given
+
+
+def stale(thread: str, asked: Question, seen: Mapping[str, Question]) -> StaleAnswer:
+    """The error for an answer that was meant for another question."""
+    others = " or ".join(repr(one.question) for one in seen.values())
+    meant = f"the answer was given to {others}" if seen else "this answer was given before"
+    return StaleAnswer(
+        f"thread {thread!r}: {meant}, and by now the thread asks {asked.question!r}. If the "
+        f"answer is meant for that, say so: resume(answers={{{asked.id!r}: …}})",
+        thread=thread,
+        asked=asked.id,
+        seen=list(seen),
+    )
 
 
 def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

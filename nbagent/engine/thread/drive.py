@@ -16,18 +16,28 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Self
 
-from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, ThreadInfo
+from nbagent.engine import ports
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
 from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
 from nbagent.engine.model.program import Program
+from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.model.work import NOTHING_DONE, work_of
 from nbagent.engine.node.context import TaskContext
-from nbagent.engine.node.subgraph import Suspended, Values, as_parents
+from nbagent.engine.node.subgraph import Subgraph, Suspended, Values, as_parents
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import check_field
 from nbagent.engine.store.ownership import found_as, fresh_owner, give_back
 from nbagent.engine.thread import nested
-from nbagent.engine.thread.answers import THE_ONE, answered, check_kept, expired, match, split
+from nbagent.engine.thread.answers import (
+    THE_ONE,
+    answered,
+    check_kept,
+    expired,
+    match,
+    split,
+    stale,
+)
 from nbagent.engine.thread.edits import (
     changed_nodes,
     changed_notice,
@@ -154,7 +164,7 @@ class DrivenThread(StoredThread):
         with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
             loaded = self.latest()
             if given:
-                given = match(self.id, self.program.schema, self._questions(loaded), given)
+                given = self._matched(loaded, given)
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
@@ -169,6 +179,23 @@ class DrivenThread(StoredThread):
             newest = max(_next_id(lease) - 1, loaded.checkpoint.id)
             start = Standing(loaded.checkpoint, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
+
+    def _matched(self, loaded: Loaded, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The answers by their questions' ids. `StaleAnswer` for one without an id to a question
+        that its giver has not seen, also when the cell that is executed has given it before."""
+        asked = self._questions(loaded)
+        answers = match(self.id, self.program.schema, asked, given, self.seen)
+        cell = ports.find_cell() if THE_ONE in given else None
+        if cell is not None:
+            digest, execution = cell
+            if not self.seen and any(
+                span.attributes.get("cell") == digest and span.attributes["text"] != execution
+                for span in self.store.spans(self.id)
+                if span.kind == "answer"
+            ):
+                raise stale(self.id, asked[0], {})
+            self._remark("answer", asked[0].id, execution, cell=digest)
+        return answers
 
     def _take_answers(
         self,
@@ -237,20 +264,67 @@ class DrivenThread(StoredThread):
 
         Values are checked against the schema; all problems are in `StateError.errors`, and
         nothing is written then. What finished in the super-step under way stays finished, and
-        open questions stay open.
+        open questions stay open. Where a node that has finished wrote the field (see `unmerged`),
+        a reducer merges that into the edit, and a field without one keeps the edit. A subgraph
+        that waits, and began with the field, gets the edit, too; `StateError` where it has changed
+        the field itself meanwhile.
         """
         for name in values:
             check_field(self.program, name, None)
         with self._held(take_over=take_over) as lease:
-            checkpoint = self.latest().checkpoint
+            loaded = self.latest()
+            checkpoint = loaded.checkpoint
             check_expected(self.store, self.id, expect, checkpoint)
             checked = self.program.schema.check_edit(values)
             edited = edit_checkpoint(
                 checkpoint, checked, id=_next_id(lease), note=note, actor=actor or user()
             )
-            self.store.commit(lease, edited)
+            for below, shared in self._sharing(loaded, checked):
+                below.edit(shared, note=note, actor=self.id)
+            self.store.commit(lease, edited, self._without(loaded, checked))
             self._release_as_found(lease)
         return edited.id
+
+    def _without(self, loaded: Loaded, edited: Mapping[str, Any]) -> list[TaskRecord]:
+        """What finished tasks wrote, without the fields that a person has set since."""
+        fields = {name for name in edited if not self.program.fields[name].folds}
+        return [
+            replace(record, update={n: v for n, v in record.update.items() if n not in fields})
+            for record in loaded.tasks
+            if record.status == "done" and not fields.isdisjoint(record.update)
+        ]
+
+    def _sharing(
+        self, loaded: Loaded, edited: Mapping[str, Any]
+    ) -> list[tuple[Self, dict[str, Any]]]:
+        """The threads of subgraphs that wait and began with an edited field, and what they are to
+        have in its place. `StateError` where one has changed it itself."""
+        if not self.program.has_subgraphs:
+            return []
+        work, found = work_of(loaded), []
+        for one in nested.unfinished(self.store.under(self.id), self.id, loaded, work):
+            node = self.program.nodes[node_of(one.task)]
+            if not isinstance(node.function, Subgraph) or task_of(one.info.place) != one.info.place:
+                continue
+            thread = self.nested(one.info.place, node.function.program)
+            first, last = since_its_start(thread, thread.latest().checkpoint)
+            shared = {
+                inner: edited[outer]
+                for inner, outer in node.function.begins_with().items()
+                if outer in edited
+            }
+            for name in shared:
+                if not equal(first.get(name, MISSING), last.get(name, MISSING)):
+                    raise StateError(
+                        f"field {name!r} is being changed by graph {thread.program.name!r}, which "
+                        f"node {node.name!r} runs and which waits: edit it there, in thread "
+                        f"{thread.id!r}, or when the node has finished. Nothing was changed",
+                        field=name,
+                        node=node.name,
+                    )
+            if shared:
+                found.append((thread, shared))
+        return found
 
     def fork(
         self,
@@ -372,7 +446,7 @@ async def drive(
     thread = parent.thread.nested(place, program)
     run = thread.enter(given, parent)
     if run is None:  # it was done when the process ended
-        return _since_its_start(thread, thread.latest().checkpoint)
+        return since_its_start(thread, thread.latest().checkpoint)
     first = run.checkpoint
     run.watch(
         lambda event: parent.feed.tell(
@@ -395,16 +469,22 @@ async def drive(
         raise Suspended(())
     if first.id == 1:
         return first.values, run.checkpoint.values
-    return _since_its_start(thread, run.checkpoint)
+    return since_its_start(thread, run.checkpoint)
 
 
-def _since_its_start(thread: DrivenThread, last: Checkpoint) -> tuple[Values, Values]:
+def since_its_start(thread: DrivenThread, last: Checkpoint) -> tuple[Values, Values]:
     """The first values and the last ones of a subgraph that went on in another process.
 
     What no super-step has changed is one object in both, as it is in one process: two tables read
     from a file cannot be told to be equal.
     """
+    line = thread.line(last.id)
     first = dict(thread.point(checkpoint=1).values)
-    touched = {name for info in thread.line(last.id)[1:] for name in info.updated}
+    above = thread.within[0] if thread.within else ""
+    for info in line:  # what a person set in the parent is where it began, not what it did
+        if info.kind == "edit" and info.actor == above:
+            values = thread.load(info.id).checkpoint.values
+            first |= {name: values[name] for name in info.updated if name in values}
+    touched = {name for info in line[1:] if info.actor != above for name in info.updated}
     same = [name for name in first if name in last.values and name not in touched]
     return {**first, **{name: last.values[name] for name in same}}, last.values

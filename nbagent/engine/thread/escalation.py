@@ -17,8 +17,8 @@ from typing import Any
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.program import Program
-from nbagent.engine.model.values import equal, freeze, thaw
-from nbagent.engine.thread.drive import DrivenThread
+from nbagent.engine.model.values import MISSING, equal, thaw
+from nbagent.engine.thread.drive import DrivenThread, since_its_start
 from nbagent.engine.thread.loop import engine_loop
 from nbagent.engine.thread.run import Run
 from nbagent.errors import ThreadError, UnknownQuestion
@@ -141,11 +141,15 @@ def _picked(linked: DrivenThread, last: Mapping[str, Any], pick: Pick) -> Any:
 
 
 def _edits(thread: DrivenThread, linked: DrivenThread, pick: Pick) -> dict[str, Any]:
-    """The fields to set in a thread that asked nothing: those shared that are different now."""
-    last = linked.latest().checkpoint.values
+    """The fields to set in a thread that asked nothing: those shared that the other graph wrote.
+    A person may have edited the others meanwhile."""
+    first, last = since_its_start(linked, linked.latest().checkpoint)
     if callable(pick):
         return dict(pick(linked.program.schema.view(last)))
-    names = [pick] if pick is not None else [n for n in thread.program.fields if n in last]
-    here = thread.latest().checkpoint.values
-    found = {name: _picked(linked, last, name) for name in names}
-    return {n: v for n, v in found.items() if n not in here or not equal(here[n], freeze(v))}
+    if pick is not None:
+        return {pick: _picked(linked, last, pick)}
+    return {
+        name: thaw(last[name])
+        for name in thread.program.fields
+        if name in last and not equal(first.get(name, MISSING), last[name])
+    }

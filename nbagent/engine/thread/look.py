@@ -1,14 +1,14 @@
 """
 A thread as its store has it: what can be seen without running it.
 
-Rule 1: the object holds no state of its own; every look reads the store.
+Rule 1: every look reads the store; of its own the object only knows which questions it has shown.
 Rule 2: what another version of the state class wrote is shown as this one has it. (R47)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -53,6 +53,7 @@ class StoredThread:
         """within: the thread that it is nested in, and where, if it is."""
         self.id = id
         self.within = within
+        self.seen: dict[str, Question] | None = None  # nothing has been looked at
         self.program = program
         self.store = store
         self.executor = executor or _executor
@@ -94,8 +95,29 @@ class StoredThread:
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """The questions that wait for an answer, those of subgraphs and called graphs included."""
-        return self._questions(self.latest())
+        """The questions that wait for an answer, those of subgraphs and called graphs included.
+
+        An answer without a question's id is for one that was looked at: here, in what a run of
+        this handle gave back, or where the thread is shown.
+        """
+        found = self._questions(self.latest())
+        self.see(found)
+        return found
+
+    def see(self, questions: Iterable[Question]) -> None:
+        """Take note that whoever holds this handle has been shown these questions."""
+        self.seen = (self.seen or {}) | {question.id: question for question in questions}
+
+    @property
+    def unmerged(self) -> dict[str, list[tuple[str, Any]]]:
+        """What the finished tasks of the super-step under way wrote, which is in no checkpoint
+        yet: field -> (node, value), in the order that they finished. (R35)"""
+        found: dict[str, list[tuple[str, Any]]] = {}
+        done = work_of(self.latest()).done.values()
+        for record in sorted(done, key=lambda record: record.ended):
+            for name, value in record.update.items():
+                found.setdefault(name, []).append((record.node, thaw(value)))
+        return found
 
     def _questions(self, loaded: Loaded) -> tuple[Question, ...]:
         return tuple(nested.questions(self.store, self.store.under(self.id), self.id, loaded))
@@ -209,9 +231,9 @@ class StoredThread:
         found = [span.name for span in self.store.spans(self.id) if span.kind == "origin"]
         return int(found[0]) if found else None
 
-    def _remark(self, kind: str, name: str, text: str) -> None:
+    def _remark(self, kind: str, name: str, text: str, **more: str) -> None:
         now = self.clock()
-        said = {"text": text}
+        said = {"text": text, **more}
         span = Span(self.id, kind, name, started=now, ended=now, attributes=said)
         self.store.put_spans([span])
 

@@ -387,6 +387,8 @@ class Run:
         except Exception as error:
             self._error = self._error or error
         self.status = status
+        if self.questions:
+            self.thread.see(self.questions)  # who has waited for the run is shown them
         self.feed.tell(
             RunEnded(
                 thread=self.thread.id,
