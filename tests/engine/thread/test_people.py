@@ -1,4 +1,4 @@
-"""People: an answer lands on the question that its giver saw; an edit is not lost. (R31, R35, W12)"""
+"""People: an answer lands on the question that was seen; an edit is not lost. (R31, R35, W12)"""
 
 import operator
 import threading
