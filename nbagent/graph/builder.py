@@ -28,7 +28,7 @@ from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.run import Run, stream
 from nbagent.engine.thread.thread import Thread
-from nbagent.engine.watch.events import NodeStalled
+from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.errors import GraphError, Location
 from nbagent.graph.batch import Runs
 from nbagent.graph.edges import (
@@ -323,9 +323,14 @@ class Graph(Building):
         events   every `Event`
         updates  `{node: what it wrote}` as each node finishes
         values   the whole state after each super-step
-        emitted  `(node, value)` for each value given to `emit`
+        emitted  `(node, value)` for each value given to `emit`, in subgraphs and called graphs too
         """
-        return stream(lambda: self.start(input, thread, step_limit=step_limit), mode)
+
+        def begin(observer: Observer) -> Run:
+            made = self.thread(thread or new_id(self.name))
+            return made.start(input, step_limit=step_limit, observer=observer)
+
+        return stream(begin, mode)
 
     def map(
         self, inputs: Sequence[Mapping[str, Any]], name: str | None = None, *, limit: int = 8

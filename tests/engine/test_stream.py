@@ -164,3 +164,53 @@ def test_old_events_do_not_keep_large_values_alive():
 
     assert 3 >= sum(table() is not None for table in tables)
     assert past.missed > 10
+
+
+@pytest.mark.parametrize("pause", [0, 0.01])
+async def test_a_stream_loses_nothing_that_its_buffer_holds(pause):
+    """Its reader is there before the run begins, and other events take none of its places."""
+    with Graph("many", State, store=MemoryStore()) as many:
+
+        @node
+        def talk(state):
+            for number in range(5000):
+                emit(number)
+                if not number % 500:
+                    print(number)
+            return {}
+
+        START >> talk >> END
+    read = []
+    async for _, value in many.stream({"log": []}, mode="emitted"):
+        read.append(value)
+        if pause and not len(read) % 1000:
+            await asyncio.sleep(pause)
+
+    assert list(range(5000)) == read
+
+
+@pytest.mark.parametrize("how", ["node", "call"])
+async def test_what_a_subgraph_emits_is_in_its_parents_stream(how):
+    """However deep, as if it were the parent's own; the other modes are the graph's alone."""
+    with Graph("inner", State, store=MemoryStore()) as inner:
+
+        @node
+        async def talk(state):
+            for token in ("to", "ken"):
+                emit(token)
+            return {"log": ["said"]}
+
+        START >> talk >> END
+    with Graph("outer", State, store=MemoryStore()) as outer:
+        if how == "node":
+            START >> inner >> END
+        else:
+            START >> node(lambda state: {"log": inner.run(state)["log"]}, name="calls") >> END
+    with Graph("top", State, store=MemoryStore()) as top:
+        START >> outer >> END
+
+    read = [item async for item in top.stream({"log": []}, mode="emitted")]
+    updates = [item async for item in top.stream({"log": []}, mode="updates")]
+
+    assert [("talk", "to"), ("talk", "ken")] == read
+    assert ["outer"] == [name for update in updates for name in update]

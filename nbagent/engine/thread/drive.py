@@ -48,7 +48,7 @@ from nbagent.engine.thread.edits import (
 )
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
-from nbagent.engine.watch.events import SubgraphEvent
+from nbagent.engine.watch.events import Observer, SubgraphEvent
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -70,9 +70,13 @@ class DrivenThread(StoredThread):
         *,
         step_limit: int = 1000,
         steps: int | None = None,
+        observer: Observer | None = None,
     ) -> Run:
-        """Begin with an input; on a thread that is done, go on from its state with a new one."""
-        return self._begin(given, RunOptions(step_limit, steps)).launch()
+        """Begin with an input; on a thread that is done, go on from its state with a new one.
+
+        observer  called with every event, from the first on
+        """
+        return self._begin(given, RunOptions(step_limit, steps)).launch(observer)
 
     def _begin(
         self, given: Mapping[str, Any], options: RunOptions, parent: Run | None = None

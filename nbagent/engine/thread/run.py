@@ -37,7 +37,7 @@ from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStar
 from nbagent.engine.watch.feed import Feed
 from nbagent.engine.watch.spans import Recorder
 from nbagent.engine.watch.stalls import Stalls
-from nbagent.engine.watch.stream import BUFFER, Mode, check_mode, read
+from nbagent.engine.watch.stream import BUFFER, Buffer, Mode, follow, read
 from nbagent.errors import NbagentError, StepLimit, ThreadBusy
 
 log = logging.getLogger("nbagent")
@@ -126,8 +126,11 @@ class Run:
 
     # -------------------------------------------------------------------------------- control
 
-    def launch(self) -> Run:
-        """Begin on the engine's loop; returns at once."""
+    def launch(self, observer: Observer | None = None) -> Run:
+        """Begin on the engine's loop, watched by `observer` from its first event; returns at
+        once."""
+        if observer is not None:
+            self.watch(observer)
         beat(self)
         watch()
         ports.run_began(self)
@@ -290,7 +293,7 @@ class Run:
 
         It ends with the run, and raises nothing of the run's: await the run for that.
         """
-        return read(self.feed, mode, start, buffer)
+        return follow(self.feed, mode, start, buffer)
 
     def watch(self, observer: Observer, *, past: bool = True) -> Callable[[], None]:
         """Call `observer` with every event, those `past` already first. Returns how to stop it.
@@ -437,15 +440,16 @@ class _Gate:
         return bool(self._after) and any(task.node in self._after for task in tasks)
 
 
-async def stream(start: Callable[[], Run], mode: Mode) -> AsyncIterator[Any]:
-    """Start a run and read it; raises what `await run` would when it failed.
+async def stream(start: Callable[[Observer], Run], mode: Mode) -> AsyncIterator[Any]:
+    """Start a run, which is given its reader before it begins, and read it; raises what
+    `await run` would when it failed.
 
     Closing the iterator early asks the run to pause.
     """
-    check_mode(mode)
-    run = start()
+    events = Buffer(mode)
+    run = start(events)
     try:
-        async for item in run.stream(mode):
+        async for item in read(events):
             yield item
         await run
     finally:

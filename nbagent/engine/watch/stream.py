@@ -1,9 +1,11 @@
 """
 What happens in a run, as async iterators; as many as wanted, from its start or from now. (R36, R38)
 
-Rule 1: a reader has a buffer of its own, of a fixed size. One that is too slow loses the oldest
-        events and is told how many; it never slows the run, nor another reader.
+Rule 1: a reader has a buffer of its own, of a fixed size, which holds only what its mode shows.
+        One that is too slow loses the oldest of that and is told how many; it never slows the
+        run, nor another reader.
 Rule 2: a reader may be on any event loop.
+Rule 3: what nodes emit is shown whichever graph they are of: a subgraph's, or one that is called.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from nbagent.engine.watch.events import (
     NodeEmitted,
     NodeFinished,
     RunEnded,
+    SubgraphEvent,
 )
 from nbagent.engine.watch.feed import Feed
 from nbagent.errors import NbagentError
@@ -30,13 +33,18 @@ from nbagent.errors import NbagentError
 log = logging.getLogger("nbagent")
 Mode = Literal["events", "updates", "values", "emitted"]
 MODES = ("events", "updates", "values", "emitted")
-BUFFER = 10_000  # events
+BUFFER = 10_000  # events of the mode
 
 
-class _Buffer:
-    """The events that a reader has not read yet; filled from the engine's threads."""
+class Buffer:
+    """What a reader of a mode has not read yet; filled from the engine's threads."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, mode: Mode, size: int = BUFFER) -> None:
+        check_mode(mode)
+        if size < 1:
+            raise NbagentError("stream(buffer=): at least 1 event")
+        self.mode = mode
+        self._kinds = _KINDS[mode]
         self._loop = asyncio.get_running_loop()
         self._events: deque[Event] = deque()
         self._size = size
@@ -45,9 +53,16 @@ class _Buffer:
         self._filled = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
+        if self.mode == "emitted":
+            while isinstance(event, SubgraphEvent):
+                event = event.event
+                if isinstance(event, RunEnded):
+                    return  # of the nested run
         with self._lock:
             if isinstance(event, EventsMissed):  # of a past that is too long
                 self._missed += event.count
+                return
+            if not isinstance(event, self._kinds):
                 return
             if len(self._events) >= self._size:
                 self._events.popleft()
@@ -79,29 +94,42 @@ def check_mode(mode: str) -> None:
         raise NbagentError(f"stream(mode={mode!r}): it is one of {', '.join(MODES)}")
 
 
-async def read(
+async def read(events: Buffer, has_ended: bool = False) -> AsyncIterator[Any]:
+    """What the buffer's reader is shown, until the run ends; nothing where it has."""
+    mode, ended = events.mode, has_ended
+    while not ended:
+        for event in await events.take():
+            ended = ended or isinstance(event, RunEnded)
+            if mode == "events":
+                yield event
+            elif isinstance(event, EventsMissed):
+                log.warning("a reader of thread %r missed %d events", event.thread, event.count)
+            elif isinstance(event, NodeFinished):
+                yield {event.node: thaw(event.update)}
+            elif isinstance(event, Checkpointed):
+                yield thaw(event.checkpoint.values)
+            elif isinstance(event, NodeEmitted):
+                yield event.node, event.value
+
+
+async def follow(
     feed: Feed, mode: Mode, start: Literal["beginning", "now"], buffer: int
 ) -> AsyncIterator[Any]:
     """See `Run.stream`."""
-    check_mode(mode)
-    if start not in ("beginning", "now") or buffer < 1:
-        raise NbagentError("stream(start=, buffer=): 'beginning' or 'now', and at least 1 event")
-    events = _Buffer(buffer)
+    if start not in ("beginning", "now"):
+        raise NbagentError(f"stream(start={start!r}): 'beginning' or 'now'")
+    events = Buffer(mode, buffer)
     unwatch = feed.watch(events, past=start == "beginning")
     try:
-        ended = feed.has_ended and start == "now"
-        while not ended:
-            for event in await events.take():
-                ended = ended or isinstance(event, RunEnded)
-                if mode == "events":
-                    yield event
-                elif isinstance(event, EventsMissed):
-                    log.warning("a reader of thread %r missed %d events", event.thread, event.count)
-                elif mode == "updates" and isinstance(event, NodeFinished):
-                    yield {event.node: thaw(event.update)}
-                elif mode == "values" and isinstance(event, Checkpointed):
-                    yield thaw(event.checkpoint.values)
-                elif mode == "emitted" and isinstance(event, NodeEmitted):
-                    yield event.node, event.value
+        async for item in read(events, feed.has_ended and start == "now"):
+            yield item
     finally:
         unwatch()
+
+
+_KINDS: dict[str, tuple[type[Event], ...]] = {
+    "events": (Event,),
+    "updates": (NodeFinished, RunEnded),
+    "values": (Checkpointed, RunEnded),
+    "emitted": (NodeEmitted, RunEnded),
+}
