@@ -123,7 +123,7 @@ def each(items: str | Callable[[Any], Any], target: Place, /) -> Each:
     return Each(items, target, here())
 
 
-Place = Wirable | Callable[..., Any] | str
+Place = Terminal | Building | Callable[..., Any] | str
 Places = Place | Sequence[Any]  # of places; nodes of different signatures make a `list[object]`
 Target = Places | Branch | Each
 """What stands on the right of `>>`; a text is the name of a node."""
