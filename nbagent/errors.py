@@ -235,3 +235,18 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing when no known name is near."""
     found = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def said(error: BaseException) -> str:
+    """What an error says, as text that can be stored: also where its own `__str__` fails, or gives
+    half of a surrogate pair."""
+    try:
+        text = str(error)
+    except BaseException as broken:  # its own code, which may raise anything
+        text = f"(what it says cannot be told: {type(broken).__name__} in its __str__)"
+    return storable(text)
+
+
+def storable(text: str) -> str:
+    """The text with what no encoding takes, half of a surrogate pair, written as `\\ud83d`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -18,6 +18,7 @@ from typing import Any
 
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import thaw
+from nbagent.engine.node import executor
 from nbagent.engine.node.context import TaskContext, current, running
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.errors import NbagentError
@@ -40,7 +41,8 @@ def call(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
         waiting = asyncio.run_coroutine_threadsafe(
             _on_the_loop(inside, program, given), inside.services.loop
         )
-        return waiting.result()
+        with executor.waiting():
+            return waiting.result()
     raise NbagentError(
         f"node {inside.place.node!r} calls graph {program.name!r} with run() on a thread whose "
         f"event loop would stand still: `await {program.name}.arun(…)`, or make the node a "

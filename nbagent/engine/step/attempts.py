@@ -17,9 +17,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
 
-from nbagent.engine.model.callables import is_async, name_of
+from nbagent.engine.model.callables import is_async, name_of, takes
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import PERSON, Policy, Retry
 from nbagent.engine.model.program import Node
@@ -28,9 +29,9 @@ from nbagent.engine.model.values import thaw
 from nbagent.engine.node.context import Attempts, TaskContext
 from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.interrupts import ask
-from nbagent.errors import CircuitOpen, StateError, StoreError, ThreadBusy
+from nbagent.engine.step.calls import Overdue, Who, finish, is_cancelled
+from nbagent.errors import CircuitOpen, StateError, StoreError, ThreadBusy, said
 
-T = TypeVar("T")
 # Journal positions: of the question what to do about a failure, and where the calls begin that are
 # not the node's own, but its fallback's or a `recover` function's.
 _RECOVERY, _OF_FALLBACK, _OF_RECOVERY = -1, 1_000_000, 2_000_000
@@ -49,6 +50,7 @@ class Surroundings:
     given_up  told of a failure that a person is asked about
     delayed   told of each wait for a rate limit or breaker, in seconds
     sleep     waits; a pause may end it
+    who       the node, and how it tells of itself
     first     seconds to wait before the first attempt: what is left of a wait before a restart
     """
 
@@ -58,6 +60,7 @@ class Surroundings:
     retried: Callable[[BaseException, float, bool], None]
     given_up: Callable[[BaseException], object]
     delayed: Callable[[float], None]
+    who: Who
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     first: float = 0.0
 
@@ -74,46 +77,167 @@ async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundin
     said = attempts.now.journal.get(_RECOVERY)
     if said is not None and said.status == "done" and said.result != AGAIN:
         return Returned(_as_said(node, attempts.now, said.result["update"]), is_own=False)
+    guard = _Guard(node, argument, attempts, around)
     try:
-        called = _attempts(node, argument, attempts, around)
-        if node.policy.total_timeout is None:
-            return await called
-        return await _within(called, node, node.policy.total_timeout, "in all")
+        return await guard.attempts_in_turn()
     except _NOT_THE_NODES:
         raise
-    except Exception as error:
-        return Returned(_recovered(node, attempts, error, around), is_own=False)
+    except _OutOfTime as over:
+        error: Exception = TimeoutError(str(over))
+        error.__cause__ = over.__cause__
+    except Exception as raised:
+        error = raised
+    if is_cancelled() or attempts.now.asked is not None:
+        raise error
+    return await guard.recovered(error)
 
 
-async def _attempts(
-    node: Node, argument: Any, attempts: Attempts, around: Surroundings
-) -> Returned:
-    """Attempt after attempt, then the fallback; the last one's error."""
-    policy, executor = node.policy, around.executor
-    if around.first > 0:
-        await around.sleep(around.first)
-    while True:
-        try:
-            return Returned(await _guarded(node, argument, around), is_own=True)
-        except _NOT_THE_NODES:
-            raise
-        except Exception as error:
-            number, retry = attempts.now.attempt, _applying(policy, error)
-            attempts.fail(error)
-            asked = retry_after(origin(error), around.clock())
-            if policy.rate_limit is not None and asked is not None:
-                policy.rate_limit.hold(around.clock() + asked)
-            if retry is None or number >= _last(retry, around.tried):
-                if policy.fallback is None:
+class _OutOfTime(Exception):
+    """`total_timeout` is over: no policy but `recover` is asked any more."""
+
+
+class _Guard:
+    """One node's call under its policies.
+
+    until   the loop's time at which `total_timeout` is over
+    """
+
+    def __init__(self, node: Node, argument: Any, attempts: Attempts, around: Surroundings) -> None:
+        self.node = node
+        self.policy = node.policy
+        self.argument = argument
+        self.attempts = attempts
+        self.around = around
+        total = self.policy.total_timeout
+        self.until = None if total is None else asyncio.get_running_loop().time() + total
+
+    async def attempts_in_turn(self) -> Returned:
+        """Attempt after attempt, then the fallback; the last one's error."""
+        policy, attempts, around = self.policy, self.attempts, self.around
+        if around.first > 0:
+            await self._sleep(around.first)
+        while True:
+            try:
+                return Returned(await self._guarded(), is_own=True)
+            except (*_NOT_THE_NODES, _OutOfTime):
+                raise
+            except Exception as error:
+                if is_cancelled() or attempts.now.asked is not None:
                     raise
-                attempts.begin_again(_OF_FALLBACK)
-                stands_in = policy.fallback
-                returned = await executor.call(stands_in, is_async(stands_in), argument)
-                return Returned(returned, is_own=False)
-            wait = retry.delay(number, error, around.clock())
-            around.retried(error, wait, asked is not None)
-            await around.sleep(wait)
+                number, retry = attempts.now.attempt, _applying(policy, error)
+                attempts.fail(error)
+                asked = retry_after(origin(error), around.clock())
+                if policy.rate_limit is not None and asked is not None:
+                    policy.rate_limit.hold(around.clock() + asked)
+                if retry is None or number >= _last(retry, around.tried):
+                    if policy.fallback is None:
+                        raise
+                    attempts.begin_again(_OF_FALLBACK)
+                    return Returned(await self._call(policy.fallback), is_own=False)
+                wait = retry.delay(number, error, around.clock())
+                around.retried(error, wait, asked is not None)
+            await self._sleep(wait)
             attempts.begin_again()
+
+    async def _guarded(self) -> Any:
+        """One attempt, when rate limit and breaker allow it."""
+        limit, breaker, clock = self.policy.rate_limit, self.policy.breaker, self.around.clock
+        if limit is not None:
+            await self._place(limit)
+        if breaker is None:
+            return await self._call(None)
+        await self._let_through(breaker)
+        try:
+            returned = await self._call(None)
+        except BaseException as error:
+            breaker.failed(clock(), _counts(breaker, error))
+            raise
+        breaker.succeeded()
+        return returned
+
+    async def _call(self, stands_in: Callable[..., Any] | None) -> Any:
+        """The node, or what stands in for it, in the time that it has."""
+        node, until = self.node, self.until
+        function = node.function if stands_in is None else stands_in
+        is_coroutine = node.is_async if stands_in is None else is_async(stands_in)
+        seconds = self.policy.timeout if stands_in is None else None
+        is_last = False
+        if until is not None:
+            left = until - asyncio.get_running_loop().time()
+            is_last = seconds is None or left < seconds
+            seconds = left if is_last else seconds
+        try:
+            return await finish(
+                self.around.executor.call(function, is_coroutine, self.argument),
+                self.around.who,
+                seconds,
+                late=self.attempts.now.close,
+                is_ours=stands_in is None and node.program is not None,
+            )
+        except Overdue as over:
+            kind = _OutOfTime if is_last else TimeoutError
+            raise kind(self._too_long(is_last, over.is_left)) from over.__cause__
+
+    def _too_long(self, is_total: bool, is_left: bool) -> str:
+        seconds = self.policy.total_timeout if is_total else self.policy.timeout
+        left = ""
+        if is_left and not self.node.is_async:
+            left = " (its thread goes on by itself; what it returns is ignored)"
+        elif is_left:
+            left = " (it does not end when cancelled; what it returns is ignored)"
+        in_all = " in all" if is_total else ""
+        return f"node {self.node.name!r} took longer than {seconds:g} seconds{in_all}{left}"
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, at the most until the time for all attempts is over."""
+        try:
+            async with asyncio.timeout_at(self.until) as timer:
+                await self.around.sleep(seconds)
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise _OutOfTime(self._too_long(True, False)) from error
+
+    async def _place(self, limit: RateLimit) -> None:
+        """Wait for the limit's next place; another where a server has said to wait meanwhile."""
+        while True:
+            wait = limit.reserve(self.around.clock())
+            if wait <= 0:
+                return
+            self.around.delayed(wait)
+            await self._sleep(wait)
+            if limit.held(self.around.clock()) <= 0:
+                return
+
+    async def _let_through(self, breaker: Breaker) -> None:
+        """Wait while the breaker is open, where the node retries: what is not called is no
+        attempt."""
+        while True:
+            try:
+                return breaker.enter(self.around.clock())
+            except CircuitOpen as error:
+                if _applying(self.policy, error) is None:
+                    raise
+                wait = error.wait
+            self.around.delayed(wait)
+            await self._sleep(wait)
+
+    async def recovered(self, error: Exception) -> Returned:
+        """What the node returns in place of its error, where `recover` says so; else the error."""
+        cause = origin(error)
+        for kind, way in (self.policy.recover or {}).items():
+            if not is_kind(cause, kind):
+                continue
+            if callable(way):
+                self.attempts.begin_again(_OF_RECOVERY, counts=False)
+                given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))
+                called = self.around.executor.call(way, is_async(way), given)
+                return Returned(await finish(called, self.around.who), is_own=False)
+            if way is PERSON:
+                self.around.given_up(error)
+                _ask_person(self.node, self.attempts.now, cause)
+            return Returned({way: f"{type(cause).__name__}: {said(cause)}"}, is_own=False)
+        raise error
 
 
 def _applying(policy: Policy, error: BaseException) -> Retry | None:
@@ -123,30 +247,13 @@ def _applying(policy: Policy, error: BaseException) -> Retry | None:
             if retry.applies(error):
                 return retry
         except Exception as broken:
-            error.add_note(f"Retry(on={name_of(retry.on)}) failed on it: {broken!r}")
+            error.add_note(f"Retry(on={name_of(retry.on)}) failed on it: {said(broken)}")
     return None
 
 
 def _last(retry: Retry, tried: int) -> int:
     """The number of the last attempt that it allows."""
     return (tried // retry.attempts + 1) * retry.attempts
-
-
-async def _guarded(node: Node, argument: Any, around: Surroundings) -> Any:
-    """One attempt, when rate limit and breaker allow it."""
-    limit, breaker = node.policy.rate_limit, node.policy.breaker
-    if limit is not None:
-        await _place(limit, around)
-    if breaker is None:
-        return await _timed(node, argument, around.executor)
-    await _let_through(breaker, node.policy, around)
-    try:
-        returned = await _timed(node, argument, around.executor)
-    except BaseException as error:
-        breaker.failed(around.clock(), _counts(breaker, error))
-        raise
-    breaker.succeeded()
-    return returned
 
 
 def _counts(breaker: Breaker, error: BaseException) -> bool:
@@ -159,70 +266,8 @@ def _counts(breaker: Breaker, error: BaseException) -> bool:
     try:
         return bool(breaker.on(cause))
     except Exception as broken:
-        error.add_note(f"Breaker(on={name_of(breaker.on)}) failed on it: {broken!r}")
+        error.add_note(f"Breaker(on={name_of(breaker.on)}) failed on it: {said(broken)}")
         return False
-
-
-async def _place(limit: RateLimit, around: Surroundings) -> None:
-    """Wait for the limit's next place; for another where a server has said to wait meanwhile."""
-    while True:
-        wait = limit.reserve(around.clock())
-        if wait <= 0:
-            return
-        around.delayed(wait)
-        await around.sleep(wait)
-        if limit.held(around.clock()) <= 0:
-            return
-
-
-async def _let_through(breaker: Breaker, policy: Policy, around: Surroundings) -> None:
-    """Wait while the breaker is open, where the node retries: what is not called is no attempt."""
-    while True:
-        try:
-            return breaker.enter(around.clock())
-        except CircuitOpen as error:
-            if _applying(policy, error) is None:
-                raise
-            around.delayed(error.wait)
-            await around.sleep(error.wait)
-
-
-async def _timed(node: Node, argument: Any, executor: NodeExecutor) -> Any:
-    called = executor.call(node.function, node.is_async, argument)
-    if node.policy.timeout is None:
-        return await called
-    return await _within(called, node, node.policy.timeout)
-
-
-async def _within(called: Awaitable[T], node: Node, seconds: float, what: str = "") -> T:
-    """The result, or a `TimeoutError` that names the node."""
-    try:
-        async with asyncio.timeout(seconds) as timer:
-            return await called
-    except TimeoutError as error:
-        if not timer.expired():
-            raise
-        kept = (
-            "" if node.is_async else " (its thread goes on by itself; what it returns is ignored)"
-        )
-        took = f"took longer than {seconds:g} seconds" + (f" {what}" if what else "")
-        raise TimeoutError(f"node {node.name!r} {took}{kept}") from error
-
-
-def _recovered(node: Node, attempts: Attempts, error: Exception, around: Surroundings) -> Any:
-    """What the node returns in place of its error, where `recover` says so; else the error."""
-    cause = origin(error)
-    for kind, way in (node.policy.recover or {}).items():
-        if not is_kind(cause, kind):
-            continue
-        if callable(way):
-            attempts.begin_again(_OF_RECOVERY, counts=False)
-            return way(cause)
-        if way is PERSON:
-            around.given_up(error)
-            _ask_person(node, attempts.now, cause)
-        return {way: f"{type(cause).__name__}: {cause}"}
-    raise error
 
 
 def _as_said(node: Node, inside: TaskContext, update: Any) -> Any:
@@ -250,7 +295,7 @@ def _ask_person(node: Node, inside: TaskContext, error: BaseException) -> NoRetu
     if "$defs" in state:
         schema["$defs"] = state["$defs"]
     text = (
-        f"Node {node.name!r} failed: {type(error).__name__}: {error}. Mend the cause and "
+        f"Node {node.name!r} failed: {type(error).__name__}: {said(error)}. Mend the cause and "
         f'answer "{AGAIN}", or say what it is to write: {{"update": {{field: value}}}}'
     )
     ask(inside, _RECOVERY, "recovery", text, schema=schema)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from nbagent.engine.model.checkpoint import Checkpoint, Question, TaskRecord
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import Task, Work, is_open_question, to_question
-from nbagent.engine.step.task import Bench, Ended, fail, is_cancelled, perform, tell_finished
+from nbagent.engine.step.calls import is_cancelled
+from nbagent.engine.step.task import Bench, Ended, fail, perform, tell_finished
 from nbagent.engine.step.updates import to_failure
 from nbagent.errors import CodecError, NbagentError
 

@@ -35,6 +35,7 @@ from nbagent.engine.node.interrupts import Interrupted
 from nbagent.engine.node.output import Output
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step import attempts as policies
+from nbagent.engine.step.calls import Who, finish, is_cancelled
 from nbagent.engine.step.updates import check_update, read_return, to_failure
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.watch.events import (
@@ -51,7 +52,6 @@ from nbagent.engine.watch.events import (
     NodeStarted,
     NodeWaiting,
 )
-from nbagent.engine.watch.stalls import performing
 from nbagent.errors import StateError
 
 _first_word = threading.RLock()
@@ -100,10 +100,6 @@ async def perform(
     """Run the task to its end, whatever that is."""
     one = _Performance(program, checkpoint, task, work, bench)
     cause: BaseException | None = None
-    suspended: Suspended | None = None
-    runner = asyncio.current_task()
-    assert runner is not None
-    performing[runner] = (task.node, one.tell)
     try:
         try:
             with one.attempts:
@@ -113,8 +109,6 @@ async def perform(
                     one.keep_output()
         except Interrupted:
             pass
-        except Suspended as error:
-            suspended = error
         except asyncio.CancelledError as error:
             if is_cancelled():
                 await end_calls(one.attempts.now)
@@ -126,6 +120,7 @@ async def perform(
 
         # Also when the node swallowed its end, or raised something over it: it has asked.
         now = one.attempts.now
+        suspended = _suspended(cause)
         if now.calls is not None:
             suspended = await end_calls(now) or suspended
         if now.asked is not None:
@@ -144,7 +139,6 @@ async def perform(
         record = one.record("done", update=one.update, goto=one.goto)
         return Ended(record, is_cached=one.is_cached)
     finally:
-        del performing[runner]
         one.let_go()
 
 
@@ -183,6 +177,10 @@ class _Performance:
             called=work.calls.get(task.id, ()) if work.calls else (),
         )
         self.attempts = context.Attempts(first)
+
+    def who(self) -> Who:
+        """The node, and how it tells of itself."""
+        return self.node.name, self.tell
 
     # -------------------------------------------------------------------------- what is told
 
@@ -261,10 +259,12 @@ class _Performance:
             around = self._surroundings()
             returned, is_own = await policies.call(node, argument, self.attempts, around)
         else:
-            returned = await self.bench.executor.call(node.function, node.is_async, argument)
+            called = self.bench.executor.call(node.function, node.is_async, argument)
+            returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned)
-        if node.policy.cache is not None and is_own and not journal:
+        asks = self.attempts.now.asked is not None
+        if node.policy.cache is not None and is_own and not (journal or asks):
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
     def _find_cached(self, inputs: Any) -> bool:
@@ -295,6 +295,7 @@ class _Performance:
             given_up=self._failed,
             delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
             sleep=self.bench.sleep,
+            who=self.who(),
             first=first,
         )
 
@@ -319,6 +320,16 @@ class _Performance:
             )
         )
         return kept
+
+
+def _suspended(error: BaseException | None) -> Suspended | None:
+    """A subgraph's pause, also where somebody's TaskGroup has wrapped it."""
+    if isinstance(error, Suspended):
+        return error
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        if (found := _suspended(one)) is not None:
+            return found
+    return None
 
 
 def _inputs(cache: Cache, values: Any, argument: Any) -> Any:
@@ -384,9 +395,3 @@ def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
             is_cached=ended.is_cached,
         )
     )
-
-
-def is_cancelled() -> bool:
-    """True when somebody asked the task that runs this to stop."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

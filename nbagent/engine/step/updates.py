@@ -13,7 +13,7 @@ from nbagent.engine.model.checkpoint import Failure
 from nbagent.engine.model.program import END, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import freeze, frozen_dict
-from nbagent.errors import StateError, nearest
+from nbagent.errors import StateError, nearest, said, storable
 
 
 def read_return(
@@ -94,8 +94,12 @@ def to_failure(error: BaseException) -> Failure:
     frames: TracebackType | None = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    text = "".join(tracebacks.format_exception(type(error), error, frames))
-    return Failure(type(error).__name__, strike_out(str(error)), strike_out(text))
+    name, message = storable(type(error).__name__), strike_out(said(error))
+    try:
+        text = "".join(tracebacks.format_exception(type(error), error, frames))
+    except BaseException:  # what it says of itself is its own code
+        text = f"{name}: {message}\n"
+    return Failure(name, message, strike_out(storable(text)))
 
 
 def _is_ours(frame: TracebackType) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from typing import Any, Protocol
 
@@ -71,6 +72,17 @@ def live_runs() -> list[Any]:
     """The runs of this process that have not ended."""
     with _lock:
         return list(_runs)
+
+
+def _forget() -> None:
+    """A forked child owns none of its parent's runs."""
+    global _lock, _thread, _wake
+    _lock, _thread, _wake = threading.Lock(), None, threading.Event()
+    _runs.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def _serve() -> None:

@@ -82,12 +82,26 @@ def thread_of(loop: asyncio.AbstractEventLoop) -> int | None:
     return _idents.get(loop)
 
 
+def _forget() -> None:
+    """A forked child has none of its parent's threads, so it has no loop that runs."""
+    global _lock
+    _lock = threading.Lock()
+    _loops.clear()
+    _idents.clear()
+    _kernels.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     _idents[loop] = threading.get_ident()
     while not loop.is_closed():
         try:
-            return loop.run_forever()
+            loop.run_forever()
+            log.warning("a node stopped the event loop that all runs share; it goes on")
         except (SystemExit, KeyboardInterrupt):
             # asyncio lets these out of a task that a node has started; they end that task alone.
             log.exception("a task beside a node's own wanted to end the process; the runs go on")

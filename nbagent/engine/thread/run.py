@@ -25,6 +25,7 @@ from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import thaw
 from nbagent.engine.model.work import Task
 from nbagent.engine.node import context, output
+from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
@@ -38,7 +39,7 @@ from nbagent.engine.watch.feed import Feed
 from nbagent.engine.watch.spans import Recorder
 from nbagent.engine.watch.stalls import Stalls
 from nbagent.engine.watch.stream import BUFFER, Buffer, Mode, follow, read
-from nbagent.errors import NbagentError, StepLimit, ThreadBusy
+from nbagent.errors import NbagentError, StepLimit, ThreadBusy, said
 
 log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
@@ -97,7 +98,8 @@ class Run:
         self.options = options
         self._parent = parent
         self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
-        self.feed = Feed(thread.id, Stalls(thread.program), beside=context.aside)
+        stalls = Stalls(thread.program)
+        self.feed = Feed(thread.id, stalls, beside=context.aside, clock=thread.clock)
         self._pause = False
         self._begun = False
         self._has_ended = False
@@ -108,7 +110,7 @@ class Run:
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
-        self.recorder = Recorder(thread.store)
+        self.recorder = Recorder(thread.store, thread.clock)
         self.echo: output.Echo = parent.echo if parent else output.Echo()
 
     def __repr__(self) -> str:
@@ -133,8 +135,12 @@ class Run:
             self.watch(observer)
         beat(self)
         watch()
-        ports.run_began(self)
-        self.loop.call_soon_threadsafe(self._spawn)
+        try:
+            ports.run_began(self)
+            self.loop.call_soon_threadsafe(self._spawn)
+        except BaseException as error:  # the thread is not left owned by a run that never began
+            self._end("stopped", error)
+            raise
         return self
 
     def _spawn(self) -> None:
@@ -206,7 +212,7 @@ class Run:
 
     def tell_stalls(self) -> None:
         """Tell of nodes that have been silent for too long. The watchdog calls it. (R39)"""
-        for sign, silence, usual in self.feed.stalls.since(time.time()):
+        for sign, silence, usual in self.feed.stalls.since(self.thread.clock()):
             event = NodeStalled(
                 thread=self.thread.id,
                 step=sign.step,
@@ -241,12 +247,13 @@ class Run:
         if is_inside(self.loop):
             wait_inside(self.loop, asyncio.wait_for(self._wait(), timeout))
             return self._outcome()
-        try:
-            self._ended.result(timeout)
-        except KeyboardInterrupt:
-            self.pause(within=2.0)
-            self._ended.result()
-            raise
+        with waiting():
+            try:
+                self._ended.result(timeout)
+            except KeyboardInterrupt:
+                self.pause(within=2.0)
+                self._ended.result()
+                raise
         return self._outcome()
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
@@ -257,8 +264,9 @@ class Run:
         try:
             # A kernel's stop button cancels the cell's task without waking its loop, which may
             # sleep until the next event: so there is one now and then.
-            while not (await asyncio.wait([ended], timeout=0.25))[0]:
-                pass
+            with waiting():
+                while not (await asyncio.wait([ended], timeout=0.25))[0]:
+                    pass
         except asyncio.CancelledError:
             self.pause(within=2.0)
             raise
@@ -310,18 +318,18 @@ class Run:
         status: Status = "failed"
         failure: BaseException | None = None
         self._begun = True
-        output.catch()
-        context.forget()
-        self.feed.tell(
-            RunStarted(
-                thread=self.thread.id,
-                step=self.checkpoint.step + 1,
-                graph=self.thread.program.name,
-                checkpoint=self.checkpoint,
-                notice=self.options.notice,
-            )
-        )
         try:
+            output.catch()
+            context.forget()
+            self.feed.tell(
+                RunStarted(
+                    thread=self.thread.id,
+                    step=self.checkpoint.step + 1,
+                    graph=self.thread.program.name,
+                    checkpoint=self.checkpoint,
+                    notice=self.options.notice,
+                )
+            )
             with self.recorder.around_run(self.thread.id, self.thread.program.name):
                 await self._steps()
             status, failure = self._standing.status, self._standing.error
@@ -377,7 +385,9 @@ class Run:
 
     def _give_back(self, status: Status) -> None:
         stop_beating(self)
-        message = "" if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        message = (
+            "" if self._error is None else f"{type(self._error).__name__}: {said(self._error)}"
+        )
         message = strike_out(message)
         self.recorder.end(status)
         if self._begun:

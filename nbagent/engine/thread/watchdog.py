@@ -64,6 +64,18 @@ def see_end(run: LiveRun, status: Status, after: float = 0.0) -> None:
         _ending[run] = (status, min(at, earlier))
 
 
+def _forget() -> None:
+    """A forked child looks after its own runs."""
+    global _lock, _thread
+    _lock, _thread = threading.Lock(), None
+    _beats.clear()
+    _ending.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def _serve() -> None:
     while True:
         time.sleep(LOOK)

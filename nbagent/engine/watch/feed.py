@@ -27,6 +27,7 @@ class Feed:
 
     thread   the run's thread, for the log
     beside   what observers are called in: what they do is not done by the node that they watch
+    clock    tells the time of events, Unix seconds
     lock     held while an event is told, so that a status set under it is seen with its events
     """
 
@@ -36,10 +37,12 @@ class Feed:
         stalls: Stalls,
         *,
         beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.thread = thread
         self.stalls = stalls
         self._beside = beside
+        self._clock = clock
         self.backlog = Backlog()
         self.has_ended = False
         self.lock = threading.RLock()
@@ -68,7 +71,7 @@ class Feed:
                 return
             self.has_ended = type(event) is RunEnded
             self._numbers += 1
-            stamp(event, self._numbers, time.time())
+            stamp(event, self._numbers, self._clock())
             self.backlog.add(event)
             if isinstance(event, NodeEvent):
                 self.stalls.see(event)

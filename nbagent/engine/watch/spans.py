@@ -21,6 +21,7 @@ from typing import Any
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import strike_out, strike_out_of
 from nbagent.engine.model.span import Bridge, Span
+from nbagent.errors import said
 
 log = logging.getLogger("nbagent")
 AT_ONCE = 100  # spans that are written together
@@ -35,7 +36,7 @@ class Recorder:
 
     def __init__(self, store: Any, clock: Callable[[], float] = time.time) -> None:
         self._store = store
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._waiting: list[Span] = []
         self._since = 0.0
@@ -68,7 +69,7 @@ class Recorder:
     @contextmanager
     def around_run(self, thread: str, graph: str) -> Iterator[None]:
         """A run, which says what it continues where a tracer is set up."""
-        self._run = Span(thread, "run", graph, started=self._clock())
+        self._run = Span(thread, "run", graph, started=self.clock())
         if self.bridge is None:
             yield
             return
@@ -81,7 +82,7 @@ class Recorder:
     def end(self, status: str) -> None:
         """The run is over, however; what is still to be written is written."""
         if self._run is not None:
-            self._run.ended, self._run.status = self._clock(), status
+            self._run.ended, self._run.status = self.clock(), status
             self.add(self._run)
             self._run = None
         self.flush()
@@ -101,7 +102,8 @@ def recorded(
     outer = _current.get()
     span = Span(kind="span", name=name, attributes=dict(attributes), **facts)
     span.parent = outer.id if outer is not None and outer.task == span.task else None
-    span.started = time.time()
+    clock = time.time if recorder is None else recorder.clock
+    span.started = clock()
     token = _current.set(span)
     bridged = recorder.bridge.span(span) if recorder and recorder.bridge else nullcontext()
     try:
@@ -110,10 +112,10 @@ def recorded(
     except BaseException as error:
         span.status = "error"
         span.attributes.setdefault("error.type", type(error).__name__)
-        span.attributes.setdefault("error.message", strike_out(str(error)))
+        span.attributes.setdefault("error.message", strike_out(said(error)))
         raise
     finally:
         _current.reset(token)
-        span.ended = time.time()
+        span.ended = clock()
         if recorder is not None:
             recorder.add(span)

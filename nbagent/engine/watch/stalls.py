@@ -10,6 +10,7 @@ Rule 3: a stall is told once for each silence, long before any timeout: nothing 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,6 +30,17 @@ So somebody on another thread can name the node that does not give the loop back
 
 _lock = threading.Lock()
 _calls: dict[tuple[str, str], deque[float]] = {}
+
+
+def _forget() -> None:
+    """A forked child performs nothing yet, and its parent may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+    performing.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Stalls:

@@ -1,0 +1,155 @@
+"""
+A call of somebody else's code, whose end is always ours to know. (W19)
+
+Rule 1: a coroutine runs in a task of its own. What it does to the task that it is in (a TaskGroup
+        and a timeout cancel it and count that, a node may cancel itself) reaches nothing of the
+        engine's, and a cancellation of the engine's task is always the engine's own.
+Rule 2: an outcome is kept as a value, so whatever is raised, SystemExit and StopIteration
+        included, ends this call and nothing else.
+Rule 3: a call ends at its time. It is cancelled then, has a moment to clean up, and what it
+        returns does not count. One that does not end is left behind, which is told in the log.
+Rule 4: a call that is stopped and returns something all the same has been paid for: that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from nbagent.engine.watch.stalls import performing
+
+log = logging.getLogger("nbagent")
+GRACE = 0.2  # seconds that a call whose time is up may take to clean up
+PATIENCE = 1.0  # seconds that one may which is stopped
+Who = tuple[str, Callable[..., None]]
+
+
+class Overdue(Exception):
+    """The call has not ended at its time; `is_left` when it still goes on."""
+
+    def __init__(self, is_left: bool) -> None:
+        super().__init__()
+        self.is_left = is_left
+
+
+class _Call:
+    """A coroutine under way, and what came of it."""
+
+    __slots__ = ("error", "has_ended", "is_late", "over", "value")
+
+    def __init__(self, over: asyncio.Future[None]) -> None:
+        self.over = over
+        self.has_ended = self.is_late = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+    async def carry(self, called: Awaitable[Any]) -> None:
+        try:
+            self.value = await called
+        except BaseException as error:
+            self.error = error
+        self.has_ended = True
+        self.wake()
+        performing.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
+
+    def wake(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+async def finish(
+    called: Awaitable[Any],
+    who: Who,
+    seconds: float | None = None,
+    *,
+    late: Callable[[], object] | None = None,
+    is_ours: bool = False,
+) -> Any:
+    """What the call returns or raises; `Overdue` when it took longer than `seconds`.
+
+    who      the node, and how it tells of itself: see `performing`
+    late     called when its time is up, before anything else is done
+    is_ours  the engine's own code, a subgraph's run, which always ends: it is waited for
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(called, asyncio.Future) and not isinstance(called, asyncio.Task):
+        until = None if seconds is None else loop.time() + seconds
+        value = await _on_a_thread(called, seconds, late)
+        if not inspect.isawaitable(value):
+            return value
+        called, seconds = value, None if until is None else until - loop.time()
+
+    call = _Call(loop.create_future())
+    inner = loop.create_task(call.carry(called), name=who[0])
+    performing[inner] = who
+    timers: list[asyncio.TimerHandle] = []
+
+    def expire() -> None:
+        if call.has_ended:
+            return
+        call.is_late = True
+        if late is not None:
+            late()
+        inner.cancel()
+        if not is_ours:
+            timers.append(loop.call_later(GRACE, call.wake))
+
+    if seconds is not None:
+        timers.append(loop.call_later(max(0.0, seconds), expire))
+    try:
+        await call.over
+    except asyncio.CancelledError:
+        if not call.has_ended:
+            inner.cancel()
+            await asyncio.wait([inner], timeout=None if is_ours else PATIENCE)
+        if not call.has_ended or isinstance(call.error, asyncio.CancelledError):
+            _see_off(call, inner, called, who)
+            raise
+    finally:
+        for timer in timers:
+            timer.cancel()
+    if call.is_late:
+        _see_off(call, inner, called, who)
+        raise Overdue(is_left=not inner.done()) from call.error
+    if call.error is not None:
+        try:
+            raise call.error
+        finally:
+            del call  # the error refers to this frame, and this frame would to the error
+    return call.value
+
+
+def is_cancelled() -> bool:
+    """True when somebody asked the engine's task that runs this to stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _on_a_thread(
+    called: asyncio.Future[Any], seconds: float | None, late: Callable[[], object] | None
+) -> Any:
+    """A future needs no task of its own: nothing but its thread knows of it."""
+    if seconds is None:
+        return await called
+    try:
+        async with asyncio.timeout(seconds) as timer:
+            return await called
+    except TimeoutError as error:
+        if not timer.expired():
+            raise
+        if late is not None:
+            late()
+        raise Overdue(is_left=True) from error
+
+
+def _see_off(call: _Call, inner: asyncio.Task[None], called: Awaitable[Any], who: Who) -> None:
+    """The call is no longer waited for."""
+    if not inner.done():
+        log.warning("node %r was cancelled and goes on all the same: nobody waits for it", who[0])
+        return
+    performing.pop(inner, None)
+    if not call.has_ended and inspect.iscoroutine(called):
+        called.close()  # cancelled before its first line
