@@ -10,6 +10,7 @@ Ids: the one place that makes them and takes them apart.
                QUESTION>GRAPH, or ANCHOR>GRAPH, for the graph that helps
     question   TASK:POSITION in its thread; TASK/ID or TASK@N/ID for one of a thread that the task
                runs, as many levels deep as there are
+    gate       ANCHOR:before@NODE, ANCHOR:after@NODE: a breakpoint, in the journal
     channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
@@ -110,6 +111,11 @@ def split_question(id: str) -> tuple[str | None, str]:
     """Whose thread asks (see `call_of`), and the question's id there; (None, id) for an own one."""
     call, slash, rest = id.partition("/")
     return (call, rest) if slash else (None, id)
+
+
+def gate_id(anchor: int, place: str, node: str) -> str:
+    """The id, as a task's, of a breakpoint "before" or "after" a node."""
+    return f"{anchor}:{place}@{node}"
 
 
 # ------------------------------------------------------------------------------------ channels

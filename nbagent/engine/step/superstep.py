@@ -62,12 +62,8 @@ class Standing:
 class Gate(Protocol):
     """What may stop a run on a super-step's boundary: a pause, a bound, a breakpoint."""
 
-    def before(self, tasks: Sequence[Task]) -> Status | None:
+    def before(self, now: Standing, tasks: Sequence[Task]) -> Status | None:
         """The status to stop with before these tasks run; None lets them."""
-        ...
-
-    def after(self, tasks: Sequence[Task]) -> bool:
-        """True when the run is to pause now that these tasks have run."""
         ...
 
 
@@ -77,7 +73,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     if not tasks:
         check_ended(program, now.checkpoint)
         return replace(now, status="done", questions=())
-    if (stop := gate.before(tasks)) is not None:
+    if (stop := gate.before(now, tasks)) is not None:
         return replace(now, status=stop)
     number = now.checkpoint.step + 1
     named = {task.id: task.node for task in tasks}
@@ -109,10 +105,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     bench.tell(
         Checkpointed(thread=bench.thread, step=number, checkpoint=step.checkpoint, took=step.took)
     )
-    reached = Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
-    if gate.after(tasks):
-        return replace(reached, status="paused" if plan(program, step.checkpoint) else "done")
-    return reached
+    return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
 
 
 def _unfinished(now: Standing, executed: Executed) -> Standing:

@@ -46,6 +46,7 @@ from nbagent.engine.thread.edits import (
     fork_checkpoint,
     user,
 )
+from nbagent.engine.thread.gate import resumed
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
 from nbagent.engine.watch.events import Observer, SubgraphEvent
@@ -114,10 +115,10 @@ class DrivenThread(StoredThread):
         info = self.stored()
         options = replace(parent.options, steps=None, notice="")
         if info is None or info.checkpoint == 0:
-            return self._begin(given, replace(options, resumed=False), parent)
+            return self._begin(given, replace(options, opens=False), parent)
         if info.status == "done":
             return None
-        return self._go_on({}, replace(options, resumed=True), parent=parent)
+        return self._go_on({}, options, parent=parent)
 
     def resume(
         self,
@@ -152,7 +153,7 @@ class DrivenThread(StoredThread):
         if answer is not None:
             given[THE_ONE] = answer
         options = RunOptions(
-            step_limit, steps, resumed=True, on_change=on_change, take_over=take_over
+            step_limit, steps, opens=True, on_change=on_change, take_over=take_over
         )
         return self._go_on(given, options, rerun=rerun).launch()
 
@@ -174,6 +175,10 @@ class DrivenThread(StoredThread):
             check_kept(self.id, self.program, loaded, rerun)
             under = self.store.under(self.id)
             self._take_answers(lease, loaded, given, under, options.take_over)
+            was = lease.before.status if lease.before is not None else ""
+            options = replace(options, opens=options.opens and was == "paused")
+            if gates := resumed(loaded, options.opens):
+                self.store.put_journal(lease, gates)
             loaded = self.latest()
             if rerun:
                 self._begin_anew(loaded, rerun, under, options.take_over)

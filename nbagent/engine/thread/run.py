@@ -14,7 +14,7 @@ import asyncio
 import concurrent.futures
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,13 +23,13 @@ from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import thaw
-from nbagent.engine.model.work import Task
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
+from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
@@ -54,14 +54,14 @@ Nest = Callable[
 class RunOptions:
     """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
 
-    resumed   breakpoints before the first super-step have been passed already
+    opens     it goes on because somebody resumes it: breakpoints that it has stopped at are open
     notice    what a person should know as it begins
     on_change, take_over   as `Thread.resume` was told, for subgraphs
     """
 
     step_limit: int = 1000
     steps: int | None = None
-    resumed: bool = False
+    opens: bool = False
     notice: str = ""
     on_change: OnChange = "ask"
     take_over: bool = False
@@ -343,7 +343,8 @@ class Run:
 
     async def _steps(self) -> None:
         """Super-steps until one of the reasons to stop."""
-        thread, gate = self.thread, _Gate(self)
+        thread = self.thread
+        gate = Gate(thread.program, thread.store, self._lease, self.options, self.is_pausing)
         bench = Bench(
             lease=self._lease,
             store=thread.store,
@@ -419,35 +420,6 @@ class Run:
         except NbagentError:
             return ()
         return tuple(dict.fromkeys(t.node for t in tasks if t.id not in self._standing.work.done))
-
-
-class _Gate:
-    """What stops a run on a boundary: see `superstep.Gate`."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        breakpoints = run.thread.program.breakpoints
-        self._before, self._after = breakpoints.get("before"), breakpoints.get("after")
-        self._made = 0
-
-    def before(self, tasks: Sequence[Task]) -> Status | None:
-        run, options = self._run, self._run.options
-        if run.is_pausing() or (options.steps is not None and self._made >= options.steps):
-            return "paused"
-        if self._made >= options.step_limit:
-            raise StepLimit(
-                f"thread {run.thread.id!r} made {self._made} super-steps without ending: give a "
-                "larger step_limit, or look for a cycle that never ends; resume goes on",
-                limit=options.step_limit,
-            )
-        passed = options.resumed and self._made == 0
-        if self._before and not passed and any(task.node in self._before for task in tasks):
-            return "paused"
-        self._made += 1
-        return None
-
-    def after(self, tasks: Sequence[Task]) -> bool:
-        return bool(self._after) and any(task.node in self._after for task in tasks)
 
 
 async def stream(start: Callable[[Observer], Run], mode: Mode) -> AsyncIterator[Any]:
