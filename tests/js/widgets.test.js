@@ -9,16 +9,16 @@ import { after, test } from "node:test";
 // Node takes a .js file for a module only beside a package.json that says so.
 const folder = await mkdtemp(join(tmpdir(), "nbagent-"));
 after(() => rm(folder, { recursive: true }));
-await cp(new URL("../../nbagent/notebook/static", import.meta.url), folder, { recursive: true });
+await cp(new URL("../../nbagent/notebook/page", import.meta.url), folder, { recursive: true });
 await writeFile(join(folder, "package.json"), '{"type": "module"}');
 /** @param {string} name */
 const file = (name) => import(join(folder, `${name}.js`));
 
-const form = { ...(await file("schema")), ...(await file("state_form")) };
-const view = { ...(await file("run_view")), ...(await file("dom")) };
-const { axis, nested } = await file("timeline");
-const { lanes } = await file("history");
-const { viewBox, zoomed } = await file("graph");
+const form = { ...(await file("form/schema")), ...(await file("form/state_form")) };
+const view = { ...(await file("view/run_view")), ...(await file("dom")) };
+const { axis, nested } = await file("view/timeline");
+const { lanes } = await file("view/history");
+const { viewBox, zoomed } = await file("view/graph");
 
 test("a $ref is followed, and what stands beside it wins", () => {
   const defs = { Fix: { type: "object", title: "Fix", properties: {} } };

@@ -23,7 +23,7 @@ import traitlets
 from nbagent.engine.watch.events import Event
 from nbagent.graph.layout import Drawing
 from nbagent.notebook.shown.run_model import RunModel
-from nbagent.notebook.widgets.bundle import STATIC, module
+from nbagent.notebook.widgets.bundle import module, style
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.05  # seconds between two messages to the page
@@ -39,8 +39,8 @@ class RunView(anywidget.AnyWidget):
     uid         marks the picture that the view hides while it lives
     """
 
-    _esm = module("run_view")
-    _css = (STATIC / "run_view.css").read_text(encoding="utf-8")  # a path would be watched
+    _esm = module("view/run_view")
+    _css = style("view/run_view")  # a path would be watched
     drawing = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)

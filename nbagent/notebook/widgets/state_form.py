@@ -14,7 +14,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from nbagent.notebook.widgets.bundle import STATIC, module
+from nbagent.notebook.widgets.bundle import module, style
 
 
 class StateForm(anywidget.AnyWidget):
@@ -25,8 +25,8 @@ class StateForm(anywidget.AnyWidget):
     field's name or "answer". It may be called on any thread.
     """
 
-    _esm = module("state_form")
-    _css = (STATIC / "state_form.css").read_text(encoding="utf-8")
+    _esm = module("form/state_form")
+    _css = style("form/state_form")
     form = traitlets.Dict().tag(sync=True)
 
     def __init__(

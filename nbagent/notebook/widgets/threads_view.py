@@ -11,7 +11,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from nbagent.notebook.widgets.bundle import STATIC, module
+from nbagent.notebook.widgets.bundle import module, style
 
 log = logging.getLogger("nbagent")
 
@@ -25,8 +25,8 @@ class ThreadsView(anywidget.AnyWidget):
     on_refresh  is called when a page wants to know how it stands
     """
 
-    _esm = module("threads_view")
-    _css = (STATIC / "run_view.css").read_text(encoding="utf-8")
+    _esm = module("view/threads_view")
+    _css = style("view/run_view")
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     order = traitlets.Unicode().tag(sync=True)

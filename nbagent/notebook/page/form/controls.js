@@ -3,7 +3,7 @@
 // Rule 1: a control is `{node, read, fail}`: its element, its value, and how it marks a problem.
 // Rule 2: text from the state is only ever set with textContent or as a control's value.
 // @ts-check
-import { button, el } from "./dom.js";
+import { button, el } from "../dom.js";
 import { blank, brief, choices, equal, fitting, isFlat, jsonProblem, resolve, unwrapNull } from "./schema.js";
 
 /** @typedef {{node: HTMLElement, read: () => any, fail: (path: any[], message: string) => void}} Control */

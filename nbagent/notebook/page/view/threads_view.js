@@ -2,7 +2,7 @@
 //
 // Rule 1: rows are drawn anew only where they changed; at most some hundreds are on the page.
 // @ts-check
-import { ICONS, button, clock, el, moment } from "./dom.js";
+import { ICONS, button, clock, el, moment } from "../dom.js";
 
 const MOST = 300; // rows on the page; the filter finds the others
 const ORDER = ["running", "waiting", "failed", "paused", "stopped", "queued", "done"];

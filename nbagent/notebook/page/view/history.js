@@ -1,6 +1,6 @@
 // The history as a tree of branches: what made each checkpoint, and what one can do from there.
 // @ts-check
-import { ICONS, button, el, moment, svg } from "./dom.js";
+import { ICONS, button, el, moment, svg } from "../dom.js";
 
 const LANE = 14; // pixels between two branches
 const ROW = 26; // pixels between two checkpoints

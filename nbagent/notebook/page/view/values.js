@@ -3,7 +3,7 @@
 // Rule 1: a value is text on this page, whatever it holds; what can be drawn is an image by a data
 //         URL, or a document of its own in a sandbox that runs nothing.
 // @ts-check
-import { button, el } from "./dom.js";
+import { button, el } from "../dom.js";
 
 /** @typedef {(path: Array<string | number>, offset: number) => Promise<any>} More */
 

@@ -1,6 +1,6 @@
 // The graph: drawn once, then only its classes and labels change; pan and zoom for large ones.
 // @ts-check
-import { ICONS, button, el, svg } from "./dom.js";
+import { ICONS, button, el, svg } from "../dom.js";
 
 const TALL = 420; // pixels that a graph may take at first
 const LETTER = 6.8; // pixels that a letter of a label takes, about

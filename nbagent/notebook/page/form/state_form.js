@@ -5,7 +5,7 @@
 //         keeps what was typed.
 // Rule 3: text from the state is only ever set with textContent or as a control's value.
 // @ts-check
-import { clock, el } from "./dom.js";
+import { clock, el } from "../dom.js";
 import { control, press } from "./controls.js";
 import { applied, brief, equal, rebased, sent, told } from "./schema.js";
 

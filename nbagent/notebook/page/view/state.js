@@ -1,6 +1,6 @@
 // The state as a tree with search; only the fields that changed are drawn anew.
 // @ts-check
-import { button, el } from "./dom.js";
+import { button, el } from "../dom.js";
 import { tree } from "./values.js";
 
 /** @param {(what: string, args: object) => Promise<any>} ask */

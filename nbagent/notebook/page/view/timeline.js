@@ -3,7 +3,7 @@
 // Rule 1: stretches in which nothing ran (a person was asked, the kernel was dead) are cut short,
 //         and say how long they were.
 // @ts-check
-import { clock, el } from "./dom.js";
+import { clock, el } from "../dom.js";
 
 const GAP = 0.12; // of all the working time: a pause longer than this is cut to it
 const ROWS = 400; // the last rows that are drawn

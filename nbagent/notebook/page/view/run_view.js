@@ -5,7 +5,7 @@
 // Rule 2: a patch draws only what it names; the graph is drawn once.
 // Rule 3: `past` is a checkpoint that the person looks at; without one, the view shows now.
 // @ts-check
-import { ICONS, button, clock, el, isTyping } from "./dom.js";
+import { ICONS, button, clock, el, isTyping } from "../dom.js";
 import { card } from "./card.js";
 import { drawGraph, markNode } from "./graph.js";
 import { drawHistory } from "./history.js";

@@ -1,6 +1,6 @@
 // A node's card: what it did, wrote, printed, emitted, and why it failed.
 // @ts-check
-import { ICONS, button, clock, el } from "./dom.js";
+import { ICONS, button, clock, el } from "../dom.js";
 import { tree } from "./values.js";
 
 /**
