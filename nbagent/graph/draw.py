@@ -13,18 +13,7 @@ from typing import Any
 
 from nbagent.engine.model.program import END, START, Program
 from nbagent.graph.layout import Box, Drawing, _ids, _source, lines
-
-STATUSES = {  # status -> (icon, fill, stroke, text), readable on a light card
-    "idle": ("", "#ffffff", "#b8bfc8", "#3c4450"),
-    "queued": ("…", "#f3f5f8", "#8a94a3", "#3c4450"),
-    "running": ("▶", "#e3effd", "#1a6fd4", "#0b3f7d"),
-    "retrying": ("↻", "#fdf3d8", "#b87900", "#6b4700"),
-    "done": ("✓", "#e6f5ea", "#2e8b4a", "#14532a"),
-    "waiting": ("?", "#fdf3d8", "#b87900", "#6b4700"),
-    "failed": ("✕", "#fdE6e4", "#cf3a2b", "#7d1a10"),
-    "skipped": ("–", "#ffffff", "#b8bfc8", "#6b7480"),
-    "cancelled": ("■", "#eceef1", "#6b7480", "#3c4450"),
-}
+from nbagent.graph.look import COLOURS, look
 
 
 def to_dot(program: Program) -> str:
@@ -49,11 +38,11 @@ def to_svg(
         f'width="{width:.0f}" height="{height:.0f}" viewBox="-12 -12 {width:.0f} {height:.0f}" '
         'style="max-width:100%;height:auto;font-family:system-ui,-apple-system,sans-serif">'
         f'<rect x="-11.5" y="-11.5" width="{width - 1:.0f}" height="{height - 1:.0f}" rx="6" '
-        'fill="#fafbfc" stroke="#dde1e6"/>'
+        f'fill="{COLOURS["card"]}" stroke="{COLOURS["line"]}"/>'
     ]
     for wire in drawing.wires:
         on = (wire.source, wire.target) in lit
-        colour = "#1a6fd4" if on else "#98a1ad"
+        colour = COLOURS["blue" if on else "wire"]
         dash = ' stroke-dasharray="4 3"' if wire.kind == "branch" and not on else ""
         weight = 1.8 if on else 1.2
         parts.append(
@@ -63,7 +52,7 @@ def to_svg(
         if wire.label:
             parts.append(
                 f'<text x="{wire.x:.1f}" y="{wire.y + 3.5:.1f}" text-anchor="middle" '
-                f'font-size="10" fill="#5a6472">{html.escape(wire.label)}</text>'
+                f'font-size="10" fill="{COLOURS["soft"]}">{html.escape(wire.label)}</text>'
             )
     for box in drawing.boxes:
         parts.append(
@@ -79,19 +68,19 @@ def _box(box: Box, status: str, count: str | None) -> str:
         word = "START" if box.kind == "start" else "END"
         return (
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{box.w:.1f}" height="{box.h:.1f}" '
-            f'rx="{box.h / 2:.1f}" fill="#e9ecf0" stroke="#b8bfc8"/>'
+            f'rx="{box.h / 2:.1f}" fill="{COLOURS["terminal"]}" stroke="{COLOURS["edge"]}"/>'
             f'<text x="{box.x:.1f}" y="{box.y + 3.5:.1f}" text-anchor="middle" font-size="9.5" '
-            f'fill="#4b5563" letter-spacing=".5">{word}</text>'
+            f'fill="{COLOURS["soft"]}" letter-spacing=".5">{word}</text>'
         )
-    icon, fill, stroke, ink = STATUSES.get(status, STATUSES["idle"])
-    label = f"{icon} {box.name}" if icon else box.name
+    shown = look(status)
+    label = f"{shown.icon} {box.name}" if shown.icon else box.name
     label += f" {count}" if count else ""
     return (
         f"<g><title>{html.escape(box.name)}: {html.escape(status)}</title>"
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{box.w:.1f}" height="{box.h:.1f}" rx="5" '
-        f'fill="{fill}" stroke="{stroke}" stroke-width="1.3"/>'
+        f'fill="{shown.fill}" stroke="{shown.stroke}" stroke-width="1.3"/>'
         f'<text x="{box.x:.1f}" y="{box.y + 4:.1f}" text-anchor="middle" font-size="12" '
-        f'fill="{ink}">{html.escape(label)}</text></g>'
+        f'fill="{shown.ink}">{html.escape(label)}</text></g>'
     )
 
 

@@ -9,10 +9,12 @@ import { after, test } from "node:test";
 // Node takes a .js file for a module only beside a package.json that says so.
 const folder = await mkdtemp(join(tmpdir(), "nbagent-"));
 after(() => rm(folder, { recursive: true }));
-await cp(new URL("../../nbagent/notebook/page", import.meta.url), folder, { recursive: true });
+for (const part of ["notebook/page", "graph/look.json"]) {
+  await cp(new URL(`../../nbagent/${part}`, import.meta.url), join(folder, part), { recursive: true });
+}
 await writeFile(join(folder, "package.json"), '{"type": "module"}');
 /** @param {string} name */
-const file = (name) => import(join(folder, `${name}.js`));
+const file = (name) => import(join(folder, "notebook/page", `${name}.js`));
 
 const form = { ...(await file("form/schema")), ...(await file("form/state_form")) };
 const view = { ...(await file("view/run_view")), ...(await file("dom")) };

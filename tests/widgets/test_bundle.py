@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nbagent.graph.look import COLOURS, LOOK, look
+from nbagent.notebook.widgets.bundle import LOOK as LOOK_FILE
 from nbagent.notebook.widgets.bundle import PAGE, module, style
 from tests.conftest import require
 
@@ -33,8 +35,10 @@ def evaluated(text: str, tmp_path: Path, then: str = "widget.default") -> object
 
 @pytest.fixture
 def page(tmp_path):
-    """A copy of the page's files, to be changed."""
-    return Path(shutil.copytree(PAGE, tmp_path / "page"))
+    """A copy of the page's files, to be changed, and of what they import."""
+    (tmp_path / "graph").mkdir()
+    shutil.copy(PAGE / LOOK_FILE, tmp_path / "graph")
+    return Path(shutil.copytree(PAGE, tmp_path / "notebook" / "page"))
 
 
 @pytest.mark.parametrize("name", WIDGETS)
@@ -43,13 +47,31 @@ def test_what_ships_is_a_widget(name, tmp_path):
     assert "function" == evaluated(module(name), tmp_path, "typeof widget.default.render")
 
 
-@pytest.mark.parametrize("name", ["view/run_view", "form/state_form"])
+@pytest.mark.parametrize("name", WIDGETS)
 def test_a_sheet_holds_all_that_it_imports(name):
-    """In one text, and its braces are paired."""
+    """In one text, with every colour that it uses, and its braces are paired."""
     text = style(name)
 
     assert "@import" not in text
     assert text.count("{") == text.count("}")
+    assert set() == set(re.findall(r"var\(--look-(\w+)", text)) - COLOURS.keys()
+    defined = set(re.findall(r"--([\w-]+):", text)) | {"c"}
+    used = set(re.findall(r"var\(--([\w-]+)", text))
+    assert set() == {name for name in used if not name.startswith("jp-")} - defined
+
+
+def test_colours_and_icons_stand_in_one_place():
+    """A sheet or script that names one of its own would be a second place."""
+    icons = {look(status).icon for status in LOOK["statuses"]} - {"", "–", "…", "?"}
+    for file in [*PAGE.rglob("*.css"), *PAGE.rglob("*.js"), *PAGE.parents[1].rglob("*.py")]:
+        text = file.read_text(encoding="utf-8")
+        is_ours = {"notebook", "graph"} & set(file.relative_to(PAGE.parents[1]).parts)
+        if file.name == "theme.css" or not is_ours:
+            continue
+        assert [] == re.findall(r"#[0-9a-fA-F]{6}\b|#[0-9a-fA-F]{3}\b", text), file
+        quoted = re.findall(r"""(["'`])([▶↻✓✕■❚]+)\1""", text)
+        buttons = {"▶"} if file.name in ("slider.js", "state.js") else set()
+        assert set() == ({sign for _, sign in quoted} & icons) - buttons, file
 
 
 def test_two_files_may_use_one_name_for_different_things(page, tmp_path):
@@ -92,6 +114,7 @@ def test_a_module_is_run_once(page, tmp_path):
     "line",
     [
         'import dom from "./dom.js";',
+        'import data from "./data.json";',
         'import * as dom from "./dom.js";',
         'import "./dom.js";',
         'export * from "./dom.js";',

@@ -2,14 +2,27 @@
 //
 // Rule 1: text is only ever set with textContent; nothing here takes HTML.
 // @ts-check
+import look from "../../graph/look.json" with { type: "json" };
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Icons beside colours, so that a status does not depend on colour alone. @type {Record<string, string>} */
-export const ICONS = {
-  idle: "", queued: "…", running: "▶", retrying: "↻", done: "✓", cached: "✓", waiting: "?", failed: "✕",
-  cancelled: "■", skipped: "–", paused: "❚❚", stopped: "■", new: "",
-};
+/** @type {Map<string, {icon: string, tone: string}>} */
+const STATUSES = new Map(Object.entries(look.statuses));
+
+/** A sign beside the colour, so that a status does not depend on colour alone. @param {string} status */
+export function icon(status) {
+  return STATUSES.get(status)?.icon ?? "";
+}
+
+/** A status with its sign, as a pill says it. @param {string} status */
+export function worded(status) {
+  return `${icon(status)} ${status}`.trim();
+}
+
+/** The classes that colour what has a status. @param {string} status */
+export function toned(status) {
+  return `nba-s-${status} nba-t-${STATUSES.get(status)?.tone ?? "plain"}`;
+}
 
 /**
  * @param {string} tag @param {string} [className] @param {string} [text]

@@ -8,17 +8,17 @@ import html
 import time
 from typing import Any
 
-from nbagent.graph.draw import STATUSES, to_svg
+from nbagent.graph.draw import to_svg
 from nbagent.graph.layout import Drawing
+from nbagent.graph.look import COLOURS, look
 from nbagent.notebook.shown.preview import CONTROLS, cut
 from nbagent.notebook.shown.run_model import RunModel
 
-_ICONS = {"done": "✓", "waiting": "?", "failed": "✕", "paused": "❚❚", "stopped": "■"}
 _WORDS = {
     "=": ("", ""),
     "…": ("<i>", "</i>"),
-    "-": ('<del style="background:#cf3a2b2e">', "</del>"),
-    "+": ('<ins style="background:#2e8b4a38;text-decoration:none">', "</ins>"),
+    "-": (f'<del style="background:{COLOURS["red"]}2e">', "</del>"),
+    "+": (f'<ins style="background:{COLOURS["green"]}38;text-decoration:none">', "</ins>"),
 }
 _HIDE_THE_DEAD = (
     "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-nbagent-static])"
@@ -52,8 +52,8 @@ def static_html(model: RunModel, drawing: Drawing, uid: str = "") -> str:
         )
     if state["error"]:
         parts.append(
-            '<div style="margin:8px 0;padding:6px 10px;border-left:3px solid #cf3a2b">'
-            f"{html.escape(cut(state['error']))}</div>"
+            '<div style="margin:8px 0;padding:6px 10px;border-left:3px solid '
+            f'{COLOURS["red"]}">{html.escape(cut(state["error"]))}</div>'
         )
     if state["changes"]:
         rows = "".join(_change_row(change) for change in state["changes"])
@@ -81,15 +81,13 @@ def hide_the_dead() -> str:
 
 def _headline(state: dict[str, Any]) -> str:
     status = state["status"]
-    key = {"paused": "queued", "stopped": "cancelled", "new": "idle"}.get(status, status)
-    _, fill, stroke, ink = STATUSES.get(key, STATUSES["idle"])
+    shown = look(status)
     took = f" · {state['ended'] - state['started']:.1f} s" if state["ended"] else ""
-    icon = _ICONS.get(status, "")
     return (
         '<div style="margin-bottom:6px"><b>'
         f"{html.escape(state['graph'])}</b> · {html.escape(state['thread'])} "
-        f'<span style="background:{fill};color:{ink};border:1px solid {stroke};border-radius:9px;'
-        f'padding:0 8px;margin:0 4px">{icon} {html.escape(status)}</span> '
+        f'<span style="background:{shown.fill};color:{shown.ink};border:1px solid {shown.stroke};'
+        f'border-radius:9px;padding:0 8px;margin:0 4px">{shown.icon} {html.escape(status)}</span> '
         f"super-step {state['step']}{took}</div>"
     )
 

@@ -6,16 +6,22 @@ type checker and an editor read them as they are. Here they are put into one tex
 
 Rule 1: a module keeps a scope of its own, so that two may use one name for different things.
 Rule 2: a form of import or export that is not known here is an error, never left in the text.
+Rule 3: icons and colours come from `graph/look.json`, which JavaScript imports and a sheet gets
+        as variables.
 """
 
 from __future__ import annotations
 
 import functools
+import json
+import os
 import re
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "page"
-_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]*)";$', re.MULTILINE)
+LOOK = "../../graph/look.json"  # from PAGE
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "(\.[^"]*\.js)";$', re.MULTILINE)
+_JSON = re.compile(r'^import (\w+) from "(\.[^"]*\.json)" with \{ type: "json" \};$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?function|const|class) (\w+)", re.MULTILINE)
 _DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 _UNKNOWN = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
@@ -36,7 +42,9 @@ def style(name: str, page: Path = PAGE) -> str:
     """`page/NAME.css` with all that it imports before it, each once."""
     found: dict[Path, str] = {}
     _sheets((page / f"{name}.css").resolve(), found)
-    return "\n".join(found.values())
+    colours = json.loads((page / LOOK).read_text(encoding="utf-8"))["colours"]
+    named = " ".join(f"--look-{colour}: {value};" for colour, value in colours.items())
+    return "\n".join([f":is(.nba-root, .nbf-root) {{ {named} }}", *found.values()])
 
 
 def _collect(path: Path, page: Path, found: dict[Path, str], above: tuple[Path, ...]) -> None:
@@ -48,6 +56,7 @@ def _collect(path: Path, page: Path, found: dict[Path, str], above: tuple[Path, 
         if needed not in found:
             _collect(needed, page, found, (*above, path))
     names = [name for _, name in _EXPORT.findall(text)]
+    text = _JSON.sub(lambda seen: f"const {seen[1]} = {_compact(path.parent / seen[2])};", text)
     text = _IMPORT.sub(lambda seen: _taken(seen, path, page), text)
     text = _EXPORT.sub(r"\1 \2", text)
     text, defaults = _DEFAULT.subn("const $default = ", text)
@@ -74,8 +83,12 @@ def _taken(seen: re.Match[str], path: Path, page: Path) -> str:
     return f"const {{ {parts} }} = {_scope(needed, page)};"
 
 
+def _compact(path: Path) -> str:
+    return json.dumps(json.loads(path.read_text(encoding="utf-8")), separators=(",", ":"))
+
+
 def _scope(path: Path, page: Path) -> str:
-    return "$" + re.sub(r"\W", "_", path.relative_to(page).with_suffix("").as_posix())
+    return "$" + re.sub(r"\W", "_", os.path.relpath(path.with_suffix(""), page))
 
 
 def _sheets(path: Path, found: dict[Path, str]) -> None:

@@ -26,7 +26,7 @@ class ThreadsView(anywidget.AnyWidget):
     """
 
     _esm = module("view/threads_view")
-    _css = style("view/run_view")
+    _css = style("view/threads_view")
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
     order = traitlets.Unicode().tag(sync=True)

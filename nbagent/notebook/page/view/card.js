@@ -1,6 +1,6 @@
 // A node's card: what it did, wrote, printed, emitted, and why it failed.
 // @ts-check
-import { ICONS, button, clock, el } from "../dom.js";
+import { button, clock, el, toned, worded } from "../dom.js";
 import { tree } from "./values.js";
 
 /**
@@ -10,7 +10,7 @@ export function card(name, node, acts = {}) {
   const box = el("section", "nba-card");
   box.setAttribute("aria-label", `node ${name}`);
   const head = el("div", "nba-card-head");
-  head.append(el("b", "", name), el("span", `nba-pill nba-s-${node.status}`, `${ICONS[node.status]} ${node.status}`));
+  head.append(el("b", "", name), el("span", `nba-pill ${toned(node.status)}`, worded(node.status)));
   head.append(el("span", "nba-muted nba-facts", facts(node).join(" · ")));
   if (acts.close) head.append(button("×", "nba-link", acts.close, "Close the card"));
   box.append(head);

@@ -1,6 +1,6 @@
 // The graph: drawn once, then only its classes and labels change; pan and zoom for large ones.
 // @ts-check
-import { ICONS, button, el, svg } from "../dom.js";
+import { button, el, icon, svg, toned } from "../dom.js";
 
 const TALL = 420; // pixels that a graph may take at first
 const LETTER = 6.8; // pixels that a letter of a label takes, about
@@ -29,7 +29,7 @@ export function drawGraph(drawing, pick) {
   }
   for (const box of drawing.boxes) {
     const plain = box.kind !== "node";
-    const group = svg("g", { class: plain ? "nba-box nba-terminal" : "nba-box nba-s-idle" });
+    const group = svg("g", { class: plain ? "nba-box nba-terminal" : `nba-box ${toned("idle")}` });
     const shape = { x: box.x - box.w / 2, y: box.y - box.h / 2, width: box.w, height: box.h, rx: plain ? box.h / 2 : 5 };
     const label = svg("text", { x: box.x, y: box.y + (plain ? 3.5 : 4) }, plain ? box.kind.toUpperCase() : box.name);
     const title = svg("title", {});
@@ -56,10 +56,10 @@ export function drawGraph(drawing, pick) {
 /** Marks one node. @param {NodeBox} box @param {string} name @param {any} node @param {boolean} picked */
 export function markNode(box, name, node, picked) {
   const shown = node.cached && node.status === "done" ? "cached" : node.status;
-  const names = `nba-box nba-s-${shown}${picked ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
+  const names = `nba-box ${toned(shown)}${picked ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
   if (box.group.getAttribute("class") !== names) box.group.setAttribute("class", names);
   const count = node.total > 1 ? ` ${node.finished}/${node.total}` : "";
-  const text = `${ICONS[shown] ? ICONS[shown] + " " : ""}${name}${count}`;
+  const text = `${icon(shown)} ${name}${count}`.trim();
   if (box.label.textContent === text && box.title.textContent) return;
   box.label.textContent = text;
   const wide = text.length * LETTER; // icon and count may need more room than the name had

@@ -1,6 +1,6 @@
 // The history as a tree of branches: what made each checkpoint, and what one can do from there.
 // @ts-check
-import { ICONS, button, el, moment, svg } from "../dom.js";
+import { button, el, moment, svg, worded } from "../dom.js";
 
 const LANE = 14; // pixels between two branches
 const ROW = 26; // pixels between two checkpoints
@@ -85,7 +85,7 @@ export function drawHistory(root, data, at, acts) {
     const said = [row.note && `${row.note}${row.actor ? ` — ${row.actor}` : ""}`, data.notes[row.id]].filter(Boolean);
     for (const text of said) item.append(el("div", "nba-history-note", text));
     for (const fork of data.forks.filter((/** @type {any} */ one) => one.from === row.id)) {
-      const open = button(`↳ ${fork.title || fork.thread} · ${ICONS[fork.status] || ""} ${fork.status}`, "nba-link nba-history-fork", () => acts.open(fork.thread));
+      const open = button(`↳ ${fork.title || fork.thread} · ${worded(fork.status)}`, "nba-link nba-history-fork", () => acts.open(fork.thread));
       item.append(open);
     }
     list.append(item);

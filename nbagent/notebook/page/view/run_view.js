@@ -5,7 +5,7 @@
 // Rule 2: a patch draws only what it names; the graph is drawn once.
 // Rule 3: `past` is a checkpoint that the person looks at; without one, the view shows now.
 // @ts-check
-import { ICONS, button, clock, el, isTyping } from "../dom.js";
+import { button, clock, el, isTyping, toned, worded } from "../dom.js";
 import { card } from "./card.js";
 import { drawGraph, markNode } from "./graph.js";
 import { drawHistory } from "./history.js";
@@ -179,8 +179,8 @@ function render({ model, el: root }) {
     if (named !== titled) showTitle();
     titled = named;
     root.setAttribute("aria-label", `agent ${state.graph}, thread ${state.thread}. Keys: ${KEYS}`);
-    const look = `nba-pill nba-s-${state.status}`;
-    const word = `${ICONS[state.status] || ""} ${state.status}`.trim();
+    const look = `nba-pill ${toned(state.status)}`;
+    const word = worded(state.status);
     if (pill.textContent !== word) {
       pill.className = look;
       pill.textContent = word;

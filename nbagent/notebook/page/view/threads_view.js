@@ -2,7 +2,7 @@
 //
 // Rule 1: rows are drawn anew only where they changed; at most some hundreds are on the page.
 // @ts-check
-import { ICONS, button, clock, el, moment } from "../dom.js";
+import { button, clock, el, icon, moment, toned, worded } from "../dom.js";
 
 const MOST = 300; // rows on the page; the filter finds the others
 const ORDER = ["running", "waiting", "failed", "paused", "stopped", "queued", "done"];
@@ -107,7 +107,7 @@ function render({ model, el: root }) {
   function showCounts() {
     const found = counts(rows);
     chips.replaceChildren(...found.map(([name, count]) => {
-      const made = button(`${ICONS[name] || ""} ${count} ${name}`.trim(), `nba-pill nba-chip nba-s-${name}`, () => {
+      const made = button(`${icon(name)} ${count} ${name}`.trim(), `nba-pill nba-chip ${toned(name)}`, () => {
         status = status === name ? "" : name;
         show();
       });
@@ -115,7 +115,7 @@ function render({ model, el: root }) {
       return made;
     }));
     bar.replaceChildren(...[...found].reverse().map(([name, count]) => {
-      const part = el("span", `nba-s-${name}`);
+      const part = el("span", toned(name));
       part.style.flexGrow = String(count);
       return part;
     }));
@@ -140,7 +140,7 @@ function render({ model, el: root }) {
         show();
       }, `Open ${row.thread} below`));
       const pill = el("td");
-      pill.append(el("span", `nba-pill nba-s-${row.status}`, `${ICONS[row.status] || ""} ${row.status}`.trim()));
+      pill.append(el("span", `nba-pill ${toned(row.status)}`, worded(row.status)));
       const error = el("td", "nba-thread-error", row.error);
       error.title = row.error;
       line.append(name, el("td", "", row.graph), pill, el("td", "nba-number", String(row.step)), el("td", "nba-number", took), el("td", "nba-number", row.updated ? moment(row.updated) : ""), error);

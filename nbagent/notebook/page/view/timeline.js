@@ -3,7 +3,7 @@
 // Rule 1: stretches in which nothing ran (a person was asked, the kernel was dead) are cut short,
 //         and say how long they were.
 // @ts-check
-import { clock, el } from "../dom.js";
+import { clock, el, toned } from "../dom.js";
 
 const GAP = 0.12; // of all the working time: a pause longer than this is cut to it
 const ROWS = 400; // the last rows that are drawn
@@ -99,7 +99,7 @@ export function drawTimeline(root, given, now, pick) {
     const from = place(row.start);
     const to = place(row.start + row.duration);
     const status = row.status === "ok" || row.status === "done" ? "done" : row.status === "running" ? "running" : "failed";
-    const bar = el("span", `nba-bar nba-s-${status} nba-bar-${row.kind}`);
+    const bar = el("span", `nba-bar ${toned(status)} nba-bar-${row.kind}`);
     bar.style.left = `${from * 100}%`;
     bar.style.width = `max(3px, ${(to - from) * 100}%)`;
     const tokens = row.tokens ? `, ${row.tokens} tokens` : "";
