@@ -16,10 +16,16 @@ await writeFile(join(folder, "package.json"), '{"type": "module"}');
 /** @param {string} name */
 const file = (name) => import(join(folder, "notebook/page", `${name}.js`));
 
-const form = { ...(await file("form/schema")), ...(await file("form/state_form")) };
-const view = { ...(await file("view/run_view")), ...(await file("dom")) };
+const form = { ...(await file("form/schema")), ...(await file("form/typed")) };
+const view = { ...(await file("view/said")), ...(await file("dom")) };
 const { axis, nested } = await file("view/timeline");
-const { lanes } = await file("view/history");
+const history = await file("view/history");
+const { lanes } = history;
+const { kernelLine } = await file("view/kernel");
+const { shownThread } = await file("view/shown");
+const { notices, progress } = await file("view/head");
+const { headed } = await file("view/changes");
+const table = await file("view/threads_view");
 const { viewBox, zoomed } = await file("view/graph");
 
 test("a $ref is followed, and what stands beside it wins", () => {
@@ -141,5 +147,155 @@ test("a union's value finds its type; an edited table sends its cells", () => {
 });
 
 test("what changed under a form is told, but not what was typed alike", () => {
-  assert.deepEqual(form.moved({ a: 1, b: 2 }, { a: 3, b: 4 }, { b: 4 }), [["a", 1, 3]]);
+  assert.deepEqual(form.moved({ a: 1, b: 2 }, { a: 3, b: 4 }, new Map([["b", 4]])), [["a", 1, 3]]);
+});
+
+test("what still has a place in a form over another state is kept", () => {
+  const typed = { fields: new Map([["a", 1], ["b", 2], ["gone", 3]]), answers: new Map([["q1", "yes"], ["q2", "no"]]), note: "why" };
+  const next = { schema: { properties: { a: {}, b: {} } }, values: { a: 0, b: 2 }, questions: [{ id: "q2" }] };
+  const still = form.carried(typed, next);
+  assert.deepEqual([[...still.fields], [...still.answers], still.note], [[["a", 1]], [["q2", "no"]], "why"]);
+  assert.equal(form.isEmpty(form.carried(form.nothing(), next)), true);
+  assert.deepEqual([...form.dropped(typed, still).answers], [["q1", "yes"]]);
+  assert.deepEqual([...form.without(typed, ["a"]).fields.keys()], ["b", "gone"]);
+});
+
+test("keys that follow each other quickly are one step back", () => {
+  let now = 0;
+  const steps = form.undoSteps(() => now);
+  const typed = (/** @type {string} */ note) => ({ ...form.nothing(), note });
+  for (const [at, note] of [[1000, "a"], [1100, "ab"], [5000, "abc"]]) {
+    now = at;
+    steps.type(typed(note));
+  }
+  assert.deepEqual([steps.back()?.note, steps.back()?.note, steps.back()], ["ab", "", null]);
+  steps.type(typed("x"));
+  steps.forget();
+  assert.equal(steps.isEmpty(), true);
+});
+
+test("a field may be called like what every object has", () => {
+  const names = ["constructor", "toString", "__proto__", "valueOf", "hasOwnProperty"];
+  const schema = { type: "object", properties: Object.fromEntries(names.map((name) => [name, { type: "string" }])) };
+  assert.deepEqual(Object.keys(form.blank(schema, {})), names);
+  assert.deepEqual(names.map((name) => form.own({}, name)), names.map(() => undefined));
+  assert.deepEqual(form.differences({}, JSON.parse('{"__proto__": 1, "constructor": 2}'), "x"), [["x.__proto__", undefined, 1], ["x.constructor", undefined, 2]]);
+  assert.deepEqual(form.moved({}, JSON.parse('{"__proto__": 1}'), new Map()), [["__proto__", undefined, 1]]);
+  assert.equal(form.fitting({}, [{ type: "object", required: ["constructor"] }], {}), -1);
+  const state = { nodes: {}, values: {} };
+  assert.deepEqual(Object.keys(view.merged(state, { values: JSON.parse('{"__proto__": 1, "toString": 2}') }).values), ["__proto__", "toString"]);
+});
+
+test("a whole number that a browser would change is refused", () => {
+  assert.equal(form.inexact("9007199254740993"), "9007199254740993");
+  assert.equal(form.inexact("[1, -9007199254740993]"), "-9007199254740993");
+  for (const fine of ["9007199254740991", "1.5", "1e300", "12345678901234567890.5", '"9007199254740993"', '{"9007199254740993": "\\"9007199254740993"}']) {
+    assert.equal(form.inexact(fine), "", fine);
+  }
+  assert.match(form.jsonProblem('{"id": 9007199254740993}'), /more digits than a browser keeps/);
+});
+
+test("no text turns the direction of what stands around it", () => {
+  assert.equal(view.plain("pay \u202enhoJ\u202c\u2066 \x1b[31m\x9b\tx\ny"), "pay \ufffdnhoJ\ufffd\ufffd \u241b[31m\ufffd\tx\ny");
+  assert.equal(form.brief("\u202ea"), "\ufffda");
+});
+
+test("an Enter that only ends a character is no Enter", () => {
+  assert.equal(view.keyOf({ key: "Enter", isComposing: false, keyCode: 13 }), "Enter");
+  assert.equal(view.keyOf({ key: "Enter", isComposing: true, keyCode: 229 }), "");
+  assert.equal(view.keyOf({ key: "Enter", isComposing: false, keyCode: 229 }), "");
+});
+
+/** Views on one model, whose kernel answers to all of them. @param {(content: any) => void} send */
+function lines(send) {
+  const said = { patches: [], complaints: [], lost: 0 };
+  const line = kernelLine({ send }, {
+    patch: (patch) => said.patches.push(patch),
+    complain: (text) => said.complaints.push(text),
+    lost: () => said.lost++,
+  });
+  return { line, said };
+}
+
+test("a view takes the answer to its own question, though all hear it", async () => {
+  const asked = [];
+  const [one, two] = [lines((content) => asked.push(content)), lines((content) => asked.push(content))];
+  const answers = [one.line.ask("value", { path: ["alpha"] }), two.line.ask("value", { path: ["beta"] })];
+  for (const { id, view, path } of asked) {
+    for (const each of [one, two]) each.line.receive({ type: "reply", id, view, data: { text: path[0] } });
+  }
+  assert.deepEqual((await Promise.all(answers)).map((found) => found.text), ["alpha", "beta"]);
+  for (const each of [one, two]) each.line.receive({ type: "error", text: "no", view: asked[1].view });
+  for (const each of [one, two]) each.line.receive({ type: "error", text: "all" });
+  assert.deepEqual([one.said.complaints, two.said.complaints], [["all"], ["no", "all"]]);
+});
+
+test("a kernel that is gone is told once", () => {
+  const { line, said } = lines(() => {
+    throw new Error("closed");
+  });
+  line.hello();
+  line.command("pause");
+  assert.deepEqual([said.lost, line.isGone()], [1, true]);
+});
+
+test("of the places that a slider passes only the last is asked for", async () => {
+  /** @type {Array<(found: object) => void>} */
+  const open = [];
+  const asked = [];
+  const thread = shownThread({ status: "done" }, (what, args) => {
+    asked.push(args.index);
+    return new Promise((resolve) => open.push(resolve));
+  });
+  const looks = [0, 1, 2, 3].map((index) => thread.look({ index }));
+  open[0]({ checkpoint: 1 });
+  await looks[0];
+  await new Promise((resolve) => setTimeout(resolve));
+  open[1]({ checkpoint: 4 });
+  assert.deepEqual(await Promise.all(looks), [false, false, false, true]);
+  assert.deepEqual([asked, thread.checkpoint()], [[0, 3], 4]);
+  thread.live();
+  assert.equal(thread.checkpoint(), null);
+});
+
+test("a comparison with a checkpoint brings its own changes", async () => {
+  const answers = { at: { checkpoint: 8, is_latest: true, changes: [] }, compare: { changes: [{ field: "x" }] } };
+  const thread = shownThread({ status: "done" }, async (what) => answers[what]);
+  await thread.look({ checkpoint: 8 });
+  assert.equal(thread.past(), null);
+  await thread.look({ checkpoint: 8 }, 4);
+  assert.deepEqual([thread.past().compared, thread.past().changes], [[4, 8], [{ field: "x" }]]);
+});
+
+test("what must be said of a thread", () => {
+  const now = { status: "paused", next: ["a", "b"], notice: "", error: "" };
+  assert.deepEqual(notices(now, null, false), [["nba-notice", "It is paused. Next: a, b. Fields can be corrected below."]]);
+  assert.deepEqual(notices({ ...now, error: "no" }, null, true), [["nba-error", "no"]]);
+  assert.match(notices(now, { checkpoint: 3, step: 2, note: "n" }, false)[0][1], /^You look at checkpoint 3, after super-step 2. “n”$/);
+  assert.equal(progress({ status: "new" }, 0), "not started");
+  assert.equal(progress({ status: "running", step: 3, started: 10, ended: 0 }, 12.5), "super-step 3 · 2.5 s");
+});
+
+test("the heading says what the changes are of", () => {
+  assert.equal(headed({ compared: [4, 8] })[0], "Checkpoint 4 → 8");
+  assert.equal(headed({ changed_in: 2 })[0], "Changed in super-step 2");
+  assert.equal(headed({ changed_in: 0, kind: "edit" })[0], "Set by the edit");
+  assert.equal(headed({ changed_in: 0 })[0], "Changes");
+});
+
+test("threads are counted, filtered and ordered", () => {
+  const row = { graph: "g", step: 1, created: 0, error: "" };
+  const rows = [{ ...row, thread: "t10", status: "done", updated: 5 }, { ...row, thread: "t2", status: "running", updated: 9 }, { ...row, thread: "x", status: "constructor", updated: 1 }];
+  assert.deepEqual(table.counts(rows).slice(1), [["running", 1], ["done", 1]]);
+  assert.deepEqual(table.selected(rows, "T", "", { by: "thread", down: false }).map((one) => one.thread), ["t2", "t10", "x"]);
+  assert.deepEqual(table.selected(rows, "", "", { by: "took", down: true }).map((one) => one.thread), ["t2", "t10", "x"]);
+  assert.deepEqual([table.footnote(0, 0, 0), table.footnote(9, 0, 0), table.footnote(9, 9, 9)].map(Boolean), [true, true, false]);
+});
+
+test("a row's picture joins the lanes that end in it", () => {
+  const rows = [{ id: 5, parent: 2 }, { id: 4, parent: 3 }, { id: 3, parent: 2 }, { id: 2, parent: 1 }];
+  const found = history.lines(rows, lanes(rows));
+  assert.deepEqual(found.get(5), { path: ["M8 13V26"], x: 8 });
+  assert.deepEqual(found.get(3).path, ["M8 0V26", "M22 0V13", "M22 13V26"]);
+  assert.deepEqual(found.get(2).path, ["M8 0V13", "M22 0C22 13 8 4 8 13"]);
 });

@@ -1,10 +1,12 @@
-// The few helpers that every widget uses, and the words and signs for a status.
+// The few helpers that every widget uses, and how a status is shown.
 //
 // Rule 1: text is only ever set with textContent; nothing here takes HTML.
+// Rule 2: no text turns the direction of what stands around it: `plain` marks what would.
 // @ts-check
 import look from "../../graph/look.json" with { type: "json" };
 
 const SVG = "http://www.w3.org/2000/svg";
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
 /** @type {Map<string, {icon: string, tone: string}>} */
 const STATUSES = new Map(Object.entries(look.statuses));
@@ -24,14 +26,20 @@ export function toned(status) {
   return `nba-s-${status} nba-t-${STATUSES.get(status)?.tone ?? "plain"}`;
 }
 
+/** A text to be shown: controls as their pictures, and marks that turn the direction of text as �. @param {string} text */
+export function plain(text) {
+  return text.replace(HIDDEN, (sign) => (sign < " " ? String.fromCharCode(0x2400 + sign.charCodeAt(0)) : "\ufffd"));
+}
+
 /**
- * @param {string} tag @param {string} [className] @param {string} [text]
- * @returns {HTMLElement}
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag @param {string} [className] @param {string} [text]
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function el(tag, className, text) {
   const made = document.createElement(tag);
   if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = plain(text);
   return made;
 }
 
@@ -39,20 +47,59 @@ export function el(tag, className, text) {
 export function svg(tag, attributes, text) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = plain(text);
   return made;
 }
 
 /** @param {string} label @param {string} className @param {() => void} act @param {string} [tip] */
 export function button(label, className, act, tip) {
-  const made = /** @type {HTMLButtonElement} */ (el("button", className, label));
+  const made = el("button", className, label);
   made.type = "button";
   if (tip) {
-    made.title = tip;
-    if (!/[a-z]/i.test(label)) made.setAttribute("aria-label", tip);
+    made.title = plain(tip);
+    if (!/[a-z]/i.test(label)) made.setAttribute("aria-label", plain(tip));
   }
   made.addEventListener("click", act);
   return made;
+}
+
+/** A line to type in; its keys are its own. @param {string} className @param {string} label @param {string} [hint] */
+export function textInput(className, label, hint) {
+  const made = el("input", className);
+  made.setAttribute("aria-label", label);
+  if (hint) made.placeholder = plain(hint);
+  made.addEventListener("keydown", (event) => event.stopPropagation());
+  return made;
+}
+
+/** The key that was pressed, "" while it only builds a character (an input method's Enter). @param {KeyboardEvent} event */
+export function keyOf(event) {
+  return event.isComposing || event.keyCode === 229 ? "" : event.key;
+}
+
+/** Is this a place where keys mean text? @param {EventTarget | null} target */
+export function isTyping(target) {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}
+
+/** Make these the children, in this order; one that is in its place already is not touched. @param {Element} parent @param {Element[]} children */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let place = parent.firstElementChild;
+  for (const child of children) {
+    if (child === place) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+  }
+}
+
+/** Draw anew, and give the keyboard back its place: what has the same `data-key`. @param {HTMLElement} root @param {() => void} draw */
+export function keepingFocus(root, draw) {
+  const held = root.contains(document.activeElement) ? document.activeElement : null;
+  draw();
+  if (!(held instanceof HTMLElement) || held === document.activeElement || !held.dataset.key) return;
+  const again = root.querySelector(`[data-key="${CSS.escape(held.dataset.key)}"]`);
+  if (again instanceof HTMLElement) again.focus({ preventScroll: true });
 }
 
 /** Seconds as people say them. @param {number} seconds */
@@ -71,9 +118,4 @@ export function moment(at) {
   const when = new Date(at * 1000);
   const time = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return when.toDateString() === new Date().toDateString() ? time : `${when.toLocaleDateString()} ${time}`;
-}
-
-/** Is this a place where keys mean text? @param {EventTarget | null} target */
-export function isTyping(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 }

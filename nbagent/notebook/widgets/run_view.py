@@ -120,9 +120,10 @@ class RunView(anywidget.AnyWidget):
             if ended:
                 self.snapshot = snapshot
 
-    def show_error(self, text: str) -> None:
-        """A sentence above the graph, until the next command."""
-        self.send({"type": "error", "text": text})
+    def show_error(self, text: str, view: str | None = None) -> None:
+        """A sentence above the graph, until the next command: in one view of it, or in all."""
+        to = {"view": view} if view is not None else {}
+        self.send({"type": "error", "text": text, **to})
 
     def _receive(self, _: Any, content: Any, __: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
@@ -134,9 +135,10 @@ class RunView(anywidget.AnyWidget):
             try:
                 self._on_command(content["name"], content)
             except Exception as error:
-                self.show_error(str(error))
+                self.show_error(str(error), content.get("view"))
         elif kind == "ask":
-            reply: dict[str, Any] = {"type": "reply", "id": content.get("id")}
+            # Every page that shows this hears it: the view says whose question it answers.
+            reply = {"type": "reply", "id": content.get("id"), "view": content.get("view")}
             try:
                 reply["data"] = self._on_ask(str(content.get("what")), content)
             except Exception as error:

@@ -76,4 +76,4 @@ class StateForm(anywidget.AnyWidget):
             answer = self._on_submit(content)
         except Exception as error:
             answer = {"ok": False, "message": f"{type(error).__name__}: {error}", "errors": []}
-        self.send({"type": "answer", **answer})
+        self.send({"type": "answer", "view": content.get("view"), **answer})

@@ -63,4 +63,4 @@ class ThreadsView(anywidget.AnyWidget):
             elif kind == "open":
                 self._on_open(str(content.get("thread")))
         except Exception as error:
-            self.send({"type": "error", "text": str(error)})
+            self.send({"type": "error", "text": str(error), "view": content.get("view")})

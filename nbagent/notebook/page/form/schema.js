@@ -1,19 +1,57 @@
 // JSON Schemas and JSON values, as a form needs them. Nothing here touches a page.
+//
+// Rule 1: a name may be any text ("constructor", "__proto__"): objects are read by `own` alone, and
+//         made by `Object.fromEntries`.
 // @ts-check
+import { plain } from "../dom.js";
 
-/** The schema behind a `$ref`, and one level of a lone `allOf`. @param {any} schema @param {any} defs @returns {any} */
+/** @typedef {{[name: string]: Json}} JsonObject */
+/** @typedef {Json[]} JsonList */
+/** @typedef {null | boolean | number | string | JsonList | JsonObject} Json */
+/** @typedef {Json | undefined} Maybe a value, or undefined where there is none */
+/** @typedef {[string, Maybe, Maybe]} Difference its path, what was there, and what is there */
+/** @typedef {Record<string, Schema>} Defs */
+/**
+ * @typedef {{
+ *   $ref?: string, $defs?: Defs, allOf?: Schema[], anyOf?: Schema[], oneOf?: Schema[], type?: string, title?: string, format?: string,
+ *   enum?: Json[], const?: Json, default?: Json, properties?: Record<string, Schema>, required?: string[], items?: Schema, prefixItems?: Schema[],
+ *   additionalProperties?: boolean | Schema, readOnly?: boolean, minimum?: number, maximum?: number,
+ * }} Schema
+ */
+/** @typedef {[number, number, string]} CellEdit row, column, text */
+/** @typedef {{columns: string[], types: string[], index: string[], rows: string[][], total: [number, number]}} Table */
+/** @typedef {{$table: Table, $cells?: Record<string, CellEdit>}} Sheet a table's first rows, and the cells that were changed */
+
+/** What an object holds under a name; undefined also for what only its prototype has. @template T @param {{[name: string]: T} | undefined} object @param {string} name @returns {T | undefined} */
+export function own(object, name) {
+  return object && Object.hasOwn(object, name) ? object[name] : undefined;
+}
+
+/** Is it a JSON object? @param {unknown} value @returns {value is JsonObject} */
+export function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Is it a table, as the kernel sends one? @param {unknown} value @returns {value is Sheet} */
+export function isSheet(value) {
+  if (!isObject(value)) return false;
+  const table = own(value, "$table");
+  return isObject(table) && Array.isArray(own(table, "rows"));
+}
+
+/** The schema behind a `$ref`, and one level of a lone `allOf`. @param {Schema | undefined} schema @param {Defs} defs @returns {Schema} */
 export function resolve(schema, defs) {
   for (let hops = 0; schema && schema.$ref && hops < 20; hops++) {
-    const name = schema.$ref.split("/").pop();
+    const name = schema.$ref.split("/").pop() || "";
     const { $ref, ...rest } = schema;
-    schema = { ...(defs[name] || {}), ...rest };
+    schema = { ...own(defs, name), ...rest };
   }
   return schema && schema.allOf && schema.allOf.length === 1
     ? { ...resolve(schema.allOf[0], defs), ...schema, allOf: undefined }
     : schema || {};
 }
 
-/** `anyOf: [X, null]` as X and a flag. @param {any} schema @param {any} defs */
+/** `anyOf: [X, null]` as X and a flag. @param {Schema} schema @param {Defs} defs */
 export function unwrapNull(schema, defs) {
   const choices = schema.anyOf;
   if (Array.isArray(choices) && choices.length === 2) {
@@ -23,56 +61,66 @@ export function unwrapNull(schema, defs) {
   return { schema, nullable: false };
 }
 
-/** A first value for a schema: what a new row of a list holds. @param {any} raw @param {any} defs @returns {any} */
+/** A first value for a schema: what a new row of a list holds. @param {Schema | undefined} raw @param {Defs} defs @returns {Json} */
 export function blank(raw, defs) {
   const schema = resolve(raw, defs);
-  if ("default" in schema) return schema.default;
-  if ("const" in schema) return schema.const;
+  if (schema.default !== undefined) return schema.default;
+  if (schema.const !== undefined) return schema.const;
   if (schema.enum) return schema.enum[0];
-  if (schema.type === "object") {
-    const made = /** @type {Record<string, any>} */ ({});
-    for (const [name, inner] of Object.entries(schema.properties || {})) made[name] = blank(inner, defs);
-    return made;
-  }
-  return { string: "", integer: 0, number: 0, boolean: false, array: [] }[/** @type {string} */ (schema.type)] ?? null;
+  if (schema.type === "object") return Object.fromEntries(Object.entries(schema.properties || {}).map(([name, inner]) => [name, blank(inner, defs)]));
+  if (schema.type === "array") return [];
+  if (schema.type === "string") return "";
+  if (schema.type === "boolean") return false;
+  return schema.type === "integer" || schema.type === "number" ? 0 : null;
 }
 
-/** Same JSON? @param {any} a @param {any} b */
+/** Same JSON? @param {unknown} a @param {unknown} b */
 export function equal(a, b) {
-  return JSON.stringify(a) === JSON.stringify(b);
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** One line for a value. @param {any} value */
+/** One line for a value. @param {unknown} value */
 export function brief(value) {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text === undefined ? "nothing" : text.length > 90 ? `${text.slice(0, 87)}…` : text || "(empty)";
+  return text === undefined ? "nothing" : text.length > 90 ? `${plain(text.slice(0, 87))}…` : plain(text) || "(empty)";
 }
 
 /**
- * What differs, leaf by leaf: `[path, before, after]`, with undefined for what is not there.
- * @param {any} a @param {any} b @param {string} path @returns {Array<[string, any, any]>}
+ * What differs, leaf by leaf.
+ * @param {Maybe} a @param {Maybe} b @param {string} path @returns {Difference[]}
  */
 export function differences(a, b, path) {
   if (equal(a, b)) return [];
-  const both = a && b && typeof a === "object" && typeof b === "object" && Array.isArray(a) === Array.isArray(b);
-  if (!both) return [[path, a, b]];
-  if (Array.isArray(a) && a.length !== b.length) {
-    const gone = a.filter((one) => !b.some((/** @type {any} */ other) => equal(one, other)));
-    const come = b.filter((/** @type {any} */ one) => !a.some((other) => equal(one, other)));
+  if (Array.isArray(a) && Array.isArray(b)) {
+    if (a.length === b.length) return a.flatMap((one, place) => differences(one, b[place], `${path}[${place}]`));
+    const gone = a.filter((one) => !b.some((other) => equal(one, other)));
+    const come = b.filter((one) => !a.some((other) => equal(one, other)));
     return [
-      ...gone.map((one) => /** @type {[string, any, any]} */ ([path, one, undefined])),
-      ...come.map((/** @type {any} */ one) => /** @type {[string, any, any]} */ ([path, undefined, one])),
+      ...gone.map((one) => /** @type {Difference} */ ([path, one, undefined])),
+      ...come.map((one) => /** @type {Difference} */ ([path, undefined, one])),
     ];
   }
+  if (!isObject(a) || !isObject(b)) return [[path, a, b]];
   const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
-  return keys.flatMap((key) => differences(a[key], b[key], Array.isArray(a) ? `${path}[${key}]` : `${path}.${key}`));
+  return keys.flatMap((key) => differences(own(a, key), own(b, key), `${path}.${key}`));
+}
+
+/** A whole number of a JSON text that a browser would change, as it is written; "" where there is none. @param {string} text */
+export function inexact(text) {
+  const numbers = text.replace(/"(?:[^"\\]|\\.)*"/g, '""').match(/(?<![\d.eE+-])-?\d+(?![\d.eE])/g) || [];
+  return numbers.find((one) => !Number.isSafeInteger(Number(one))) || "";
+}
+
+/** What is wrong with a number that a browser cannot hold. @param {string} text */
+export function tooLarge(text) {
+  return `${text} has more digits than a browser keeps: set it in code`;
 }
 
 /** Where JSON.parse stumbled, in words. @param {string} text @returns {string} "" when it parses */
 export function jsonProblem(text) {
   try {
     JSON.parse(text);
-    return "";
+    return inexact(text) && tooLarge(inexact(text));
   } catch (error) {
     const said = String(/** @type {Error} */ (error).message);
     const at = /position (\d+)/.exec(said);
@@ -82,67 +130,67 @@ export function jsonProblem(text) {
   }
 }
 
-/** Is every property one plain value, so that a list of them is a grid? @param {any} raw @param {any} defs */
+/** Is every property one plain value, so that a list of them is a grid? @param {Schema | undefined} raw @param {Defs} defs */
 export function isFlat(raw, defs) {
   const schema = resolve(raw, defs);
   if (schema.type !== "object" || !schema.properties) return false;
   return Object.values(schema.properties).every((inner) => {
     const { schema: one } = unwrapNull(resolve(inner, defs), defs);
-    return one.enum || ["string", "integer", "number", "boolean"].includes(one.type);
+    return one.enum || ["string", "integer", "number", "boolean"].includes(one.type || "");
   });
 }
 
-/** The types that a union offers. @param {any} schema @returns {any[]} */
+/** The types that a union offers. @param {Schema} schema @returns {Schema[]} */
 export function choices(schema) {
   return schema.anyOf || schema.oneOf || [];
 }
 
-/** Which of the types a value has: the first that its shape fits, or -1. @param {any} value @param {any[]} options @param {any} defs */
+/** Which of the types a value has: the first that its shape fits, or -1. @param {Maybe} value @param {Schema[]} options @param {Defs} defs */
 export function fitting(value, options, defs) {
   return options.findIndex((raw) => {
     const one = resolve(raw, defs);
-    if ("const" in one) return equal(one.const, value);
-    if (one.enum) return one.enum.some((/** @type {any} */ option) => equal(option, value));
+    if (one.const !== undefined) return equal(one.const, value);
+    if (one.enum) return one.enum.some((option) => equal(option, value));
     if (value === null || value === undefined) return one.type === "null";
     if (Array.isArray(value)) return one.type === "array";
-    if (typeof value === "object") {
+    if (isObject(value)) {
       if (one.type !== "object") return false;
-      const known = one.properties || {};
-      const marks = Object.entries(known).filter(([, inner]) => "const" in resolve(inner, defs));
-      if (marks.some(([name, inner]) => !equal(resolve(inner, defs).const, value[name]))) return false;
-      return (one.required || []).every((/** @type {string} */ name) => name in value);
+      const marks = Object.entries(one.properties || {}).map(([name, inner]) => [name, resolve(inner, defs).const]);
+      if (marks.some(([name, mark]) => mark !== undefined && !equal(mark, own(value, String(name))))) return false;
+      return (one.required || []).every((name) => Object.hasOwn(value, name));
     }
     if (typeof value === "number") return one.type === "number" || (one.type === "integer" && Number.isInteger(value));
     return one.type === typeof value;
   });
 }
 
-/** The cells of an edited table, as the kernel takes them; anything else as it is. @param {any} value */
+/** The cells of an edited table, as the kernel takes them; anything else as it is. @param {Maybe} value */
 export function sent(value) {
-  return value && typeof value === "object" && value.$table ? { $cells: Object.values(value.$cells || {}) } : value;
+  return isSheet(value) ? { $cells: Object.values(value.$cells || {}) } : value;
 }
 
-/** What differs, for people: a table by its cells. @param {any} a @param {any} b @param {string} path @returns {Array<[string, any, any]>} */
+/** What differs, for people: a table by its cells. @param {Maybe} a @param {Maybe} b @param {string} path @returns {Difference[]} */
 export function told(a, b, path) {
-  if (!b || typeof b !== "object" || !b.$table) return differences(a, b, path);
+  if (!isSheet(b)) return differences(a, b, path);
   const { index, columns, rows } = b.$table;
   return Object.values(b.$cells || {}).map(([row, column, text]) => [`${path}[${index[row]}, ${columns[column]}]`, rows[row][column], text]);
 }
 
-/** An edited table with its cells put in; anything else as it is. @param {any} value */
+/** An edited table with its cells put in; anything else as it is. @param {Maybe} value */
 export function applied(value) {
-  if (!value || typeof value !== "object" || !value.$cells) return value;
-  const rows = value.$table.rows.map((/** @type {string[]} */ row) => [...row]);
+  if (!isSheet(value) || !value.$cells) return value;
+  const rows = value.$table.rows.map((row) => [...row]);
   for (const [row, column, text] of Object.values(value.$cells)) if (rows[row]) rows[row][column] = text;
   return { $table: { ...value.$table, rows } };
 }
 
-/** What was typed, on top of the state as it is now: undefined where that has it already. @param {any} typed @param {any} now */
+/** What was typed, on top of the state as it is now: undefined where that has it already. @param {Maybe} typed @param {Maybe} now @returns {Maybe} */
 export function rebased(typed, now) {
-  if (!typed || typeof typed !== "object" || !typed.$cells || !now || !now.$table) return equal(typed, now) ? undefined : typed;
+  if (!isSheet(typed) || !isSheet(now)) return equal(typed, now) ? undefined : typed;
+  if (!typed.$cells) return undefined;
   const cells = Object.entries(typed.$cells).filter(([, [row, column, text]]) => {
     const line = now.$table.rows[row];
     return line && column < line.length && line[column] !== text;
   });
-  return cells.length ? { $table: now.$table, $cells: Object.fromEntries(cells) } : undefined;
+  return cells.length ? /** @type {Json} */ (/** @type {unknown} */ ({ $table: now.$table, $cells: Object.fromEntries(cells) })) : undefined;
 }

@@ -1,34 +1,35 @@
 // A node's card: what it did, wrote, printed, emitted, and why it failed.
 // @ts-check
 import { button, clock, el, toned, worded } from "../dom.js";
-import { tree } from "./values.js";
+import { folded, tree } from "./values.js";
 
-/**
- * @param {string} name @param {any} node @param {{open?: (thread: string) => void, more?: any, close?: () => void}} [acts]
- */
-export function card(name, node, acts = {}) {
+/** @typedef {import("./said.js").NodeState} NodeState */
+/** @typedef {import("./said.js").Row} Row */
+
+/** @param {string} name @param {NodeState} node @param {{reads: Row[], open: (thread: string) => void, close?: () => void}} given */
+export function card(name, node, { reads, open, close }) {
   const box = el("section", "nba-card");
   box.setAttribute("aria-label", `node ${name}`);
   const head = el("div", "nba-card-head");
   head.append(el("b", "", name), el("span", `nba-pill ${toned(node.status)}`, worded(node.status)));
   head.append(el("span", "nba-muted nba-facts", facts(node).join(" · ")));
-  if (acts.close) head.append(button("×", "nba-link", acts.close, "Close the card"));
+  if (close) head.append(keyed("close", button("×", "nba-link", close, "Close the card")));
   box.append(head);
   if (node.warning) box.append(el("div", "nba-warning", node.warning));
   if (node.failure) {
-    box.append(el("div", "nba-error", `${node.failure.type}: ${node.failure.message}`));
-    const details = el("details", "nba-long");
-    details.append(el("summary", "", "Traceback"), el("pre", "", node.failure.traceback));
+    const said = el("div", "nba-error");
+    said.append(folded(`${node.failure.type}: ${node.failure.message}`));
+    box.append(said);
+    const details = el("details", "nba-long nba-trace");
+    details.append(keyed("trace", el("summary", "", "Traceback")), el("pre", "", node.failure.traceback));
     box.append(details);
   }
-  for (const inner of node.inner_threads || []) {
-    const open = acts.open;
-    if (!open) break;
-    box.append(button(`Open ${inner}`, "nba-button", () => open(inner), "Look into the graph that this node runs"));
+  for (const inner of node.inner_threads) {
+    box.append(keyed(inner, button(`Open ${inner}`, "nba-button", () => open(inner), "Look into the graph that this node runs")));
   }
-  part(box, "read", node.reads || []);
+  part(box, "read", reads);
   part(box, "wrote", node.writes);
-  if (node.effects && node.effects.length) {
+  if (node.effects.length) {
     box.append(el("div", "nba-muted", "effects"));
     for (const [key, status] of node.effects) {
       const row = el("div", "nba-row");
@@ -43,7 +44,7 @@ export function card(name, node, acts = {}) {
     box.append(el("div", "nba-muted", "emitted"), stream);
   }
   if (node.printed) {
-    const printed = el("pre", "nba-printed", node.printed);
+    const printed = keyed("printed", el("pre", "nba-printed", node.printed));
     printed.tabIndex = 0;
     printed.setAttribute("role", "log");
     printed.setAttribute("aria-label", `what ${name} printed`);
@@ -58,7 +59,13 @@ export function card(name, node, acts = {}) {
 /** @type {Record<string, string>} */
 const EFFECTS = { done: "✓ done, not made again", open: "… begun, outcome not known", void: "− did not happen" };
 
-/** @param {any} node */
+/** What keeps the keyboard when the card is drawn anew. @template {HTMLElement} E @param {string} key @param {E} made */
+function keyed(key, made) {
+  made.dataset.key = key;
+  return made;
+}
+
+/** @param {NodeState} node */
 function facts(node) {
   const found = [];
   if (node.total > 1) found.push(`${node.finished} of ${node.total} tasks`);
@@ -71,7 +78,7 @@ function facts(node) {
   return found;
 }
 
-/** @param {HTMLElement} box @param {string} title @param {Array<[string, any]>} rows */
+/** @param {HTMLElement} box @param {string} title @param {Row[]} rows */
 function part(box, title, rows) {
   if (!rows.length) return;
   box.append(el("div", "nba-muted", title));

@@ -7,10 +7,18 @@ const LETTER = 6.8; // pixels that a letter of a label takes, about
 const DEEPEST = 8; // times that one may zoom in
 
 /** @typedef {{group: Element, label: Element, title: Element, width: number}} NodeBox */
+/** @typedef {{x: number, y: number, k: number}} View the corner of what is seen, and how much larger it is */
+/**
+ * @typedef {{
+ *   width: number, height: number,
+ *   boxes: Array<{name: string, kind: string, x: number, y: number, w: number, h: number}>,
+ *   wires: Array<{source: string, target: string, kind: string, path: string, arrow: string, label: string, x: number, y: number}>,
+ * }} Drawing
+ */
 
 /**
  * The picture of a graph, in a frame with pan and zoom.
- * @param {any} drawing @param {(name: string) => void} pick
+ * @param {Drawing} drawing @param {(name: string) => void} pick
  */
 export function drawGraph(drawing, pick) {
   const width = drawing.width + 16;
@@ -53,7 +61,7 @@ export function drawGraph(drawing, pick) {
   return { root: frame(root, width, height), boxes, wires };
 }
 
-/** Marks one node. @param {NodeBox} box @param {string} name @param {any} node @param {boolean} picked */
+/** Marks one node. @param {NodeBox} box @param {string} name @param {import("./said.js").NodeState} node @param {boolean} picked */
 export function markNode(box, name, node, picked) {
   const shown = node.cached && node.status === "done" ? "cached" : node.status;
   const names = `nba-box ${toned(shown)}${picked ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
@@ -70,12 +78,12 @@ export function markNode(box, name, node, picked) {
   box.group.setAttribute("aria-label", `node ${name}, ${word}${count}`);
 }
 
-/** What a picture shows of its whole. @param {{x: number, y: number, k: number}} view @param {number} w @param {number} h */
+/** What a picture shows of its whole. @param {View} view @param {number} w @param {number} h */
 export function viewBox(view, w, h) {
   return `${view.x - 8} ${view.y - 8} ${w / view.k} ${h / view.k}`;
 }
 
-/** The view after zooming by `factor` around a point of the picture. @param {{x: number, y: number, k: number}} view @param {number} factor @param {number} x @param {number} y */
+/** The view after zooming by `factor` around a point of the picture. @param {View} view @param {number} factor @param {number} x @param {number} y */
 export function zoomed(view, factor, x, y) {
   const k = Math.min(DEEPEST, Math.max(0.5, view.k * factor));
   return { x: x - ((x - view.x) * view.k) / k, y: y - ((y - view.y) * view.k) / k, k };
@@ -103,7 +111,7 @@ function frame(root, width, height) {
     wheel.preventDefault();
     zoom(Math.exp(-wheel.deltaY / 300), wheel);
   }, { passive: false });
-  /** @type {{x: number, y: number, from: {x: number, y: number, k: number}} | null} */
+  /** @type {{x: number, y: number, from: View} | null} */
   let drag = null;
   root.addEventListener("pointerdown", (event) => {
     const pointer = /** @type {PointerEvent} */ (event);

@@ -1,20 +1,19 @@
-// The state as a tree with search; only the fields that changed are drawn anew.
+// The state as a tree with search; only the fields that changed are drawn anew, so that what a
+// person has unfolded stays unfolded.
 // @ts-check
-import { button, el } from "../dom.js";
+import { el, keyOf, plain, textInput } from "../dom.js";
 import { tree } from "./values.js";
 
-/** @param {(what: string, args: object) => Promise<any>} ask */
-export function statePanel(ask) {
+/** @param {import("./said.js").Ask} ask */
+export function statePart(ask) {
   const node = el("div", "nba-state");
-  const search = /** @type {HTMLInputElement} */ (el("input", "nba-input nba-search"));
+  const search = textInput("nba-input nba-search", "search the state", "Search the state (names and values)");
   search.type = "search";
-  search.placeholder = "Search the state (names and values)";
-  search.setAttribute("aria-label", "search the state");
   const hits = el("div", "nba-hits");
   hits.setAttribute("role", "status");
   const list = el("div");
   node.append(search, hits, list);
-  /** @type {Map<string, HTMLElement>} */
+  /** @type {Map<string, {row: HTMLElement, said: string}>} */
   const rows = new Map();
   /** @type {number | null} */
   let checkpoint = null;
@@ -45,26 +44,25 @@ export function statePanel(ask) {
     timer = window.setTimeout(find, 120);
   });
   search.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Escape") {
-      search.value = "";
-      find();
-    }
+    if (keyOf(event) !== "Escape") return;
+    search.value = "";
+    find();
   });
   /** @param {Array<string | number>} path @param {number} offset */
   const more = (path, offset) => ask("value", { path, offset, checkpoint });
 
   return {
     node,
-    search,
+    focus: () => search.focus(),
     /**
-     * @param {Record<string, any>} values @param {Set<string> | null} changed null: all of them
+     * @param {Record<string, import("./said.js").Preview>} values @param {Set<string> | null} changed null: all of them
      * @param {number | null} at the checkpoint; null is the latest
+     * @param {number} step the super-step that they are of
      */
-    show(values, changed, at) {
+    show(values, changed, at, step) {
       checkpoint = at;
-      for (const [name, row] of rows) {
-        if (!(name in values)) {
+      for (const [name, { row }] of rows) {
+        if (!Object.hasOwn(values, name)) {
           row.remove();
           rows.delete(name);
         }
@@ -72,13 +70,15 @@ export function statePanel(ask) {
       for (const [name, value] of Object.entries(values)) {
         const old = rows.get(name);
         if (old && changed && !changed.has(name)) continue;
-        const open = old ? old.querySelector("details[open]") !== null : false;
+        const said = JSON.stringify([value, at, step]);
+        if (old && old.said === said) continue;
+        const open = old ? old.row.querySelector("details[open]") !== null : false;
         const row = el("div", "nba-row");
         row.append(el("span", "nba-key", name), tree(value, open, [name], more));
         row.dataset.field = name;
-        if (old) old.replaceWith(row);
+        if (old) old.row.replaceWith(row);
         else list.append(row);
-        rows.set(name, row);
+        rows.set(name, { row, said });
       }
       const empty = list.querySelector(".nba-empty");
       if (rows.size) empty?.remove();
@@ -93,49 +93,9 @@ export function marked(text, word) {
   const made = el("span", "nba-v");
   const at = text.toLowerCase().indexOf(word.toLowerCase());
   if (at < 0) {
-    made.textContent = text;
+    made.textContent = plain(text);
     return made;
   }
-  made.append(text.slice(0, at), el("mark", "", text.slice(at, at + word.length)), text.slice(at + word.length));
+  made.append(plain(text.slice(0, at)), el("mark", "", text.slice(at, at + word.length)), plain(text.slice(at + word.length)));
   return made;
-}
-
-/** The slider over the super-steps, and the way back to now. @param {{go: (index: number) => void, live: () => void}} acts */
-export function replayStrip(acts) {
-  const node = el("div", "nba-replay");
-  const slider = /** @type {HTMLInputElement} */ (el("input"));
-  slider.type = "range";
-  slider.min = "0";
-  slider.setAttribute("aria-label", "checkpoint to look at");
-  const label = el("span", "nba-muted nba-replay-label");
-  let total = 0;
-  let at = 0;
-  /** @param {number} index */
-  const go = (index) => acts.go(Math.max(0, Math.min(total - 1, index)));
-  const first = button("|◀", "nba-button", () => go(0), "The first checkpoint");
-  const back = button("◀", "nba-button", () => go(at - 1), "Back one checkpoint (←)");
-  const next = button("▶", "nba-button", () => go(at + 1), "Forward one checkpoint (→)");
-  const live = button("Now", "nba-button", acts.live, "Back to how it stands now (Esc)");
-  slider.addEventListener("input", () => go(Number(slider.value)));
-  slider.addEventListener("keydown", (event) => event.key !== "Escape" && event.stopPropagation());
-  node.append(first, back, slider, next, label, live);
-  return {
-    node,
-    /** @param {number} by */
-    move: (by) => go(at + by),
-    /** @param {number} count @param {number | null} index null: now @param {string} text */
-    show(count, index, text) {
-      total = count;
-      at = index === null ? count - 1 : index;
-      node.hidden = count < 2;
-      slider.max = String(Math.max(0, count - 1));
-      if (document.activeElement !== slider || Number(slider.value) !== at) slider.value = String(at);
-      slider.setAttribute("aria-valuetext", text);
-      label.textContent = text;
-      first.disabled = back.disabled = at <= 0;
-      next.disabled = at >= count - 1;
-      live.disabled = index === null;
-      node.classList.toggle("nba-past", index !== null);
-    },
-  };
 }

@@ -2,25 +2,37 @@
 //
 // Rule 1: rows are drawn anew only where they changed; at most some hundreds are on the page.
 // @ts-check
-import { button, clock, el, icon, moment, toned, worded } from "../dom.js";
+import { arrange, button, clock, el, icon, moment, plain, textInput, toned, worded } from "../dom.js";
+import { dress, listen, pictureBehind, viewId } from "../widget.js";
+
+/** @typedef {{thread: string, graph: string, status: string, step: number, created: number, updated: number, error: string}} Row times are Unix seconds */
+/** @typedef {{by: string, down: boolean}} Order */
 
 const MOST = 300; // rows on the page; the filter finds the others
-const ORDER = ["running", "waiting", "failed", "paused", "stopped", "queued", "done"];
-const COLUMNS = /** @type {Array<[string, string]>} */ ([
-  ["thread", "Thread"], ["graph", "Graph"], ["status", "Status"], ["step", "Super-step"], ["took", "Time"], ["updated", "Last change"], ["error", "Error"],
-]);
+const URGENT = ["running", "waiting", "failed", "paused", "stopped", "queued", "done"];
 
-/** How many there are of each status, the urgent ones first. @param {any[]} rows @returns {Array<[string, number]>} */
+/** What each column is called, and what it is ordered by. @type {Array<{key: string, label: string, rank: (row: Row) => string | number}>} */
+const COLUMNS = [
+  { key: "thread", label: "Thread", rank: (row) => row.thread },
+  { key: "graph", label: "Graph", rank: (row) => row.graph },
+  { key: "status", label: "Status", rank: (row) => URGENT.indexOf(row.status) },
+  { key: "step", label: "Super-step", rank: (row) => row.step },
+  { key: "took", label: "Time", rank: (row) => row.updated - row.created },
+  { key: "updated", label: "Last change", rank: (row) => row.updated },
+  { key: "error", label: "Error", rank: (row) => row.error },
+];
+
+/** How many there are of each status, the urgent ones first. @param {Array<{status: string}>} rows @returns {Array<[string, number]>} */
 export function counts(rows) {
-  /** @type {Record<string, number>} */
-  const found = {};
-  for (const row of rows) found[row.status] = (found[row.status] || 0) + 1;
-  return Object.entries(found).sort(([a], [b]) => ORDER.indexOf(a) - ORDER.indexOf(b));
+  /** @type {Map<string, number>} */
+  const found = new Map();
+  for (const row of rows) found.set(row.status, (found.get(row.status) || 0) + 1);
+  return [...found].sort(([a], [b]) => URGENT.indexOf(a) - URGENT.indexOf(b));
 }
 
 /**
  * The rows to show, in order.
- * @param {any[]} rows @param {string} text @param {string} status "" is all @param {{by: string, down: boolean}} order
+ * @param {Row[]} rows @param {string} text @param {string} status "" is all @param {Order} order
  */
 export function selected(rows, text, status, order) {
   const word = text.trim().toLowerCase();
@@ -28,154 +40,180 @@ export function selected(rows, text, status, order) {
     if (status && row.status !== status) return false;
     return !word || [row.thread, row.graph, row.status, row.error].some((cell) => String(cell || "").toLowerCase().includes(word));
   });
-  const rank = (/** @type {any} */ row) => (order.by === "status" ? ORDER.indexOf(row.status) : order.by === "took" ? row.updated - row.created : row[order.by]);
+  const rank = COLUMNS.find((column) => column.key === order.by)?.rank ?? (() => 0);
   return found.sort((a, b) => {
     const [x, y] = [rank(a), rank(b)];
-    const way = typeof x === "string" ? x.localeCompare(y, undefined, { numeric: true }) : x - y;
+    const way = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true });
     return order.down ? -way : way;
   });
 }
 
-/** @param {{model: any, el: HTMLElement}} context */
-function render({ model, el: root }) {
-  /** @type {any[]} */
-  let rows = model.get("rows");
-  const order = { by: model.get("order") || "updated", down: !model.get("order") };
-  let status = "";
-  let opened = "";
-  root.classList.add("nba-root");
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
-  root.setAttribute("role", "region");
-  root.setAttribute("aria-label", "threads");
-  const hide = document.createElement("style");
-  hide.textContent = `[data-nbagent-static="${CSS.escape(model.get("uid"))}"]{display:none}`;
-  document.head.append(hide);
+/** What stands below the table. @param {number} all @param {number} found @param {number} shown */
+export function footnote(all, found, shown) {
+  if (!all) return "No threads yet: %agent run GRAPH starts one.";
+  if (!found) return "No thread fits the filter.";
+  return found > shown ? `… and ${(found - shown).toLocaleString()} more: filter to see them.` : "";
+}
 
-  const header = el("div", "nba-header");
-  const title = el("span", "nba-title", model.get("title"));
+/** The counts as chips to filter by, and as a bar. @param {{changed: () => void}} acts */
+function countsPart({ changed }) {
   const chips = el("span", "nba-chips");
-  const find = /** @type {HTMLInputElement} */ (el("input", "nba-input"));
-  find.type = "search";
-  find.placeholder = "Filter";
-  find.setAttribute("aria-label", "filter the threads");
-  find.addEventListener("input", show);
-  find.addEventListener("keydown", (event) => event.stopPropagation());
-  header.append(title, chips, find, button("Refresh", "nba-button", () => tell({ type: "refresh" }), "Read the store again"));
   const bar = el("div", "nba-progress");
   bar.setAttribute("aria-hidden", "true");
-  const note = el("div", "nba-error");
-  note.setAttribute("role", "alert");
-  note.hidden = true;
-  const scroll = el("div", "nba-threads");
-  scroll.tabIndex = 0;
-  const table = el("table");
-  const head = el("tr");
-  for (const [key, label] of COLUMNS) {
+  let status = "";
+  return {
+    chips,
+    bar,
+    status: () => status,
+    /** @param {Row[]} rows */
+    show(rows) {
+      const found = counts(rows);
+      chips.replaceChildren(...found.map(([name, count]) => {
+        const made = button(`${icon(name)} ${count} ${name}`.trim(), `nba-pill nba-chip ${toned(name)}`, () => {
+          status = status === name ? "" : name;
+          changed();
+        });
+        made.setAttribute("aria-pressed", String(status === name));
+        return made;
+      }));
+      bar.replaceChildren(...[...found].reverse().map(([name, count]) => {
+        const part = el("span", toned(name));
+        part.style.flexGrow = String(count);
+        return part;
+      }));
+    },
+  };
+}
+
+/** The table. @param {Order} order @param {{open: (thread: string) => void, changed: () => void}} acts */
+function tablePart(order, { open, changed }) {
+  const node = el("div", "nba-threads");
+  node.tabIndex = 0;
+  const heads = COLUMNS.map(({ key, label }) => {
     const cell = el("th");
     cell.setAttribute("scope", "col");
-    cell.dataset.key = key;
     cell.append(button(label, "nba-sort", () => {
-      order.down = order.by === key ? !order.down : false;
-      order.by = key;
-      show();
+      order = { by: key, down: order.by === key ? !order.down : false };
+      changed();
     }));
-    head.append(cell);
-  }
+    return { key, cell };
+  });
+  const head = el("tr");
+  head.append(...heads.map(({ cell }) => cell));
   const top = el("thead");
   top.append(head);
   const body = el("tbody");
+  const table = el("table");
   table.append(top, body);
-  scroll.append(table);
+  node.append(table);
+  let opened = "";
+  /** @type {Map<string, {line: HTMLElement, said: string}>} */
+  let drawn = new Map();
+
+  /** @param {Row} row @param {string} took */
+  function draw(row, took) {
+    const line = el("tr", row.thread === opened ? "nba-open" : "");
+    const name = el("td");
+    name.append(button(row.thread, "nba-link", () => {
+      opened = row.thread;
+      open(row.thread);
+      changed();
+    }, `Open ${row.thread} below`));
+    const pill = el("td");
+    pill.append(el("span", `nba-pill ${toned(row.status)}`, worded(row.status)));
+    const error = el("td", "nba-thread-error", row.error);
+    error.title = plain(row.error);
+    line.append(name, el("td", "", row.graph), pill, el("td", "nba-number", String(row.step)), el("td", "nba-number", took), el("td", "nba-number", row.updated ? moment(row.updated) : ""), error);
+    return line;
+  }
+
+  return {
+    node,
+    order: () => order,
+    /** @param {Row[]} rows @param {number} now Unix seconds */
+    show(rows, now) {
+      const before = drawn;
+      drawn = new Map(rows.map((row) => {
+        const took = row.created ? clock((row.status === "running" ? now : row.updated) - row.created) : "";
+        const said = JSON.stringify([row, took, row.thread === opened]);
+        const known = before.get(row.thread);
+        return [row.thread, known?.said === said ? known : { line: draw(row, took), said }];
+      }));
+      arrange(body, [...drawn.values()].map((one) => one.line));
+      for (const { key, cell } of heads) {
+        cell.setAttribute("aria-sort", key === order.by ? (order.down ? "descending" : "ascending") : "none");
+      }
+    },
+  };
+}
+
+/** @param {import("../widget.js").Context} context */
+function render({ model, el: root }) {
+  dress(root, "nba-root", "region");
+  root.setAttribute("aria-label", "threads");
+  const picture = pictureBehind(root, model.get("uid"));
+  const view = viewId();
+  /** @type {Row[]} */
+  let rows = model.get("rows");
+  const find = textInput("nba-input", "filter the threads", "Filter");
+  find.type = "search";
+  find.addEventListener("input", show);
+  const { chips, bar, ...chosen } = countsPart({ changed: show });
+  const first = { by: model.get("order") || "updated", down: !model.get("order") };
+  const table = tablePart(first, { open: (thread) => tell({ type: "open", thread }), changed: show });
+  const note = el("div", "nba-error");
+  note.setAttribute("role", "alert");
+  complain("");
   const more = el("div", "nba-muted nba-more");
-  root.append(header, bar, note, scroll, more);
+  const header = el("div", "nba-header");
+  header.append(el("span", "nba-title", model.get("title")), chips, find, button("Refresh", "nba-button", () => tell({ type: "refresh" }), "Read the store again"));
+  root.append(header, bar, note, table.node, more);
+
+  /** @param {string} text */
+  function complain(text) {
+    note.hidden = !text;
+    note.textContent = plain(text);
+  }
 
   /** @param {object} content */
   function tell(content) {
-    note.hidden = true;
+    complain("");
     try {
-      model.send(content);
-    } catch (error) {
+      model.send({ ...content, view });
+    } catch {
       lost();
     }
   }
+
   function lost() {
-    note.hidden = false;
-    note.textContent = "The kernel of this table is gone: run the cell again.";
-    hide.remove();
+    complain("The kernel of this table is gone: run the cell again.");
+    picture.show();
   }
 
-  function showCounts() {
-    const found = counts(rows);
-    chips.replaceChildren(...found.map(([name, count]) => {
-      const made = button(`${icon(name)} ${count} ${name}`.trim(), `nba-pill nba-chip ${toned(name)}`, () => {
-        status = status === name ? "" : name;
-        show();
-      });
-      made.setAttribute("aria-pressed", String(status === name));
-      return made;
-    }));
-    bar.replaceChildren(...[...found].reverse().map(([name, count]) => {
-      const part = el("span", toned(name));
-      part.style.flexGrow = String(count);
-      return part;
-    }));
-  }
-
-  /** @type {Map<string, {row: HTMLElement, said: string}>} */
-  const drawn = new Map();
   function show() {
-    showCounts();
-    const found = selected(rows, find.value, status, order);
-    const now = Date.now() / 1000;
-    const lines = found.slice(0, MOST).map((row) => {
-      const took = row.created ? clock((row.status === "running" ? now : row.updated) - row.created) : "";
-      const said = JSON.stringify([row, took, row.thread === opened]);
-      const known = drawn.get(row.thread);
-      if (known && known.said === said) return known.row;
-      const line = el("tr", row.thread === opened ? "nba-open" : "");
-      const name = el("td");
-      name.append(button(row.thread, "nba-link", () => {
-        opened = row.thread;
-        tell({ type: "open", thread: row.thread });
-        show();
-      }, `Open ${row.thread} below`));
-      const pill = el("td");
-      pill.append(el("span", `nba-pill ${toned(row.status)}`, worded(row.status)));
-      const error = el("td", "nba-thread-error", row.error);
-      error.title = row.error;
-      line.append(name, el("td", "", row.graph), pill, el("td", "nba-number", String(row.step)), el("td", "nba-number", took), el("td", "nba-number", row.updated ? moment(row.updated) : ""), error);
-      drawn.set(row.thread, { row: line, said });
-      return line;
-    });
-    const same = lines.length === body.children.length && lines.every((line, place) => body.children[place] === line);
-    if (!same) body.replaceChildren(...lines);
-    for (const cell of head.children) {
-      const own = /** @type {HTMLElement} */ (cell).dataset.key === order.by;
-      cell.setAttribute("aria-sort", own ? (order.down ? "descending" : "ascending") : "none");
-    }
-    const left = found.length - lines.length;
-    more.textContent = !rows.length ? "No threads yet: %agent run GRAPH starts one." : !found.length ? "No thread fits the filter." : left > 0 ? `… and ${left.toLocaleString()} more: filter to see them.` : "";
+    chosen.show(rows);
+    const found = selected(rows, find.value, chosen.status(), table.order());
+    const shown = found.slice(0, MOST);
+    table.show(shown, Date.now() / 1000);
+    more.textContent = footnote(rows.length, found.length, shown.length);
   }
 
-  const receive = (/** @type {any} */ content) => {
-    if (content.type === "rows") {
+  const deafen = listen(model, {
+    "msg:custom": (content) => {
+      if (content.type === "error" && (content.view ?? view) === view) complain(content.text);
+      if (content.type !== "rows") return;
       rows = content.rows;
       show();
-    } else if (content.type === "error") {
-      note.hidden = false;
-      note.textContent = content.text;
-    }
-  };
-  model.on("msg:custom", receive);
-  model.on("comm_live_update", lost);
+    },
+    comm_live_update: lost,
+  });
   show();
   tell({ type: "refresh" });
   const timer = setInterval(() => rows.some((row) => row.status === "running") && show(), 1000);
   return () => {
     clearInterval(timer);
-    hide.remove();
-    model.off("msg:custom", receive);
-    model.off("comm_live_update", lost);
+    picture.show();
+    deafen();
   };
 }
 

@@ -3,7 +3,9 @@
 // Rule 1: stretches in which nothing ran (a person was asked, the kernel was dead) are cut short,
 //         and say how long they were.
 // @ts-check
-import { clock, el, toned } from "../dom.js";
+import { clock, el, keepingFocus, plain, toned } from "../dom.js";
+
+/** @typedef {import("./said.js").Bar} Bar */
 
 const GAP = 0.12; // of all the working time: a pause longer than this is cut to it
 const ROWS = 400; // the last rows that are drawn
@@ -50,14 +52,14 @@ export function axis(rows, now) {
   return { place, cuts: cuts.map((cut) => ({ at: cut.at / total, seconds: cut.seconds })), worked };
 }
 
-/** Rows in the order to show: a task's spans below it. @param {any[]} rows */
+/** Rows in the order to show: a task's spans below it. @param {Bar[]} rows */
 export function nested(rows) {
-  /** @type {any[]} */
+  /** @type {Array<Bar & {depth: number}>} */
   const found = [];
   const tasks = rows.filter((row) => row.kind === "node");
   const others = rows.filter((row) => row.kind === "span" || row.kind === "attempt");
   const known = new Set(others.map((row) => row.id));
-  /** @param {any} row @param {number} depth */
+  /** @param {Bar} row @param {number} depth */
   const add = (row, depth) => {
     found.push({ ...row, depth });
     for (const inner of others) if (inner.parent && inner.parent === row.id) add(inner, depth + 1);
@@ -73,10 +75,10 @@ export function nested(rows) {
 }
 
 /**
- * @param {HTMLElement} root @param {any[]} given @param {number} now Unix seconds
- * @param {(row: any) => void} pick
+ * @param {HTMLElement} root @param {Bar[]} given @param {number} now Unix seconds
+ * @param {(row: Bar) => void} pick
  */
-export function drawTimeline(root, given, now, pick) {
+function drawTimeline(root, given, now, pick) {
   const all = nested(given);
   const rows = all.slice(-ROWS);
   if (!rows.length) {
@@ -105,8 +107,9 @@ export function drawTimeline(root, given, now, pick) {
     const tokens = row.tokens ? `, ${row.tokens} tokens` : "";
     const cost = row.cost ? `, cost ${row.cost}` : "";
     const said = `${row.name}, super-step ${row.step}, ${clock(row.duration)}${row.attempt > 1 ? `, attempt ${row.attempt}` : ""}${tokens}${cost}${row.error ? `: ${row.error}` : ""}`;
-    line.title = said;
-    line.setAttribute("aria-label", said);
+    line.title = plain(said);
+    line.setAttribute("aria-label", plain(said));
+    line.dataset.key = [row.thread, row.task, row.step, row.attempt, row.kind, row.id].join("/");
     track.append(bar);
     for (const cut of cuts) {
       const mark = el("span", "nba-cut");
@@ -124,4 +127,31 @@ export function drawTimeline(root, given, now, pick) {
     const pauses = cuts.map((cut) => clock(cut.seconds)).slice(0, 4).join(", ");
     root.append(el("div", "nba-muted", `The dotted lines stand for pauses of ${pauses}${cuts.length > 4 ? ", …" : ""}.`));
   }
+}
+
+/** Bars for the nodes that run at this moment. @param {import("./said.js").Now} state @param {number} now Unix seconds @returns {Bar[]} */
+export function underWay(state, now) {
+  const live = Object.entries(state.nodes).filter(([, node]) => node.status === "running");
+  return live.map(([name, node]) => ({
+    thread: state.thread, step: state.step, node: name, task: `${name} now`, attempt: node.attempt, kind: "node", name,
+    start: node.since, duration: Math.max(0, now - node.since), status: "running", id: `${name} now`,
+  }));
+}
+
+/**
+ * @param {{ask: import("./said.js").Ask, now: () => import("./said.js").Now, pick: (row: Bar) => void}} given
+ */
+export function timelinePart({ ask, now, pick }) {
+  const node = el("div");
+  let asked = 0;
+  return {
+    node,
+    async refill() {
+      const own = ++asked;
+      const found = await ask("timeline");
+      if (!found || own !== asked) return;
+      const at = Date.now() / 1000;
+      keepingFocus(node, () => drawTimeline(node, [...found.rows, ...underWay(now(), at)], at, pick));
+    },
+  };
 }

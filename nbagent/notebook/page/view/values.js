@@ -3,29 +3,31 @@
 // Rule 1: a value is text on this page, whatever it holds; what can be drawn is an image by a data
 //         URL, or a document of its own in a sandbox that runs nothing.
 // @ts-check
-import { button, el } from "../dom.js";
+import { button, el, plain } from "../dom.js";
 
-/** @typedef {(path: Array<string | number>, offset: number) => Promise<any>} More */
+/** @typedef {import("./said.js").Preview} Preview */
+/** @typedef {Array<string | number>} Path */
+/** @typedef {(path: Path, offset: number) => Promise<Preview | null>} More */
 
 const LONG = 500; // characters of a text before it folds
 
 /**
  * A value's preview as a small tree. `more` fetches what the preview left out.
- * @param {any} value @param {boolean} [open] @param {Array<string | number>} [path] @param {More} [more]
+ * @param {Preview} value @param {boolean} [open] @param {Path} [path] @param {More} [more]
  * @returns {HTMLElement}
  */
 export function tree(value, open, path = [], more) {
-  if (value.kind === "table" && value.rows) return table(value, open);
+  if (value.kind === "table" && value.rows) return table(value, value.rows, open);
   if (value.kind === "image") return image(value);
   if (value.kind === "html") return page(value);
-  if (!value.items) return leaf(value, path, more);
+  if (!value.items) return leaf(value, Boolean(open), path, more);
   if (value.items.length === 0) return el("span", "nba-v nba-muted", value.kind === "list" ? "[ ]" : "{ }");
-  const leaves = value.items.every((/** @type {any} */ [, item]) => ["text", "atom"].includes(item.kind));
-  const inline = value.items.map((/** @type {any} */ [, item]) => item.text).join(", ");
+  const leaves = value.items.every(([, item]) => ["text", "atom"].includes(item.kind));
+  const inline = value.items.map(([, item]) => item.text).join(", ");
   if (value.kind === "list" && leaves && !value.more && inline.length < 70 && !inline.includes("\n")) {
     return el("span", "nba-v", `[${inline}]`);
   }
-  const box = /** @type {HTMLDetailsElement} */ (el("details", "nba-tree"));
+  const box = el("details", "nba-tree");
   box.open = Boolean(open);
   box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`));
   const rows = el("div", "nba-rows");
@@ -34,9 +36,10 @@ export function tree(value, open, path = [], more) {
   return box;
 }
 
-/** @param {HTMLElement} rows @param {any} value @param {Array<string | number>} path @param {More} [more] */
+/** @param {HTMLElement} rows @param {Preview} value @param {Path} path @param {More} [more] */
 function fill(rows, value, path, more) {
-  for (const [key, item] of value.items) {
+  const items = value.items || [];
+  for (const [key, item] of items) {
     const row = el("div", "nba-row");
     row.append(el("span", "nba-key", String(key)), tree(item, false, [...path, key], more));
     rows.append(row);
@@ -47,7 +50,7 @@ function fill(rows, value, path, more) {
     rows.append(el("div", "nba-muted", left));
     return;
   }
-  const shown = (value.offset || 0) + value.items.length;
+  const shown = (value.offset || 0) + items.length;
   const next = button(left, "nba-link", async () => {
     next.disabled = true;
     const found = await more(path, shown);
@@ -57,18 +60,17 @@ function fill(rows, value, path, more) {
   rows.append(next);
 }
 
-/** @param {any} value @param {Array<string | number>} path @param {More} [more] */
-function leaf(value, path, more) {
+/** @param {Preview} value @param {boolean} open @param {Path} path @param {More} [more] */
+function leaf(value, open, path, more) {
   const text = String(value.text);
-  if (text.length <= LONG && text.split("\n").length <= 8 && !value.cut) return el("span", `nba-v nba-${value.kind}`, text);
-  const box = el("details", "nba-long");
-  const whole = el("pre", "", text);
-  box.append(el("summary", "", `${text.slice(0, 160).replace(/\s+/g, " ")}…`), whole);
+  if (!isLong(text) && !value.cut) return el("span", `nba-v nba-${value.kind}`, text);
+  const { box, whole } = fold(text);
+  box.open = open;
   if (value.cut && more && path.length) {
     const next = button("Show more of it", "nba-link", async () => {
       next.disabled = true;
       const found = await more(path, 0);
-      if (found) whole.textContent = found.text;
+      if (found) whole.textContent = plain(found.text);
       next.remove();
     });
     box.append(next);
@@ -76,20 +78,39 @@ function leaf(value, path, more) {
   return box;
 }
 
-/** @param {any} value */
+/** @param {string} text */
+function isLong(text) {
+  return text.length > LONG || text.split("\n").length > 8;
+}
+
+/** @param {string} text */
+function fold(text) {
+  const box = el("details", "nba-long");
+  const whole = el("pre", "", text);
+  whole.tabIndex = 0;
+  box.append(el("summary", "", `${text.slice(0, 160).replace(/\s+/g, " ")}…`), whole);
+  return { box, whole };
+}
+
+/** A text as it is, or, where it is long, its beginning and the whole of it on demand. @param {string} text @returns {HTMLElement} */
+export function folded(text) {
+  return isLong(text) ? fold(text).box : el("span", "", text);
+}
+
+/** @param {Preview} value */
 function image(value) {
   const box = el("figure", "nba-figure");
-  const made = /** @type {HTMLImageElement} */ (el("img"));
-  if (/^data:image\/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]*$/.test(value.src)) made.src = value.src;
+  const made = el("img");
+  if (value.src && /^data:image\/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]*$/.test(value.src)) made.src = value.src;
   made.alt = `${value.type}, ${value.text}`;
   box.append(made, el("figcaption", "nba-muted", `${value.type} · ${value.text}`));
   return box;
 }
 
-/** @param {any} value */
+/** @param {Preview} value */
 function page(value) {
   const box = el("details", "nba-tree");
-  const frame = /** @type {HTMLIFrameElement} */ (el("iframe", "nba-frame"));
+  const frame = el("iframe", "nba-frame");
   frame.setAttribute("sandbox", ""); // no scripts, no forms, no navigation, an origin of its own
   frame.title = `${value.type} as it shows itself`;
   frame.srcdoc = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">${value.html}`;
@@ -97,18 +118,18 @@ function page(value) {
   return box;
 }
 
-/** @param {any} value @param {boolean} [open] @returns {HTMLElement} */
-function table(value, open) {
-  const box = /** @type {HTMLDetailsElement} */ (el("details", "nba-tree"));
+/** @param {Preview} value @param {string[][]} rows @param {boolean} [open] */
+function table(value, rows, open) {
+  const box = el("details", "nba-tree");
   box.open = Boolean(open);
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`), cells(value.columns, value.rows));
+  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`), cells(value.columns || [], rows));
   const missing = [value.more && `${value.more.toLocaleString()} more rows`, value.more_columns && `${value.more_columns} more columns`];
   const note = missing.filter(Boolean).join(", ");
   if (note) box.append(el("div", "nba-muted", `… ${note}`));
   return box;
 }
 
-/** A table; a cell may be a text, or `[before, after]` where it changed. @param {string[]} columns @param {any[][]} rows */
+/** A table; a cell may be a text, or `[before, after]` where it changed. @param {string[]} columns @param {import("./said.js").Cell[][]} rows */
 function cells(columns, rows) {
   const scroll = el("div", "nba-scroll");
   scroll.tabIndex = 0;
@@ -137,7 +158,7 @@ function cells(columns, rows) {
 /** @type {Record<string, string>} */
 const SIGNS = { added: "+", grown: "+", removed: "−", changed: "~" };
 
-/** One changed field. @param {any} change @returns {HTMLElement} */
+/** One changed field. @param {import("./said.js").Change} change @returns {HTMLElement} */
 export function changeRow(change) {
   const row = el("div", `nba-change nba-${change.kind}`);
   row.append(el("span", "nba-sign", SIGNS[change.kind] || "~"), el("span", "nba-key", change.field));
@@ -149,25 +170,31 @@ export function changeRow(change) {
   return row;
 }
 
-/** One difference inside a field: its path, and what was there and is there. @param {any} part */
+/** @type {Record<"-" | "+" | "=" | "…", "del" | "ins" | "span" | "i">} */
+const WORDS = { "-": "del", "+": "ins", "=": "span", "…": "i" };
+
+/** One difference inside a field: its path, and what was there and is there. @param {import("./said.js").Part} part */
 function partRow(part) {
   const row = el("div", "nba-part");
   if (part.path) row.append(el("span", "nba-path", part.path));
   if (part.words) {
     const text = el("div", "nba-words");
     for (const [op, words] of part.words) {
-      text.append(el({ "-": "del", "+": "ins", "…": "i" }[/** @type {string} */ (op)] || "span", "", words));
+      text.append(el(WORDS[op], "", words));
     }
     row.append(text);
   } else if (part.table) {
     row.append(el("div", "nba-muted", part.table.text), cells(part.table.columns, part.table.rows));
   } else {
-    for (const [name, value] of [["nba-minus", part.before], ["nba-plus", part.after]]) {
-      if (!value) continue;
-      const side = el("div", name);
-      side.append(tree(value));
-      row.append(side);
-    }
+    if (part.before) row.append(side("nba-minus", part.before));
+    if (part.after) row.append(side("nba-plus", part.after));
   }
   return row;
+}
+
+/** @param {string} name @param {Preview} value */
+function side(name, value) {
+  const made = el("div", name);
+  made.append(tree(value));
+  return made;
 }

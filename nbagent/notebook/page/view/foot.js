@@ -1,0 +1,22 @@
+// The line of Python that does what was done by mouse.
+// @ts-check
+import { button, el, plain } from "../dom.js";
+
+/** @param {string} tip what the keys do */
+export function footPart(tip) {
+  const node = el("div", "nba-foot");
+  const code = el("code", "nba-code");
+  let line = "";
+  const copy = button("Copy", "nba-link", () => navigator.clipboard?.writeText(line), "Copy this line of Python");
+  node.append(el("span", "nba-muted", "In Python:"), code, copy);
+  node.title = tip;
+  return {
+    node,
+    /** @param {string} now "" hides it */
+    show(now) {
+      node.hidden = !now;
+      if (line !== now) code.textContent = plain(now);
+      line = now;
+    },
+  };
+}
