@@ -21,7 +21,7 @@ _WORDS = {
     "+": (f'<ins style="background:{COLOURS["green"]}38;text-decoration:none">', "</ins>"),
 }
 _HIDE_THE_DEAD = (
-    "<style>.jp-OutputArea-child:has(+ .jp-OutputArea-child [data-nbagent-static])"
+    "<style>.jp-OutputArea-child:has(~ .jp-OutputArea-child [data-nbagent-static])"
     ':has([data-mime-type="application/vnd.jupyter.widget-view+json"]:not(:has(*)))'
     "{display:none}</style>"
 )
