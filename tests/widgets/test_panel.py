@@ -118,9 +118,11 @@ def test_a_view_goes_on_with_a_run_that_code_begins():
     run.result(5)
     panel = Panel(run.thread, run)
     panel._claim()
+    assert until(lambda: panel.form.form["open"])
     graph.thread("t").resume("yes").result(5)
 
     assert until(lambda: state_of(panel)["status"] == "done")
+    assert until(lambda: not panel.form.form["open"])
     assert {"first": 1, "ask": 1} == {
         name: node["runs"] for name, node in state_of(panel)["nodes"].items()
     }

@@ -184,6 +184,8 @@ class Panel:
     def _offer(self, status: str, run: Run | None = None) -> None:
         """Offer the form for what a person can do now."""
         if status != "waiting" and status not in _EDITABLE:
+            if self.form.form["open"] and not self.form.form["finished"]:  # answered elsewhere
+                self.form.update(questions=[], editing=False)
             return
         questions = run.questions if run is not None else self.thread.questions
         asked = [question_dict(self.thread, question) for question in questions]
