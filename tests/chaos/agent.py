@@ -1,9 +1,11 @@
 """
 An agent of 35 nodes that does all that can go wrong: effects, siblings, retries, timeouts, caches,
-fallbacks, questions, a subgraph for each item, a cycle, a state class that changes from process to
-process. What it ends with does not depend on who killed it where.
+fallbacks, questions, a subgraph for each item, graphs that a node calls at once, a cycle, a state
+class that changes from process to process. What it ends with does not depend on who killed it
+where.
 """
 
+import asyncio
 import operator
 import time
 from typing import Annotated, TypedDict
@@ -84,6 +86,23 @@ def build(world: World) -> Scenario:
 
         START >> open_item >> pay_item >> END
 
+    with Graph("tool", Item) as tool:
+
+        @node
+        def use(state):
+            key = f"use {state['name']}"
+            effect(key, world.happen, key, probe=lambda: world.has_happened(key))
+            return {"notes": [key]}
+
+        @node
+        def confirm(state):
+            said = interrupt(f"Keep {state['name']}?")
+            key = f"keep {state['name']}"
+            effect(key, world.happen, key, probe=lambda: world.has_happened(key))
+            return {"notes": [said, key]}
+
+        START >> use >> confirm >> END
+
     lives = world.note("life")
     with Graph("agent", Grown if lives % 2 else State) as agent:
         first = [looking_at(f"look{n}") for n in range(6)]
@@ -154,6 +173,14 @@ def build(world: World) -> Scenario:
             effect(f"open {key}", world.happen, f"open {key}")
             return {"notes": [key]}
 
+        @node(retry=QUICK)
+        async def call(state):
+            """Two graphs at once, each with a question; then its own call drops."""
+            names = [f"{name}{state['rounds']}" for name in ("left", "right")]
+            made = await asyncio.gather(*[tool.arun({"name": name}) for name in names])
+            fail_once(f"call {state['rounds']}")
+            return {"notes": [note for one in made for note in one["notes"]]}
+
         @node
         def judge(state):
             draft = cached("draft", lambda: world.note("draft") and "a draft")
@@ -170,7 +197,7 @@ def build(world: World) -> Scenario:
         gather >> each(
             lambda state: [{"name": f"{n}{state['rounds']}"} for n in state["names"]], item
         )
-        others = [slow, table, breaks, locked]
+        others = [slow, table, breaks, locked, call]
         item >> join >> [mail, book, write_file, *others, *second] >> judge
         judge >> branch(lambda state: state["verdict"] or "end", more=begin, end=tail[0])
         for one, two in zip(tail, [*tail[1:], last], strict=True):
