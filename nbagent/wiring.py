@@ -38,19 +38,34 @@ def _pandas_table(rows: Any, columns: Any) -> Any:
 
 
 def _copy_table(table: Any) -> Any:
-    """A DataFrame or Series for one reader: pandas copies what is written to, not what is read."""
-    import copy
+    """A DataFrame or Series for one reader: pandas copies what is written to, not what is read.
 
+    Cells of dtype object may be lists, so they are copied; what kind they are is not guessed anew.
+    """
     import pandas
 
     lazy = int(pandas.__version__.split(".")[0]) >= 3
     made = table.copy(deep=not lazy)
     if made.ndim == 1:
-        return made.map(copy.deepcopy) if str(made.dtype) == "object" else made
+        if str(made.dtype) != "object":
+            return made
+        return _copy_cells(made).__finalize__(made)
     for place, dtype in enumerate(made.dtypes):
-        if str(dtype) == "object":  # the cells may be lists
-            made.isetitem(place, made.iloc[:, place].map(copy.deepcopy))
+        if str(dtype) == "object":
+            made.isetitem(place, _copy_cells(made.iloc[:, place]))
     return made
+
+
+def _copy_cells(column: Any) -> Any:
+    import numpy
+    import pandas
+
+    from nbagent.stores.codec.objects import copied
+
+    cells = numpy.empty(len(column), dtype=object)
+    for place, cell in enumerate(column.array):
+        cells[place] = copied(cell)
+    return pandas.Series(cells, index=column.index, name=column.name, dtype=object)
 
 
 def _open_memory(url: str) -> Any:
@@ -83,9 +98,13 @@ def _open_url(url: str) -> Any:
 
 
 def _find_copier(kind: type) -> Any:
-    """pandas' tables are copied lazily; the types are named, so that pandas need not be there."""
-    is_table = kind.__name__ in ("DataFrame", "Series") and kind.__module__ in _PANDAS
-    return _copy_table if is_table else None
+    """pandas' tables are copied lazily; the types are named, so that pandas need not be there.
+    Objects are copied with all that they hold."""
+    if kind.__name__ in ("DataFrame", "Series") and kind.__module__ in _PANDAS:
+        return _copy_table
+    from nbagent.stores.codec.objects import copied, shape_of
+
+    return copied if shape_of(kind) is not None else None
 
 
 _PANDAS = ("pandas", "pandas.core.frame", "pandas.core.series")

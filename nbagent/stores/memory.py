@@ -1,7 +1,8 @@
 """
 Threads in this process's memory: for tests, and for agents that need not survive.
 
-The values are kept as they are (they are frozen); nothing is encoded.
+The values are kept as they are (they are frozen). What a file would refuse is refused, in the same
+words, so that tests do not pass where production fails. (W6)
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import builtins
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +29,19 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.span import Span
 from nbagent.engine.store.ownership import LEASE, check_free, check_place, lost, status_now, unknown
-from nbagent.errors import StoreError
+from nbagent.errors import CodecError, StoreError
+from nbagent.stores.codec.records import (
+    control_bytes,
+    journal_bytes,
+    refused,
+    task_bytes,
+    writer_of,
+)
+from nbagent.stores.codec.values import cache_key, encode, encode_checked
+from nbagent.stores.sql.database import Version
+from nbagent.stores.sql.versions import next_version
+
+_SOME = Version(0, None, 1 << 62, 0)  # of any size, so that only a change of it is looked at
 
 
 @dataclass(slots=True)
@@ -172,18 +185,46 @@ class MemoryStore:
         with self._lock:
             stored = self._held(lease)
             now = self._clock() if at is None else at
+            records = tuple(records)
+            self._check_values(stored, checkpoint, records)
             for record in records:
                 stored.tasks[record.anchor, record.task] = record
             stored.checkpoints[checkpoint.id] = stored.latest = checkpoint
             stored.times[checkpoint.id] = stored.updated = now
 
+    def _check_values(
+        self, stored: _Stored, checkpoint: Checkpoint, records: Sequence[TaskRecord]
+    ) -> None:
+        """`CodecError` for what has changed and cannot be stored: it costs what the change does."""
+        before = stored.checkpoints.get(checkpoint.parent or 0)
+        old = before.values if before is not None else {}
+        for name, value in checkpoint.values.items():
+            known = name in old
+            if known and old[name] is value:
+                continue
+            try:
+                next_version(_SOME if known else None, old.get(name), value)
+            except CodecError as error:
+                raise refused(error, name, writer_of(name, records), error.path) from error
+        control_bytes(checkpoint.control)
+        values = checkpoint.values
+        for record in records:
+            own = {n: v for n, v in record.update.items() if values.get(n) is not v}
+            task_bytes(record, own)
+
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
+        records = tuple(records)
+        for record in records:
+            task_bytes(record, record.update)
         with self._lock:
             stored = self._held(lease)
             for record in records:
                 stored.tasks[record.anchor, record.task] = record
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
+        entries = tuple(entries)
+        for entry in entries:
+            journal_bytes(entry)
         with self._lock:
             stored = self._held(lease)
             for entry in entries:
@@ -253,16 +294,13 @@ class MemoryStore:
     def recall(
         self, node: str, fingerprint: str, inputs: Any, now: float
     ) -> tuple[Any, ...] | list[Any] | None:
-        from nbagent.stores.codec.values import cache_key
-
         found, until = self._cache.get(cache_key(node, fingerprint, inputs), (None, None))
         return found if until is None or until > now else None
 
     def remember(
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
     ) -> None:
-        from nbagent.stores.codec.values import cache_key
-
+        encode_checked(result)
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
 
     def put_spans(self, spans: Iterable[Span]) -> None:
@@ -308,8 +346,6 @@ class MemoryStore:
 
     def sizes(self) -> list[SizeInfo]:
         """The values of each checkpoint as the codec would write them, shared ones once."""
-        from nbagent.stores.codec.values import encode
-
         found: list[SizeInfo] = []
         with self._lock:
             for id, stored in self._threads.items():

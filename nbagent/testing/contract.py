@@ -30,6 +30,7 @@ from nbagent.engine.model.checkpoint import (
     Owner,
     TaskRecord,
 )
+from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenDict, FrozenList, freeze, frozen_dict
 from nbagent.engine.store.ownership import current_owner, process_started
 from nbagent.engine.store.protocol import CheckpointStore
@@ -67,7 +68,7 @@ class StoreContract:
     """Subclass it, say how to open a store, and let pytest collect it.
 
     is_durable   what was written is there when the store is opened again in the same place
-    encodes      values become bytes, so some cannot be stored
+    encodes      values that no file takes are refused, as nbagent's own stores do it
     """
 
     is_durable = True
@@ -134,6 +135,66 @@ class StoreContract:
         assert 3 == store.load("t", 1).tasks[0].attempt
         store.commit(lease, point(3, 2, anchor=1))
         assert 2 == len(latest(store).tasks)
+
+    def test_spans_and_outcomes_are_kept_with_their_thread(self, store: CheckpointStore) -> None:
+        """By when they began, whatever order they came in; a deleted thread's go with it. (R40)"""
+        for thread in ("t", "other"):
+            lease = store.acquire(thread, ME, create=True)
+            store.commit(lease, point(1))
+            store.put_spans(
+                [
+                    Span(thread, "span", f"call {n}", 2, "a", "1:a", 1, 5.0 - n, 6.0, "ok",
+                         {"tokens": n}, f"{thread} {n}", parent="above")
+                    for n in (0, 1, 2)
+                ]
+            )  # fmt: skip
+            failure = Failure("E", "m", "tb")
+            records = [
+                TaskRecord(1, "1:b", "b", "failed", failure=failure, started=8.0, ended=9.0),
+                TaskRecord(1, "1:a", "a", "done", {"x": 1}, attempt=3, started=7.0, ended=9.0),
+            ]
+            store.put_tasks(lease, records)
+
+        spans = store.spans("t")
+        assert ["call 2", "call 1", "call 0"] == [span.name for span in spans]
+        assert {"tokens": 2} == dict(spans[0].attributes)
+        assert ("t", "above", 3.0, 6.0) == (
+            spans[0].thread, spans[0].parent, spans[0].started, spans[0].ended,
+        )  # fmt: skip
+        assert [replace(records[1], update={}), records[0]] == store.outcomes("t")
+        store.delete(store.acquire("t", ME))
+        store.acquire("t", ME, create=True)
+        assert ([], []) == (store.spans("t"), store.outcomes("t"))
+        assert 3 == len(store.spans("other"))
+
+    def test_threads_are_listed_newest_first(self, tmp_path: Path) -> None:
+        """By when something last happened to them, be it a checkpoint or that they were given
+        back. (R24)"""
+        now = [1000.0]
+        store = self.open(tmp_path, clock=lambda: now[0])
+        leases = {}
+        for name in ("a", "b", "c"):
+            now[0] += 10
+            leases[name] = store.acquire(name, ME, create=True)
+        assert ["c", "b", "a"] == [info.id for info in store.threads()]
+
+        now[0] += 10
+        store.commit(leases["b"], point(1))
+        assert ["b", "c", "a"] == [info.id for info in store.threads()]
+        now[0] += 10
+        store.release(leases["a"], "paused")
+        assert ["a", "b", "c"] == [info.id for info in store.threads()]
+        assert [1050.0, 1040.0, 1030.0] == [info.updated for info in store.threads()]
+        assert 1010.0 == store.thread("a").created
+        store.close()
+
+    def test_a_copy_keeps_its_times(self, store: CheckpointStore) -> None:
+        """`at` is when a checkpoint was made, where that is not now."""
+        lease = store.acquire("t", ME, create=True)
+        store.commit(lease, point(1), at=1234.5)
+        store.commit(lease, point(2, 1), at=1300.0)
+
+        assert [1234.5, 1300.0] == [info.at for info in store.history("t")]
 
     def test_a_branch_in_place_is_compared_with_its_parent(self, store: CheckpointStore) -> None:
         """Values of a checkpoint whose parent is not the one before it come back right."""
@@ -235,7 +296,7 @@ class StoreContract:
     def test_what_cannot_be_stored_changes_nothing(self, store: CheckpointStore) -> None:
         """One bad value refuses the whole transaction, by field; the rest is as it was. (W6)"""
         if not self.encodes:
-            pytest.skip("this store says that it takes any object")
+            pytest.skip("this store says that it takes whatever it is given")
         lease = store.acquire("t", ME, create=True)
         store.commit(lease, point(1))
         good = TaskRecord(1, "1:a", "a", "done", frozen_dict({"x": 1}))
@@ -243,9 +304,19 @@ class StoreContract:
         with pytest.raises(CodecError):
             store.put_tasks(lease, [good, bad])
         assert () == latest(store).tasks
-        with pytest.raises(CodecError, match="x") as caught:
+        with pytest.raises(CodecError, match="field 'x'") as caught:
             store.commit(lease, point(2, 1, values={"x": object()}))
-        assert "x" == caught.value.field
+        assert ("x", None) == (caught.value.field, caught.value.node)
+        with pytest.raises(CodecError, match="written by node 'b'"):
+            store.commit(lease, point(2, 1, values={"x": [object()]}), [bad])
+        with pytest.raises(CodecError, match="written by node 'b'"):
+            store.put_tasks(lease, [replace(bad, goto=(("send", "a", object()),))])
+        asked = JournalEntry(1, "1:a", 0, "effect", "pay", "done", None, object())
+        with pytest.raises(CodecError, match="pay"):
+            store.put_journal(lease, [asked])
+        with pytest.raises(CodecError):
+            store.remember("n", "f", {"q": 1}, object(), 0.0, None)
+        assert ((), ()) == (latest(store).tasks, latest(store).journal)
         assert (1, 1) == (latest(store).checkpoint.id, store.thread("t").checkpoint)
 
     @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The four phases of a super-step, with no Jupyter, no SQLite and no LLM. (R45)"""
 
 import asyncio
+import dataclasses
 import itertools
 import operator
 import threading
@@ -283,12 +284,13 @@ def test_a_mutation_of_the_state_is_refused():
         thread(made).start({"x": []}).result()
 
 
+@dataclasses.dataclass
+class Box:
+    items: list
+
+
 def test_an_object_that_cannot_be_frozen_is_private_to_each_reader():
     """A custom object is copied on the way in and for each node. (R14)"""
-
-    class Box:
-        def __init__(self):
-            self.items = []
 
     def push(state):
         state["x"].items.append(1)
@@ -301,7 +303,7 @@ def test_an_object_that_cannot_be_frozen_is_private_to_each_reader():
         wires=[Edge(START, "a"), Edge(START, "b"), Edge("a", END), Edge("b", END)],
     )
 
-    assert [1, 1] == thread(made).start({"x": Box(), "log": []}).result()["log"]
+    assert [1, 1] == thread(made).start({"x": Box([]), "log": []}).result()["log"]
 
 
 def test_an_undeclared_field_is_an_error_with_the_nearest_name():

@@ -10,7 +10,7 @@ from nbagent.testing.contract import StoreContract
 class TestMemory(StoreContract):
     """In a dict."""
 
-    is_durable = encodes = False
+    is_durable = False
 
     def open(self, place, **options):
         return MemoryStore(**options)

@@ -80,7 +80,7 @@ def test_the_model_follows_a_run_to_its_question():
 def test_a_patch_holds_only_what_changed_and_is_json():
     """Two calls in a row: the second has nothing to say."""
     made = graph(lambda s: {"x": pandas.DataFrame({"a": [1, 2]})})
-    model, _ = model_of(made, {"x": object()})
+    model, _ = model_of(made, {"x": 1 + 2j})
 
     patch = model.take_patch()
     assert "done" == json.loads(json.dumps(patch))["status"]

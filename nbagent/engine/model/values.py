@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
-from nbagent.errors import StateError
+from nbagent.errors import CodecError, StateError
 
 _ATOMS: frozenset[type] = frozenset(
     (
@@ -274,6 +274,25 @@ def thaw(value: Any) -> Any:
     return copy_opaque(value) if is_opaque(value) else value
 
 
+def frozen_fields(written: Mapping[str, Any], node: str) -> FrozenDict:
+    """What a node wrote, frozen; a refusal names the field and the node."""
+    frozen: dict[str, Any] = {}
+    for name, value in written.items():
+        who = f"field {name!r} (written by node {node!r})"
+        try:
+            frozen[name] = freeze(value)
+        except StateError as error:
+            raise StateError(f"{who}: {error}", field=name, node=node) from error
+        except RecursionError:
+            raise CodecError(
+                f"{who}: the value is nested too deep, or it is part of itself: keep what is in "
+                "it by name, as a dict of parts does",
+                field=name,
+                node=node,
+            ) from None
+    return seal(frozen)
+
+
 def check_untouched(values: Mapping[str, Any]) -> None:
     """`StateError` when a list of the state was changed behind its methods' backs."""
     for name, value in values.items():
@@ -291,6 +310,8 @@ def copy_opaque(value: Any) -> Any:
     kind = type(value)
     try:
         return (ports.find_copier(kind) or copy.deepcopy)(value)
+    except RecursionError:  # it is part of itself
+        raise
     except Exception as error:
         raise StateError(
             f"a {kind.__qualname__} cannot be kept in the state, because it cannot be copied "

@@ -12,7 +12,7 @@ from typing import Any
 from nbagent.engine.model.checkpoint import Failure
 from nbagent.engine.model.program import END, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
-from nbagent.engine.model.values import freeze, frozen_dict
+from nbagent.engine.model.values import freeze, frozen_dict, frozen_fields
 from nbagent.errors import StateError, nearest, said, storable
 
 
@@ -33,7 +33,7 @@ def read_return(
             node=node.name,
         )
     check_update(program, returned, node.name)
-    return frozen_dict(returned), goto
+    return frozen_fields(returned, node.name), goto
 
 
 def _a(noun: str) -> str:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from nbagent.engine.model.readable import parts_of
 from nbagent.engine.model.values import MISSING, equal
-from nbagent.notebook.shown.preview import cell_text, cut, label_text, parts_of, preview, rows_of
+from nbagent.notebook.shown.preview import cell_text, cut, label_text, preview, rows_of
 
 DEEPEST = 50  # levels that are looked into
 PARTS = 30  # differences of one field that are listed

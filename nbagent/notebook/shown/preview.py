@@ -5,18 +5,13 @@ Values as a page shows them: plain JSON, bounded in size, whatever the value is.
 from __future__ import annotations
 
 import base64
-import dataclasses
-import datetime
-import decimal
-import uuid
-from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
+
+from nbagent.engine.model.readable import AS_TEXT, parts_of, safe_repr, type_name
 
 TEXT = 2_000  # characters of one value's text
 BUDGET = 20_000  # characters of one value with all of its parts
 ITEMS = 30  # entries of one list or dict
-_AS_TEXT = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID, PurePath)
 # Terminal escapes and other controls as the pictures that Unicode has for them; not \t and \n.
 # What turns the direction of text around, and so hides what it says, and halves of characters,
 # which cannot be sent, are the mark of a lost character.
@@ -54,7 +49,7 @@ def preview(value: Any, depth: int = 0, budget: _Budget | None = None) -> dict[s
           `html`, for a sandbox and nothing else) or "other"
     cut   true where a text is longer than what is here
     """
-    name = _type_name(value)
+    name = type_name(value)
     budget = budget or _Budget()
     try:
         return _preview(value, name, depth, budget)
@@ -70,7 +65,7 @@ def _preview(value: Any, name: str, depth: int, budget: _Budget) -> dict[str, An
         return {"kind": "text", "type": name, **budget.text(value)}
     if value is None or isinstance(value, (bool, int, float)):
         return {"kind": "atom", "type": name, "text": budget.cut(safe_repr(value))}
-    if isinstance(value, _AS_TEXT):
+    if isinstance(value, AS_TEXT):
         return {"kind": "atom", "type": name, "text": budget.cut(str(value))}
     parts = parts_of(value)
     if parts is not None:
@@ -94,14 +89,6 @@ def _preview(value: Any, name: str, depth: int, budget: _Budget) -> dict[str, An
     if shown is not None:
         return shown
     return {"kind": "other", "type": name, "text": budget.cut(safe_repr(value))}
-
-
-def safe_repr(value: Any) -> str:
-    """`repr`, or a word about why there is none: a user's object must not stop a view."""
-    try:
-        return repr(value)
-    except Exception as error:
-        return f"<{type(value).__name__} whose repr failed: {type(error).__name__}>"
 
 
 def cut(text: str, limit: int = TEXT) -> str:
@@ -157,34 +144,9 @@ def _inline(value: Any) -> str:
     return safe_repr(value) if size <= 12 else "x" * 1000
 
 
-def _type_name(value: Any) -> str:
-    name = type(value).__name__
-    return {
-        "FrozenList": "list",
-        "FrozenDict": "dict",
-        "FrozenSet": "set",
-        "NoneType": "None",
-    }.get(name, name)
-
-
 def _plural(value: Any) -> str:
     word = "item" if isinstance(value, (list, tuple, set, frozenset)) else "field"
     return word if len(parts_of(value) or ()) == 1 else word + "s"
-
-
-def parts_of(value: Any) -> list[tuple[Any, Any]] | None:
-    """What a value consists of, by key; None for what is one thing."""
-    if isinstance(value, Mapping):
-        return list(value.items())
-    if isinstance(value, (list, tuple)):
-        return list(enumerate(value))
-    if isinstance(value, (set, frozenset)):
-        return list(enumerate(sorted(value, key=safe_repr)))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
-    if hasattr(value, "model_dump") and hasattr(value, "__dict__"):
-        return list(value.__dict__.items())
-    return None
 
 
 def rows_of(frame: Any) -> list[tuple[Any, ...]]:

@@ -16,11 +16,12 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
 from nbagent.engine.model.checkpoint import Question
+from nbagent.engine.model.readable import parts_of
 from nbagent.engine.model.values import thaw
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import FieldProblem, NbagentError, StaleEdit, StateError
-from nbagent.notebook.shown.preview import label_text, parts_of, rows_of, short
+from nbagent.notebook.shown.preview import label_text, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
 ROWS, COLUMNS = 100, 30  # of a table

@@ -17,6 +17,7 @@ from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint, CheckpointInfo
 from nbagent.engine.model.ids import node_of
+from nbagent.engine.model.readable import parts_of, safe_repr
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.reconcile import reconcile
 from nbagent.engine.store.reports import trace_rows
@@ -25,7 +26,7 @@ from nbagent.engine.thread.replay import replay
 from nbagent.errors import NbagentError, ThreadError
 from nbagent.graph.layout import layout
 from nbagent.notebook.shown.changes import changes_between
-from nbagent.notebook.shown.preview import cut, parts_of, preview, safe_repr, short
+from nbagent.notebook.shown.preview import cut, preview, short
 from nbagent.notebook.shown.run_model import RunModel
 
 CHECKPOINTS = 5_000  # lines of a history at the most

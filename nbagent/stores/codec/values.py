@@ -2,24 +2,22 @@
 Values to bytes and back, equal and of the same type. (W5, W6)
 
 Rule 1: no pickle, and nothing is imported or called because a file says so. A type that a file
-        names is looked up among those that this process has registered, or it is an error.
-Rule 2: what JSON can say is MessagePack as everybody writes it; all else is one extension type
-        holding `[tag, content]`, which no user data can be mistaken for.
+        names is looked up among those that this process knows (`registry`), or it is an error.
+Rule 2: what JSON can say, and bytes, is MessagePack as everybody writes it; all else is one
+        extension type holding `[tag, content]`, which no user data can be mistaken for.
 Rule 3: whatever bytes come in, the answer is a value or a `CodecError`.
+Rule 4: what is taken apart is all of a value, or it is refused, with the place inside of it.
 
 msgspec does the MessagePack: it is small, fast and refuses nothing that the format allows.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import decimal
-import enum
 import hashlib
+import math
 import pathlib
-import sys
-import typing
 import uuid
 import zoneinfo
 from collections.abc import Callable, Mapping
@@ -30,90 +28,18 @@ import msgspec
 from nbagent.engine.model.secrets import Secret
 from nbagent.engine.model.values import FrozenDict, FrozenList, FrozenSet, freeze
 from nbagent.errors import CodecError
-from nbagent.stores.codec import frames
+from nbagent.stores.codec import arrays, frames, objects
+from nbagent.stores.codec.registry import register_type, register_types_in, type_name
 
+__all__ = [
+    "DEPTH", "cache_key", "decode", "encode", "encode_checked", "encode_plain", "is_plain",
+    "register_type", "register_types_in", "same", "type_name",
+]  # fmt: skip
 DEPTH = 200  # nesting beyond this is refused, in and out
 _EXT = 17
-_SCALARS = frozenset((str, type(None), bool, float))
+_SCALARS = frozenset((str, type(None), bool, float, bytes))
 _INT64 = 1 << 63
-
-
-class TypeRegistry:
-    """The user's types by `module.QualName`; the latest of a name wins, as in a notebook."""
-
-    def __init__(self) -> None:
-        self._types: dict[str, type] = {}
-
-    def register(self, kind: type) -> type:
-        """Let values of `kind` be read back. Returns it, so it serves as a decorator."""
-        self._types[type_name(kind)] = kind
-        return kind
-
-    def find(self, name: str) -> type:
-        """The type of that name; `CodecError` that says how to make it known."""
-        found = self._types.get(name) or _of_a_known_library(name)
-        if found is None:
-            raise CodecError(
-                f"the stored value is a {name}, which is not known here: run the cell that "
-                "defines it, or nbagent.register_type(the class), and try again"
-            )
-        return found
-
-
-def _of_a_known_library(name: str) -> type | None:
-    """The class, where its library is one we know to hold plain values and is imported already."""
-    module, _, kind = name.rpartition(".")
-    if not module.startswith(_PLAIN_LIBRARIES):
-        return None
-    found = getattr(sys.modules.get(module), kind, None)
-    return found if isinstance(found, type) else None
-
-
-_PLAIN_LIBRARIES = ("langchain_core.messages.",)
-_registry = TypeRegistry()
-register_type = _registry.register
-
-
-def type_name(kind: type) -> str:
-    """What a type is called in a file."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def register_types_in(annotation: Any) -> None:
-    """Register the user's types that a state field's annotation names, at any depth."""
-    _walk(annotation, set())
-
-
-def _walk(annotation: Any, seen: set[int]) -> None:
-    if id(annotation) in seen:
-        return
-    seen.add(id(annotation))
-    for part in typing.get_args(annotation):
-        _walk(part, seen)
-    if isinstance(annotation, type) and _family(annotation) is not None:
-        register_type(annotation)
-    if isinstance(annotation, type) and annotation.__module__ != "builtins":
-        try:
-            hints = typing.get_type_hints(annotation, include_extras=True)
-        except (NameError, TypeError):
-            return
-        for hint in hints.values():
-            _walk(hint, seen)
-
-
-def _family(kind: type) -> str | None:
-    """How values of a user's type are taken apart; None when they cannot be."""
-    if issubclass(kind, enum.Enum):
-        return "enum"
-    if issubclass(kind, msgspec.Struct):
-        return "struct"
-    if dataclasses.is_dataclass(kind):
-        return "dataclass"
-    if hasattr(kind, "model_fields") and hasattr(kind, "model_construct"):
-        return "model"
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return "namedtuple"
-    return None
+_DIGITS = 10_000  # bits of an int beyond which Python writes no decimal digits
 
 
 # ------------------------------------------------------------------------------------ encoding
@@ -123,8 +49,10 @@ def encode(value: Any) -> bytes:
     """The value's bytes; `CodecError` with the `path` to what cannot be stored."""
     try:
         return _encoder.encode(_pack(value, (), 0))
-    except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
-        raise CodecError(f"the value cannot be stored: {error}") from error
+    except CodecError:
+        raise
+    except Exception as error:
+        raise _not_bytes(error) from error
 
 
 def encode_plain(value: Any) -> bytes:
@@ -132,14 +60,23 @@ def encode_plain(value: Any) -> bytes:
     try:
         return _encoder.encode(value)
     except (UnicodeEncodeError, OverflowError, TypeError, ValueError) as error:
-        raise CodecError(f"the value cannot be stored: {error}") from error
+        raise _not_bytes(error) from error
+
+
+def _not_bytes(error: Exception) -> CodecError:
+    if isinstance(error, UnicodeEncodeError):
+        return CodecError(
+            "a text holds half of a character (a surrogate), which no file takes: "
+            'repair it with text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")'
+        )
+    return CodecError(f"the value cannot be stored: {error}")
 
 
 _encoder = msgspec.msgpack.Encoder()
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """True for what MessagePack alone brings back equal: JSON's types, ints of 64 bits."""
+    """True for what MessagePack alone brings back equal: JSON's types, bytes, ints of 64 bits."""
     kind = type(value)
     if kind in _SCALARS:
         return True
@@ -173,20 +110,50 @@ def _pack(value: Any, path: tuple[Any, ...], depth: int) -> Any:
     if (kind is FrozenDict or kind is dict) and all(type(key) is str for key in value):
         return {key: _pack(item, (*path, key), depth + 1) for key, item in value.items()}
     tag, content = _take_apart(value, kind, path)
-    return msgspec.msgpack.Ext(_EXT, _encoder.encode([tag, _pack(content, path, depth + 1)]))
+    if tag in objects.TAGS and tag not in ("enum", "flag"):
+        content = _pack_object(content, path, depth + 1)
+    else:
+        content = _pack(content, path, depth + 1)
+    return msgspec.msgpack.Ext(_EXT, _encoder.encode([tag, content]))
+
+
+def _pack_object(content: Any, path: tuple[Any, ...], depth: int) -> list[Any]:
+    """Name and parts of an object; the place of what it holds is its attribute."""
+    name, *parts = content
+    return [name, *(_pack_parts(part, path, depth + 1) for part in parts)]
+
+
+def _pack_parts(part: Any, path: tuple[Any, ...], depth: int) -> Any:
+    if type(part) is list:
+        return [_pack_parts(one, path, depth + 1) for one in part]
+    if type(part) is not dict or not all(type(key) is str for key in part):
+        return _pack(part, path, depth)
+    return {
+        key: _pack_parts(item, path, depth + 1)
+        if key in objects.GROUPS
+        else _pack(item, (*path, f".{key}"), depth + 1)
+        for key, item in part.items()
+    }
 
 
 def _take_apart(value: Any, kind: type, path: tuple[Any, ...]) -> tuple[str, Any]:
     simple = _SIMPLE.get(kind)
     if simple is not None:
-        return simple[0], simple[1](value)
-    if isinstance(value, pathlib.PurePath):
+        try:
+            return simple[0], simple[1](value)
+        except CodecError as error:
+            raise CodecError(str(error), path=path + error.path) from None
+        except Exception as error:
+            raise CodecError(f"a {kind.__name__} cannot be stored: {error}", path=path) from error
+    if isinstance(value, pathlib.PurePath) and kind in _PATHS:
         return "path", [kind.__name__, str(value)]
-    family = _family(kind)
-    if family is not None:
-        register_type(kind)
-        return family, [type_name(kind), _TAKE[family](value)]
-    foreign = frames.take_apart(value)
+    shape = objects.shape_of(kind)
+    if shape is not None:
+        return objects.take_apart(value, shape, path)
+    try:
+        foreign = frames.take_apart(value)
+    except CodecError as error:
+        raise CodecError(str(error), path=path) from None
     if foreign is not None:
         return foreign
     raise CodecError(
@@ -194,6 +161,11 @@ def _take_apart(value: Any, kind: type, path: tuple[Any, ...]) -> tuple[str, Any
         "model, or build it again from such a value",
         path=path,
     )
+
+
+_PATHS = (
+    pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
+)  # fmt: skip
 
 
 def cache_key(node: str, fingerprint: str, inputs: Any) -> str:
@@ -212,18 +184,49 @@ def cache_key(node: str, fingerprint: str, inputs: Any) -> str:
 
 def _sorted(values: Any) -> list[Any]:
     """A set's members in an order that depends on nothing but them."""
+    for value in values:
+        _check_key(value, "a member of the set")
     return sorted(values, key=encode)
+
+
+def _pairs(mapping: Mapping[Any, Any]) -> list[list[Any]]:
+    for key in mapping:
+        _check_key(key, "a key of the dict")
+    return [[key, item] for key, item in mapping.items()]
+
+
+def _check_key(key: Any, what: str) -> None:
+    """`CodecError` for what is equal to nothing, not even to itself when it is read again."""
+    if isinstance(key, (tuple, frozenset)):
+        for part in key:
+            _check_key(part, what)
+    elif _is_odd(key):
+        raise CodecError(
+            f"{key!r} is {what}, and nobody could find it there again, because it is equal to "
+            "nothing: use None or a text"
+        )
+
+
+def _is_odd(key: Any) -> bool:
+    try:
+        return bool(key != key)
+    except Exception:  # what has no single truth, such as pandas.NA
+        return False
 
 
 def _zone(zone: datetime.tzinfo | None) -> Any:
     if zone is None:
         return None
-    if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
+    if type(zone) is zoneinfo.ZoneInfo and zone.key:
         return zone.key
-    offset = zone.utcoffset(None)
-    if offset is None:
-        raise CodecError(f"the time zone {zone!r} cannot be stored: use zoneinfo.ZoneInfo")
-    return offset.total_seconds()
+    if type(zone) is datetime.timezone:
+        offset = zone.utcoffset(None)
+        own = zone.tzname(None)
+        is_named = own != datetime.timezone(offset).tzname(None)
+        return [offset.total_seconds(), own] if is_named else offset.total_seconds()
+    raise CodecError(
+        f"the time zone {zone!r} cannot be stored: use zoneinfo.ZoneInfo or datetime.timezone"
+    )
 
 
 def _unzone(zone: Any) -> datetime.tzinfo | None:
@@ -231,48 +234,36 @@ def _unzone(zone: Any) -> datetime.tzinfo | None:
         return None
     if isinstance(zone, str):
         return zoneinfo.ZoneInfo(zone)
+    if isinstance(zone, list):
+        return datetime.timezone(datetime.timedelta(seconds=zone[0]), zone[1])
     if zone == 0:
         return datetime.UTC
     return datetime.timezone(datetime.timedelta(seconds=zone))
 
 
-def _from_datetime(v: datetime.datetime) -> list[Any]:
+def _from_datetime(v: datetime.datetime | datetime.time) -> list[Any]:
     naive = v.replace(tzinfo=None, fold=0)
     return [naive.isoformat(), v.fold, _zone(v.tzinfo)]
 
 
 _SIMPLE: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    int: ("int", str),
+    int: ("int", lambda v: str(v) if v.bit_length() < _DIGITS else hex(v)),
     complex: ("complex", lambda v: [v.real, v.imag]),
-    bytes: ("bytes", lambda v: v.hex()),
     tuple: ("tuple", list),
     set: ("set", _sorted),
     FrozenSet: ("set", _sorted),
     frozenset: ("frozenset", _sorted),
-    dict: ("map", lambda v: [[key, item] for key, item in v.items()]),
-    FrozenDict: ("map", lambda v: [[key, item] for key, item in v.items()]),
+    dict: ("map", _pairs),
+    FrozenDict: ("map", _pairs),
     datetime.datetime: ("datetime", _from_datetime),
     datetime.date: ("date", lambda v: v.isoformat()),
-    datetime.time: (
-        "time",
-        lambda v: [v.replace(tzinfo=None, fold=0).isoformat(), v.fold, _zone(v.tzinfo)],
-    ),
+    datetime.time: ("time", _from_datetime),
     datetime.timedelta: ("timedelta", lambda v: [v.days, v.seconds, v.microseconds]),
     decimal.Decimal: ("decimal", str),
     uuid.UUID: ("uuid", str),
     range: ("range", lambda v: [v.start, v.stop, v.step]),
+    msgspec.UnsetType: ("unset", lambda v: None),
     Secret: ("secret", lambda v: v.name),  # its name, never its value
-}
-
-_TAKE: dict[str, Callable[[Any], Any]] = {
-    "enum": lambda v: v.name,
-    "struct": lambda v: {name: getattr(v, name) for name in v.__struct_fields__},
-    "dataclass": lambda v: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)},
-    "model": lambda v: [
-        {**v.__dict__, **(getattr(v, "__pydantic_extra__", None) or {})},
-        sorted(v.model_fields_set),
-    ],
-    "namedtuple": list,
 }
 
 
@@ -325,7 +316,10 @@ class _Reader:
         tag, content = self.read(bytes(data))
         self.depth -= 1
         build = _BUILD.get(tag)
-        return build(content) if build is not None else frames.build(tag, content)
+        if build is not None:
+            return build(content)
+        known = tag in objects.TAGS
+        return objects.build(tag, content) if known else frames.build(tag, content)
 
 
 def _build_path(content: Any) -> Any:
@@ -344,56 +338,21 @@ def _build_time(content: Any) -> datetime.time:
     return datetime.time.fromisoformat(text).replace(fold=fold, tzinfo=_unzone(zone))
 
 
-def _build_enum(content: Any) -> Any:
-    name, member = content
-    return _typed(name, "enum").__members__[member]
-
-
-def _typed(name: str, family: str) -> Any:
-    kind = _registry.find(name)
-    if _family(kind) != family:
-        raise CodecError(f"the stored value is a {family} named {name}, and {kind!r} is not")
-    return kind
-
-
-def _build_dataclass(content: Any) -> Any:
-    """Fields set as they were; one that the class has gained since gets its default."""
-    name, values = content
-    kind = _typed(name, "dataclass")
-    made = object.__new__(kind)
-    for field in dataclasses.fields(kind):
-        if field.name in values:
-            object.__setattr__(made, field.name, values[field.name])
-        elif field.default is not dataclasses.MISSING:
-            object.__setattr__(made, field.name, field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            object.__setattr__(made, field.name, field.default_factory())
-    return made
-
-
-def _build_model(content: Any) -> Any:
-    name, (values, fields_set) = content
-    return _typed(name, "model").model_construct(_fields_set=set(fields_set), **values)
-
-
-def _build_struct(content: Any) -> Any:
-    name, values = content
-    return _typed(name, "struct")(**values)
-
-
-def _build_namedtuple(content: Any) -> Any:
-    name, values = content
-    return _typed(name, "namedtuple")(*values)
+def _listed(content: Any) -> list[Any]:
+    """The items, where they are there: not a range, say, that claims to have so many."""
+    if type(content) is not list:
+        raise CodecError("the items of a stored value are no list")
+    return content
 
 
 _BUILD: Mapping[str, Callable[[Any], Any]] = {
-    "int": int,  # Python itself bounds the digits
+    "int": lambda c: int(c, 16 if "x" in c[:3] else 10),
     "complex": lambda c: complex(*c),
-    "bytes": bytes.fromhex,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "map": lambda c: {key: item for key, item in c},
+    "bytes": bytes.fromhex,  # as they were written at first
+    "tuple": lambda c: tuple(_listed(c)),
+    "set": lambda c: set(_listed(c)),
+    "frozenset": lambda c: frozenset(_listed(c)),
+    "map": lambda c: {key: item for key, item in _listed(c)},
     "datetime": _build_datetime,
     "date": datetime.date.fromisoformat,
     "time": _build_time,
@@ -403,11 +362,7 @@ _BUILD: Mapping[str, Callable[[Any], Any]] = {
     "range": lambda c: range(*c),
     "secret": Secret,
     "path": _build_path,
-    "enum": _build_enum,
-    "dataclass": _build_dataclass,
-    "model": _build_model,
-    "struct": _build_struct,
-    "namedtuple": _build_namedtuple,
+    "unset": lambda c: msgspec.UNSET,
 }
 
 
@@ -428,22 +383,43 @@ def encode_checked(value: Any) -> bytes:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equal and of the same type, at every depth; not-a-number equals itself."""
+    """Equal and of the same type, at every depth and to the last bit; not-a-number equals itself.
+
+    Objects are equal when all that they hold is, whatever they say of themselves.
+    """
     if a is b:
         return True
-    if type(a) is not type(b):
-        return type(freeze(a)) is type(freeze(b)) and type(a) in _FROZEN and same(a, freeze(b))
-    if isinstance(a, float):
-        return a == b or (a != a and b != b)
-    if isinstance(a, (list, tuple)):
+    kind = type(a)
+    if kind is not type(b):
+        if kind in _FROZEN or type(b) in _FROZEN:
+            return type(freeze(a)) is type(freeze(b)) and same(freeze(a), freeze(b))
+        return type_name(kind) == type_name(type(b)) and _same_parts(a, b)  # its cell was run again
+    if kind is float:
+        return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
+    if kind in _ITSELF:
+        return bool(a == b)
+    if kind is FrozenList or kind is list or kind is tuple:
         return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    family = _family(type(a))
-    if family in ("dataclass", "struct", "model"):
-        return same(freeze(_TAKE[family](a)), freeze(_TAKE[family](b)))
-    foreign = frames.same(a, b)
-    return bool(a == b) if foreign is None else foreign
+    if kind is FrozenDict or kind is dict:
+        return len(a) == len(b) and all(
+            same(key, other) and same(a[key], b[other]) for key, other in zip(a, b, strict=True)
+        )
+    return _same_parts(a, b)
 
 
+def _same_parts(a: Any, b: Any) -> bool:
+    """Whether the two are taken apart to the same."""
+    try:
+        tag, content = _take_apart(a, type(a), ())
+        other, parts = _take_apart(b, type(b), ())
+    except CodecError:
+        return False
+    if tag != other:
+        return False
+    if tag in ("ndarray", "npscalar") and content[0] != "O":
+        return arrays.same(a, b)
+    return same(content, parts)
+
+
+_ITSELF = (str, int, bool, bytes)
 _FROZEN = (FrozenList, FrozenDict, FrozenSet)

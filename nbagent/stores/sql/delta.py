@@ -93,6 +93,8 @@ def apply(old: Any, delta: Any) -> Any:
             return old.grown(rest[0])
         if sign == "=" and isinstance(old, FrozenList):
             keep, drop, items = rest
+            if not (0 <= keep <= len(old) and 0 <= drop <= len(old) - keep):
+                raise CodecError("a stored change does not fit the list that it changes")
             return frozen_list([*old[:keep], *items, *old[keep + drop :]])
         if sign == "{" and isinstance(old, FrozenDict):
             changed, deleted, nested = rest

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status
+from nbagent.engine.model.readable import to_json
 from nbagent.engine.store.ownership import check_free, check_place, disown, lost, unknown
 from nbagent.errors import StoreError
-from nbagent.stores.codec.readable import to_json
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
 from nbagent.stores.sql.rows import read_owner

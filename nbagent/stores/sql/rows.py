@@ -98,5 +98,9 @@ def _decoder(kind: Any) -> Any:
 def _read(text: str, kind: Any) -> Any:
     try:
         return _decoder(kind).decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        pass
+    try:
+        return msgspec.convert(json.loads(text), kind)  # it may hold halves of characters
+    except (ValueError, RecursionError) as error:
         raise CorruptError(f"a row is damaged in the file: {error}", thread="") from error

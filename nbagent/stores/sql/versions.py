@@ -20,7 +20,11 @@ def next_version(before: Version | None, old: Any, new: Any) -> tuple[Version, b
     if before is not None:
         change = diff(old, new)
         if change is not None:
-            data = encode_plain(change) if is_plain(change) else encode_checked(freeze(change))
+            try:
+                data = encode_plain(change) if is_plain(change) else encode_checked(freeze(change))
+            except CodecError:
+                encode_checked(new)  # whose error says where in the value
+                raise
             changes = before.changes + len(data)
             if changes <= before.whole:
                 base = before.id if before.base is None else before.base
@@ -48,6 +52,8 @@ def read_versions(
         for row in rows[1:]:
             change = _content(row, unseal, thread, name)
             size += len(change)
+            if size > len(data):  # nobody writes so many: a whole version comes first
+                raise _damaged(name)
             changes.append(decode(change, loose=True))
         values[name] = followed(value, changes)
         versions[name] = Version(id, rows[0][0] if changes else None, len(data), size)

@@ -30,7 +30,14 @@ from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, Tas
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
 from nbagent.errors import CodecError
-from nbagent.stores.codec.values import cache_key, encode, encode_checked
+from nbagent.stores.codec.records import (
+    control_bytes,
+    journal_bytes,
+    refused,
+    task_bytes,
+    writer_of,
+)
+from nbagent.stores.codec.values import cache_key, encode_checked
 from nbagent.stores.sql.database import Connection, Held, Shelf, Version
 from nbagent.stores.sql.leases import Leases
 from nbagent.stores.sql.reading import SPAN_COLUMNS, Reading
@@ -72,13 +79,12 @@ class Writing:
                 try:
                     version, data, change = next_version(before, held.values.get(name), value)
                 except CodecError as error:
-                    writers = [record.node for record in records if name in record.update]
-                    raise _named(error, [name], writers[0] if writers else None) from error
+                    raise refused(error, name, writer_of(name, records), error.path) from error
                 versions[name] = version
                 new[name] = _New(
                     before.id if before and version.base else None, data, change, value
                 )
-            control = encode(dict(checkpoint.control))
+            control = control_bytes(checkpoint.control)
             with self._database.write() as db:
                 self._leases.check(db, lease)
                 for name, one in new.items():
@@ -134,8 +140,7 @@ class Writing:
         rows = []
         for entry in entries:
             place = (lease.thread, entry.anchor, entry.task, entry.position)
-            data = encode_checked([entry.payload, entry.result])
-            data = self._cipher.seal(data, "journal", *place)
+            data = self._cipher.seal(journal_bytes(entry), "journal", *place)
             key = self._cipher.seal_text(entry.key, "key", *place)
             rows.append((*place, entry.kind, key, entry.status, data, zlib.crc32(data)))
         with self._database.write() as db:
@@ -179,12 +184,7 @@ class Writing:
                 there[name] = [sign, versions[name].id]
             else:
                 own[name] = value
-        try:
-            data = encode_checked(
-                [own, list(record.goto), there] if there else [own, list(record.goto)]
-            )
-        except CodecError as error:
-            raise _named(error, record.update, record.node) from error
+        data = task_bytes(record, own, there)
         failure = None if record.failure is None else json.dumps(asdict(record.failure))
         place = (thread, record.anchor, record.task)
         data = self._cipher.seal(data, "task", *place)
@@ -249,10 +249,3 @@ _PUT_JOURNAL = _put(
 )
 _PUT_SPAN = _put("spans", f"id, thread, {SPAN_COLUMNS}", "thread, id")
 _PUT_CACHE = _put("cache", "id, node, made, expires, data, checksum", "id")
-
-
-def _named(error: CodecError, fields: Iterable[str], node: str | None) -> CodecError:
-    names = list(fields)
-    field = names[0] if len(names) == 1 else (str(error.path[1]) if len(error.path) > 1 else None)
-    who = f" (written by node {node!r})" if node else ""
-    return CodecError(f"field {field!r}{who}: {error}", field=field, node=node, path=error.path)
