@@ -298,7 +298,7 @@ class Graph(Building):
         Inside a node, without `thread`, it is a durable call: the thread belongs to the node's
         task, its question is the task's, and after a failure it goes on where it stopped.
         """
-        if thread is None and calls.is_inside():
+        if thread is None and calls.is_inside(self.name):
             return calls.call(self.compile(), input)
         return self.start(input, thread, step_limit=step_limit).result()
 
@@ -306,7 +306,7 @@ class Graph(Building):
         self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
     ) -> dict[str, Any]:
         """`run` in a coroutine."""
-        if thread is None and calls.is_inside():
+        if thread is None and calls.is_inside(self.name):
             return await calls.acall(self.compile(), input)
         return await self.start(input, thread, step_limit=step_limit)
 

@@ -20,13 +20,27 @@ from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node import executor
 from nbagent.engine.node.context import TaskContext, current, running
+from nbagent.engine.node.origin import is_a_nodes
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.errors import NbagentError
 
 
-def is_inside() -> bool:
-    """True in the code of a node of a running graph."""
-    return running() is not None
+def is_inside(name: str) -> bool:
+    """True in the code of a node of a running graph, which calls the graph `name`.
+
+    `NbagentError` on a thread that the node started by itself: nobody could say whose call it is.
+    """
+    if running() is not None:
+        return True
+    if is_a_nodes():
+        raise NbagentError(
+            f"graph {name!r} is called on a thread that a node has started without its context, so "
+            f"the call cannot belong to its task: `await {name}.arun(…)`, "
+            f"`asyncio.to_thread({name}.run, …)`, or "
+            f"`contextvars.copy_context().run({name}.run, …)` on that thread. "
+            f"{name}.run(…, thread=id) is a thread of its own. Nothing was started"
+        )
+    return False
 
 
 def call(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
+from nbagent.engine.node.origin import mark
+
 THREADS = 64  # `def` nodes that run at once; they mostly wait for a network
 IDLE = 30.0  # seconds after which a thread that has nothing to do ends
 STANDSTILL = 1.0  # seconds in which no waiting call could begin, until one more may
@@ -203,6 +205,7 @@ class Threads:
 
     def _serve(self, call: _Call) -> None:
         mine: SimpleQueue[_Call] = SimpleQueue()
+        mark()
         while True:
             _here.call = call
             call.make()

@@ -8,13 +8,16 @@ graph whose clients are bound to the kernel's loop may ask for that one all the 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from nbagent.engine import ports
+from nbagent.engine.node.origin import mark
 from nbagent.errors import NbagentError
 
 log = logging.getLogger("nbagent")
@@ -95,9 +98,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class _WithContext(ThreadPoolExecutor):
+    """Runs what nodes give to `loop.run_in_executor(None, …)` in their own context, as
+    `asyncio.to_thread` does: what it calls there belongs to their tasks."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
+
+
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     _idents[loop] = threading.get_ident()
+    mark()
+    loop.set_default_executor(_WithContext(thread_name_prefix="nbagent-executor"))
     while not loop.is_closed():
         try:
             loop.run_forever()

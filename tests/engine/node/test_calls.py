@@ -2,7 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import contextvars
 import operator
+import sys
+import threading
 from typing import Annotated, TypedDict
 
 import pytest
@@ -271,6 +274,59 @@ def test_a_synchronous_call_on_an_event_loop_is_refused(store):
         outer.run({}, "t")
 
     assert ([], []) == (world.paid, store.under("t"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who started a thread")
+@pytest.mark.parametrize("how", ["def", "async"])
+@pytest.mark.parametrize("start", ["thread", "pool"])
+def test_a_call_on_a_thread_of_the_nodes_own_is_refused(store, how, start):
+    """Without its context nobody could say whose call it is; with it, it is the task's."""
+    world = World()
+    inner = helper(store, world, asks=False)
+    made = []
+
+    def call(state):
+        context = contextvars.copy_context()
+        for run in (inner.run, lambda given: context.run(inner.run, given)):
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                made.append(pool.submit(run, {"given": "bees"}))
+        return {}
+
+    def on_a_thread(state):
+        def run():
+            try:
+                made.append(inner.run({"given": "bees"}))
+            except NbagentError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        return {}
+
+    async def acall(state):
+        future = asyncio.get_running_loop().run_in_executor(
+            concurrent.futures.ThreadPoolExecutor(1), inner.run, {"given": "bees"}
+        )
+        await asyncio.wait([future])
+        made.append(future)
+        return {
+            "said": (
+                await asyncio.get_running_loop().run_in_executor(None, inner.run, {"given": "bees"})
+            )["said"]
+        }
+
+    node_code = acall if how == "async" else on_a_thread if start == "thread" else call
+    outer = caller(store, node_code)
+    outer.run({}, "t")
+
+    refused = made[0] if isinstance(made[0], Exception) else made[0].exception()
+    assert "await helper.arun" in str(refused)
+    owned = 0 if node_code is on_a_thread else 1
+    assert (owned, ["t"]) == (
+        len(store.under("t")),
+        [one.id for one in store.threads() if not one.is_nested],
+    )
 
 
 def test_a_call_on_a_loop_of_the_nodes_own(store):
