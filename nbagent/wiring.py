@@ -116,6 +116,13 @@ def _register_types(annotation: Any) -> None:
     register_types_in(annotation)
 
 
+def _digest(value: Any) -> str:
+    """Of the value as it is stored; `CodecError` for one that cannot be."""
+    from nbagent.stores.codec.values import encode
+
+    return hashlib.blake2b(encode(value), digest_size=8).hexdigest()
+
+
 def _nest(loop: Any) -> None:
     """Let the kernel's loop be waited for from inside; only where somebody asks for that."""
     try:
@@ -167,6 +174,7 @@ def wire() -> None:
     ports.open_url.fill(_open_url)
     ports.find_tracer.fill(_find_otel)
     ports.nest_loop.fill(_nest)
+    ports.digest.fill(_digest)
     ports.declared.fill(_register_types)
     ports.find_copier.fill(_find_copier)
     ports.find_cell.fill(_find_cell)

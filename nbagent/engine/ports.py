@@ -8,6 +8,7 @@ Rule 2: nothing here knows a type of the engine's, so every floor may call a por
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -50,6 +51,11 @@ def _nothing(*args: Any) -> Any:
     return None
 
 
+def _shortened(value: Any) -> str:
+    text = repr(value).encode("utf-8", "replace")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
 def _no_store(url: str) -> Any:
     raise StoreError(f"no store for {url!r}: `import nbagent` brings SQLite, PostgreSQL and memory")
 
@@ -72,6 +78,9 @@ find_tracer = Port[[], Any](_nothing)
 
 nest_loop = Port[[Any], None](_nothing)
 """(loop) -> makes a running event loop one that can be waited for from inside."""
+
+digest = Port[[Any], str](_shortened)
+"""(value) -> a short text that is the same for equal values in any process. Empty: of its repr."""
 
 declared = Port[[Any], None](_nothing)
 """(annotation) -> told of every annotation that a state declares: its values may be stored."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextvars
 import uuid
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from nbagent.engine.model import program as compiled
@@ -30,7 +30,7 @@ from nbagent.engine.thread.run import Run, stream
 from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.errors import GraphError, Location
-from nbagent.graph.batch import Runs
+from nbagent.graph.batch import Runs, check_at_once
 from nbagent.graph.edges import (
     END,
     START,
@@ -333,14 +333,34 @@ class Graph(Building):
         return stream(begin, mode)
 
     def map(
-        self, inputs: Sequence[Mapping[str, Any]], name: str | None = None, *, limit: int = 8
+        self,
+        inputs: Iterable[Mapping[str, Any]],
+        name: str | None = None,
+        *,
+        concurrency: int = 8,
+        client: Any = None,
+        limit: int | None = None,
     ) -> Runs:
-        """Run over many inputs, a thread each, at most `limit` at once; returns at once.
+        """Run over many inputs, a thread each, so many at once; returns at once.
 
-        name   of the batch: its threads are `NAME-0`, `NAME-1` …; calling `map` again with the
-               same name goes on, and what is done is not done again. By default the graph's
+        inputs       dicts, from a list, a generator or anything else that gives them one by one
+        name         of the batch: its threads are `NAME-0`, `NAME-1` …. By default it is made of
+                     the graph's name and all the inputs: other inputs are another batch
+        concurrency  how many threads run at once (`limit` is its older name)
+        client       for machines of a cluster: comes in a later version
+
+        Calling `map` again with the same inputs (and name) goes on, also after a restart: what is
+        done is not done again. With a name the batch may grow: what was there goes on, what is new
+        begins. Each thread keeps the digest of its input; where another one is given at its place
+        that input is not run, and its row is "refused" and says why.
         """
-        return Runs(self.thread, inputs, name or self.name, limit)
+        if client is not None:
+            raise GraphError(
+                "map(client=) comes in a later version: leave it out, and the threads run in this "
+                "process"
+            )
+        at_once = check_at_once(concurrency, limit)
+        return Runs(self.compile(), self.thread, inputs, name, at_once)
 
 
 def new_id(name: str) -> str:

@@ -89,6 +89,11 @@ def fork(thread: str, number: int) -> str:
     return f"{thread}-fork-{number}"
 
 
+def batch_name(graph: str, digest: str) -> str:
+    """The name of a batch that nobody has named: of the graph and all its inputs."""
+    return f"{graph}-map-{digest}"
+
+
 def batch_member(batch: str, index: int) -> str:
     """The id of the thread of a batch's N-th input."""
     return f"{batch}-{index}"

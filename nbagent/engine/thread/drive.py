@@ -72,15 +72,22 @@ class DrivenThread(StoredThread):
         step_limit: int = 1000,
         steps: int | None = None,
         observer: Observer | None = None,
+        digest: str = "",
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
         observer  called with every event, from the first on
+        digest    of the input, kept with the thread, which is then to be new: else `ThreadError`
         """
-        return self._begin(given, RunOptions(step_limit, steps)).launch(observer)
+        options = RunOptions(step_limit, steps)
+        return self._begin(given, options, digest=digest).launch(observer)
 
     def _begin(
-        self, given: Mapping[str, Any], options: RunOptions, parent: Run | None = None
+        self,
+        given: Mapping[str, Any],
+        options: RunOptions,
+        parent: Run | None = None,
+        digest: str = "",
     ) -> Run:
         if not isinstance(given, Mapping):
             raise StateError(
@@ -93,7 +100,7 @@ class DrivenThread(StoredThread):
             begin(self.program, given, None)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
-            if found is not None and before is not None and before.status != "done":
+            if found is not None and before is not None and (digest or before.status != "done"):
                 raise ThreadError(
                     f"thread {self.id!r} is {before.status}: resume it, or start under another "
                     "thread id",
@@ -101,6 +108,8 @@ class DrivenThread(StoredThread):
                 )
             previous = None if found is None else self._adopted(found).checkpoint
             first = begin(self.program, given, previous, checkpoint_id=_next_id(lease))
+            if digest:  # before the checkpoint: what has one of a batch is known to be of it
+                self._remark("input", str(first.checkpoint.id), digest)
             self.store.commit(lease, first.checkpoint)
         return self._run_from(first.checkpoint, lease, options, parent)
 

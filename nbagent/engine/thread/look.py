@@ -231,6 +231,12 @@ class StoredThread:
         found = [span.name for span in self.store.spans(self.id) if span.kind == "origin"]
         return int(found[0]) if found else None
 
+    @property
+    def digest(self) -> str:
+        """Of the input that a batch began it with; "" for a thread that no batch began."""
+        found = [span for span in self.store.spans(self.id) if span.kind == "input"]
+        return str(found[-1].attributes["text"]) if found else ""
+
     def _remark(self, kind: str, name: str, text: str, **more: str) -> None:
         now = self.clock()
         said = {"text": text, **more}

@@ -46,10 +46,13 @@ def thread_rows(store: CheckpointStore) -> list[Row]:
 def batch_rows(runs: Runs) -> list[Row]:
     """The threads of a batch, in its order; those that have not begun are queued."""
     store = runs.threads[0].store if runs.threads else None
-    known = {info.id: _row(info) for info in store.threads()} if store is not None else {}
+    known = {info.id: info for info in store.threads()} if store is not None else {}
     rows = []
     for thread in runs.threads:
-        row = known.get(thread.id) or _queued(thread)
+        info = known.get(thread.id)
+        status = runs.status(info, thread.id)
+        is_own = info is not None and status not in ("queued", "refused")
+        row = _row(info) if info is not None and is_own else {**_queued(thread), "status": status}
         row["error"] = row["error"] or runs.errors.get(thread.id, "")
         rows.append(row)
     return rows

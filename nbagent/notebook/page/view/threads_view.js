@@ -9,7 +9,7 @@ import { dress, listen, pictureBehind, viewId } from "../widget.js";
 /** @typedef {{by: string, down: boolean}} Order */
 
 const MOST = 300; // rows on the page; the filter finds the others
-const URGENT = ["running", "waiting", "failed", "paused", "stopped", "queued", "done"];
+const URGENT = ["running", "waiting", "failed", "refused", "paused", "stopped", "queued", "done"];
 
 /** What each column is called, and what it is ordered by. @type {Array<{key: string, label: string, rank: (row: Row) => string | number}>} */
 const COLUMNS = [
