@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,10 @@ HEAVY = (
     "pandas", "numpy", "ipywidgets", "anywidget", "graphviz", "sqlite_utils", "IPython", "pydantic",
 )  # fmt: skip
 ABSENT_FROM_THE_ENGINE = (*HEAVY, "msgspec", "jsonschema", "nest_asyncio2")
+PROVIDERS = (
+    "anthropic", "chromadb", "cohere", "crewai", "google", "instructor", "langchain", "langgraph",
+    "litellm", "llama_index", "mcp", "mistralai", "ollama", "openai", "pinecone", "transformers",
+)  # fmt: skip
 MOST_LINES = 600
 
 
@@ -163,6 +169,36 @@ def test_the_engine_needs_only_the_standard_library(path: Path) -> None:
     ]
 
     assert [] == wrong
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_provider_is_baked_in(path: Path) -> None:
+    """No file imports a client of language models, of vectors or of an agent's tools. (R43)"""
+    assert [] == [name for _, name in imports(path) if name.split(".")[0] in PROVIDERS]
+
+
+def test_no_provider_is_installed_with_it() -> None:
+    """Neither does the library need one, nor an optional part of it. (R43)"""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {"": project["dependencies"], **project["optional-dependencies"]}
+    words = [
+        word
+        for extra, parts in needed.items()
+        if extra != "test"
+        for part in parts
+        for word in re.split(r"\W+", part.lower())
+    ]
+
+    assert "pydantic" in words
+    assert [] == [word for word in words if word in PROVIDERS]
+
+
+def test_the_top_level_is_what_a_reader_expects() -> None:
+    """(C6)"""
+    top = {path.name for path in PACKAGE.parent.iterdir()}
+
+    expected = {"README.md", "binder", "nbagent", "notebooks", "pyproject.toml", "tests"}
+    assert set() == expected - top
 
 
 def test_the_engine_works_where_nothing_else_is_installed() -> None:

@@ -140,7 +140,7 @@ def test_a_result_that_cannot_be_stored_fails_its_node(siblings, tmp_path):
 
 
 def test_the_same_content_in_every_store(tmp_path):
-    """Memory and SQLite hold equal checkpoints of the same run. (W7)"""
+    """Memory and SQLite hold equal checkpoints of the same run. (R48, W7)"""
     made = line(sync("a", lambda s: {"x": 1}), sync("b", lambda s: {"y": (1, {2})}))
     memory, sqlite = MemoryStore(), SqliteStore(tmp_path / "a.db")
     for store in (memory, sqlite):

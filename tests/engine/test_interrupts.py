@@ -8,6 +8,7 @@ import pytest
 
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NodeError, ThreadError, UnknownQuestion, UnknownThread
+from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Edge, program, sync, thread
 
 
@@ -38,6 +39,28 @@ def test_a_question_ends_the_run_and_nothing_stays_alive():
         one.questions[0].question,
     )
     assert one.run is None
+
+
+def test_a_reviewer_finds_everything_in_the_checkpoint():
+    """Who has the store and the program, and never saw the run, sees what ran, what is asked and
+    what the state is, corrects it, and answers. (R35)"""
+    made = program(
+        sync("a", lambda state: {"x": 1}),
+        sync("b", lambda state: {"y": (state["x"], interrupt("Which?", show=["x"]))}),
+        fields=("x", "y"),
+        wires=[Edge(START, "a"), Edge("a", "b"), Edge("b", END)],
+    )
+    store = MemoryStore()
+    thread(made, store=store).start({"x": 0}).result()
+
+    reviewers = thread(made, store=store)
+    (asked,) = reviewers.questions
+    assert ("waiting", {"x": 1}, ("b",)) == (reviewers.status, reviewers.state, reviewers.next)
+    assert ("b", "Which?", ("x",)) == (asked.node, asked.question, tuple(asked.show))
+    assert [(), ("1:a",)] == [info.ran for info in store.history("t")]
+    reviewers.edit({"x": 7}, note="it was wrong")
+
+    assert {"x": 7, "y": (7, "this")} == reviewers.resume("this").result()
 
 
 def test_an_answer_runs_the_node_again_from_its_top():
@@ -102,7 +125,7 @@ def test_an_edit_while_a_sibling_waits_keeps_its_result_and_the_question():
 
 
 def test_wrong_answers_are_refused_before_any_node_runs():
-    """Unknown, repeated and ambiguous answers, and an unknown thread, are typed errors."""
+    """Unknown, repeated and ambiguous answers, and an unknown thread, are typed errors. (W21)"""
     calls = []
     one = thread(asking(calls, "a", "b"))
     with pytest.raises(UnknownThread):
@@ -150,7 +173,7 @@ def test_a_node_cannot_swallow_a_pause():
 
 
 def test_a_changed_order_of_questions_is_noticed():
-    """An answer never reaches another question than it was given for."""
+    """An answer never reaches another question than it was given for. (W21)"""
     order = ["first?", "second?"]
 
     def run(state):

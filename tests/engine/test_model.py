@@ -144,7 +144,7 @@ def finish(one, run):
 )
 @given(specs(), st.integers(1, 25), st.booleans(), st.integers(0, 2))
 def test_a_crash_at_any_write_changes_nothing(spec, at, after, fails):
-    """Whatever the graph and wherever it dies, the resumed run ends as the reference does."""
+    """Whatever the graph and wherever it dies, the resumed run ends as the reference does. (R1)"""
     spec.edges = list(dict.fromkeys(spec.edges))
     try:
         log, x, steps = interpret(spec)

@@ -161,7 +161,8 @@ def test_retry_asks_a_function():
 
 
 def test_a_group_of_errors_is_what_is_in_it():
-    """A TaskGroup's `ExceptionGroup` is tried again, and recovered from, as its errors are."""
+    """A TaskGroup's `ExceptionGroup` is tried again, and recovered from, as its errors are.
+    (W19)"""
     calls = []
 
     def fails(state):

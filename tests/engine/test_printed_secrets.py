@@ -80,7 +80,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("known", [by_value, by_pattern])
 def test_no_way_out(way, known, capfd):
-    """What is shown, told, kept, and what a log handler writes that was there before."""
+    """What is shown, told, kept, and what a log handler writes that was there before. (W22)"""
     known()
     log = io.StringIO()
     handler = logging.StreamHandler(log)

@@ -71,7 +71,7 @@ def talking():
 
 
 def test_the_interpreter_is_never_given_another_stream(capsys):
-    """`print` borrows what is there; it is there for good, whoever sets what."""
+    """`print` borrows what is there; it is there for good, whoever sets what. (W19)"""
     with talking() as (_, talks):
         talks.once()
         there = [vars(sys)["stdout"]]

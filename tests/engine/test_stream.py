@@ -38,7 +38,7 @@ async def collect(stream):
 
 
 async def test_several_readers_see_the_same(capsys):
-    """Each from the start, in its own mode; one that comes late too."""
+    """Each from the start, in its own mode; one that comes late too. (R37)"""
     run = made().start({"x": 0, "log": []}, thread="t")
     events, updates, values, emitted = await asyncio.gather(
         *(collect(run.stream(mode)) for mode in ("events", "updates", "values", "emitted"))

@@ -65,7 +65,7 @@ def tables(tmp_path):
 
 
 def test_tables_that_no_subgraph_touched_are_no_change(tables):
-    """Read from a file they are other objects than before, and still nobody's write."""
+    """Read from a file they are other objects than before, and still nobody's write. (W16)"""
     state = tables.resume(answers={q.id: "yes" for q in tables.questions}).result(10)
     assert ["yes", "yes"] == state["log"]
     assert [1, 2] == list(state["table"].n)
@@ -187,7 +187,7 @@ def test_a_branch_function_of_a_subgraph_that_fails_leaves_nothing_held(ends):
 
 
 def test_a_task_of_the_user_cannot_end_the_loop(caplog):
-    """`sys.exit()` in a callback ends asyncio's loop; here it ends nothing but itself."""
+    """`sys.exit()` in a callback ends asyncio's loop; here it ends nothing but itself. (W19)"""
     loops = []
 
     async def a(state):

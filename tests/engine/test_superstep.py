@@ -5,13 +5,12 @@ import dataclasses
 import itertools
 import operator
 import threading
-import time
 from dataclasses import replace
 
 import pytest
 
 from nbagent.engine.model.program import Command, Send
-from nbagent.engine.watch.events import NodeCancelled
+from nbagent.engine.watch.events import NodeCancelled, NodeFinished
 from nbagent.errors import ConflictError, GraphError, NodeError, StateError, StepLimit
 from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sync, task, thread
 
@@ -45,17 +44,27 @@ def test_siblings_run_at_the_same_time():
 
 
 def test_a_sibling_does_not_see_anothers_write():
-    """Both read the state as it was when the super-step began. (R14, R15)"""
+    """Both read the state as it was when the super-step began, also when one has ended; what it
+    wrote is merged when the other has, too. (R14, R15, R16)"""
+    finished, between = threading.Event(), []
+
+    def late(state):
+        assert finished.wait(5)
+        between.append(one.state)
+        return {"log": [("b", state["x"])]}
+
     made = program(
         sync("a", lambda state: {"log": [("a", state["x"])], "x": 2}),
-        sync("b", lambda state: time.sleep(0.05) or {"log": [("b", state["x"])]}),
+        sync("b", late),
         reduced={"log": operator.add},
         wires=[Edge(START, "a"), Edge(START, "b"), Edge("a", END), Edge("b", END)],
     )
+    one = thread(made)
+    run = one.start({"x": 1, "log": []})
+    run.watch(lambda event: isinstance(event, NodeFinished) and finished.set())
 
-    state = thread(made).start({"x": 1, "log": []}).result()
-
-    assert [("a", 1), ("b", 1)] == state["log"]
+    assert {"x": 2, "log": [("a", 1), ("b", 1)]} == run.result(10)
+    assert [{"x": 1, "log": []}] == between
 
 
 def test_a_failed_node_may_cancel_its_siblings():

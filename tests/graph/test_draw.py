@@ -29,7 +29,7 @@ def program():
 
 @pytest.mark.parametrize("with_dot", [True, False])
 def test_every_node_and_every_edge_is_drawn(with_dot, monkeypatch):
-    """With Graphviz and without; rows follow the edges, and each wire keeps its ends."""
+    """With Graphviz and without; rows follow the edges, and each wire keeps its ends. (C5, C7)"""
     if not with_dot:
         monkeypatch.setattr("shutil.which", lambda name: None)
     layout._layout.cache_clear()

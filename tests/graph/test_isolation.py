@@ -147,7 +147,7 @@ def test_a_change_behind_the_lists_back_is_found_and_nothing_is_committed(tmp_pa
 
 
 def test_what_a_node_keeps_and_changes_later_does_not_matter():
-    """The value is frozen, or copied, when it is written."""
+    """The value is frozen, or copied, when it is written. (W16)"""
     kept = {"list": [1], "frame": frame()}
 
     def write(value):

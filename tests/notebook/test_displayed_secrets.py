@@ -48,7 +48,7 @@ def shell(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_to_the_page(way, shell):
-    """Rich objects, raw data, and what a library makes of a print."""
+    """Rich objects, raw data, and what a library makes of a print. (W22)"""
     made, published = shell
     assert made.run_cell(NODE % WAYS[way]).success
     told = str(published)

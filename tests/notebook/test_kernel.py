@@ -96,7 +96,7 @@ def test_the_stop_button_ends_in_a_committed_pause(kernel: Kernel, waiting: str)
 
 
 def test_a_run_goes_on_while_a_cell_computes(kernel: Kernel) -> None:
-    """Its loop is its own. (W10)"""
+    """Its loop is its own. (C2, W10)"""
     kernel.run("run = g.start({}, 't')\nrun.thread")
     kernel.run("g.thread('t').run.stop()")
     kernel.run(SETUP.replace("8))", "0.3))"))
@@ -126,7 +126,7 @@ with Graph("k", State, loop="kernel") as k:
 
 def test_a_graph_can_run_on_the_kernels_own_loop(kernel: Kernel) -> None:
     """Awaited; waited for without `await`, for which asyncio is patched then and not before;
-    resumed by another cell."""
+    resumed by another cell. (C2, C5)"""
     kernel.run(KERNELS)
     patched = "hasattr(type(mine), '_nest_patched') or hasattr(mine, '_nest_patched')"
     said = kernel.run(f"print((await k.start({{}}, 'a'))['same'], {patched})")

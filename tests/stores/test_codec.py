@@ -94,7 +94,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_a_round_trip_changes_nothing(value):
-    """Equal and of the same type at every depth, for every nesting. (W6)"""
+    """Equal and of the same type at every depth, for every nesting. (W6, W16)"""
     frozen = freeze(value)
 
     assert same(decode(encode(frozen)), frozen)
@@ -119,7 +119,8 @@ def test_objects_come_back(value):
 
 
 def test_tables_come_back_with_their_dtypes():
-    """Text with gaps, categories, dates with and without a zone, nullable integers, objects."""
+    """Text with gaps, categories, dates with and without a zone, nullable integers, objects.
+    (C5, W16)"""
     dates = pandas.to_datetime(pandas.Series(["2007-11-11", None, "2009-12-01"]))
     frame = pandas.DataFrame(
         {

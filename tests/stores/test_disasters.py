@@ -195,7 +195,7 @@ def test_a_store_without_the_log_works(tmp_path, monkeypatch):
 
 def test_a_thread_that_cannot_be_given_back_is_not_held_by_this_process(tmp_path):
     """Another program locks the file at the end of a run: once it is gone, the thread goes on at
-    once, and not when the lease has run out. (W4)"""
+    once, and not when the lease has run out. (W4, W20)"""
     store = SqliteStore(tmp_path / "a.db")
     store.database.writer.execute("PRAGMA busy_timeout = 50")
     other = sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)

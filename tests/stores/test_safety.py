@@ -39,7 +39,7 @@ def bytes_of(folder):
 
 
 def test_a_secret_is_never_in_the_file(tmp_path):
-    """Nor in what is shown; the node reads it, before and after a restart."""
+    """Nor in what is shown; the node reads it, before and after a restart. (W22)"""
     store = SqliteStore(tmp_path / "a.db")
     seen = []
 

@@ -171,7 +171,7 @@ def test_a_flipped_byte_falls_back_to_the_last_good_checkpoint(tmp_path: Path):
 
 
 def test_a_thousand_messages_cost_what_they_are(tmp_path: Path):
-    """1,000 appended messages of 1 KB: at most about three times their own size. (W15)"""
+    """1,000 appended messages of 1 KB: at most about three times their own size. (W15, W26)"""
     store = SqliteStore(tmp_path / "a.db", durability="process")
     notes = [frozen_list([])]
 
@@ -186,7 +186,7 @@ def test_a_thousand_messages_cost_what_they_are(tmp_path: Path):
 
 
 def test_loading_reads_as_much_after_ten_steps_as_after_a_thousand(tmp_path: Path):
-    """Counted in rows that SQLite steps over, not in time. (R23, R25)"""
+    """Counted in rows that SQLite steps over, not in time. (R23, R25, W26)"""
 
     def work(count):
         store = SqliteStore(tmp_path / f"{count}.db", durability="process")

@@ -48,7 +48,8 @@ POINTS = [
 
 @pytest.mark.parametrize(("point", "count"), POINTS)
 def test_a_store_that_fails_once_anywhere_costs_nothing(point, count, tmp_path):
-    """The run ends with the store's error or goes past it; going on gives the same result."""
+    """The run ends with the store's error or goes past it; going on gives the same result.
+    (R45, W20)"""
 
     def full():
         raise StoreError("the disk is full")

@@ -62,7 +62,7 @@ def test_what_happened_is_text_that_is_the_same_each_time(tmp_path):
 
 
 def test_an_agent_is_run_to_its_second_super_step():
-    """There its state is looked at and changed; then it goes on."""
+    """There its state is looked at and changed; then it goes on. (R48)"""
     run = run_to(agent(), {"x": 0, "log": []}, 2)
     assert ("paused", ["one", "two"]) == (run.status, run.thread.state["log"])
     run.thread.edit({"x": 7})

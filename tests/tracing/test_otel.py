@@ -155,7 +155,8 @@ def in_a_kernel(words):
 
 @pytest.mark.parametrize("place", [in_processes, in_a_kernel])
 def test_a_trace_across_a_question_and_a_restart(server, tmp_path, place):
-    """Span by span: the cell, the run, its steps, the inner run, attempts, the call of a model."""
+    """Span by span: the cell, the run, its steps, the inner run, attempts, the call of a model.
+    (R37, R40, R41)"""
     words = [f"http://127.0.0.1:{server.server_port}", str(tmp_path / "a.db")]
     where = place([*words, "start"])
 

@@ -34,7 +34,7 @@ def store(request, tmp_path):
 
 
 def test_the_trace_of_a_thread(store):
-    """Runs, tasks, failed attempts, nested spans with tokens; the subgraph's too."""
+    """Runs, tasks, failed attempts, nested spans with tokens; the subgraph's too. (R40, R42)"""
     calls = []
 
     async def work(state):

@@ -278,7 +278,7 @@ def json_values_of(frame):
 
 
 def test_a_number_that_a_browser_would_change_stays_out_of_the_form(thread):
-    """Its numbers are floats: an id of 19 digits would come back as another one."""
+    """Its numbers are floats: an id of 19 digits would come back as another one. (W16, W21)"""
     shown = json_values(thread, {"n": 2**53 + 1, "notes": ["x"], "text": "y"})
 
     assert "a browser would change" in shown["n"]["$opaque"]

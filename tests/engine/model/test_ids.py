@@ -22,7 +22,7 @@ NAMES = st.text(st.sampled_from("ab0123_- "), min_size=1)
 
 @given(st.integers(1, 10**6), NAMES, st.none() | st.integers(0, 99), NAMES, st.none() | st.just(0))
 def test_tasks_are_told_apart(anchor, name, sent, other, other_sent):
-    """A task's id gives its node and its checkpoint back, and two tasks never share one."""
+    """A task's id gives its node and its checkpoint back, and two tasks never share one. (W17)"""
     task = ids.task_id(anchor, name, sent)
 
     assert name == ids.node_of(task)
@@ -68,7 +68,7 @@ def test_a_nodes_name_cannot_be_taken_for_another_part_of_an_id(store, name):
 
 
 def test_deleting_a_thread_leaves_others_whose_ids_begin_alike(store):
-    """An id says nothing about other threads: not a slash, not a task's name."""
+    """An id says nothing about other threads: not a slash, not a task's name. (W17)"""
     inner, _ = asking(store)
     for id in ("proj", "proj/notes", "proj/1:ask", "proj/2:sub", "proj-1"):
         inner.run({}, id)

@@ -94,7 +94,7 @@ def test_its_question_is_the_tasks(store):
 
 
 def test_it_goes_on_after_a_failure(store):
-    """What has finished in it is not paid for again, in the same run or in another."""
+    """What has finished in it is not paid for again, in the same run or in another. (W23)"""
     world = World()
     world.failures = {"end bees": 2}
     inner = helper(store, world, asks=False)
@@ -233,7 +233,8 @@ def test_a_call_that_is_worded_anew_is_the_same_call(store):
 
 
 def test_it_is_found_by_another_process(store):
-    """A new graph object of the same name, as after a restart, goes on in the same threads."""
+    """A new graph object of the same name, as after a restart, goes on in the same threads.
+    (W23)"""
     world = World()
     for first in (True, False):
         inner = helper(store, world)

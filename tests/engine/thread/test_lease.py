@@ -1,4 +1,4 @@
-"""What decides a change is read under the lease: somebody may be faster just before."""
+"""What decides a change is read under the lease: somebody may be faster just before. (W18)"""
 
 import contextlib
 import operator
