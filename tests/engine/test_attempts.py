@@ -157,8 +157,8 @@ def test_a_task_left_behind_by_an_async_node_pays_nothing():
     """`create_task` without `await`: the node's end is the end of its calls."""
     paid, errors = [], []
 
-    async def behind():
-        await asyncio.sleep(0.05)
+    async def behind(ended):
+        await ended.wait()
         try:
             await aeffect("pay", lambda: paid.append(1))
         except NbagentError as error:
@@ -167,10 +167,13 @@ def test_a_task_left_behind_by_an_async_node_pays_nothing():
     kept = []
 
     async def a(state):
-        kept.append(asyncio.create_task(behind()))
+        ended = asyncio.Event()
+        kept.extend([ended, asyncio.create_task(behind(ended))])
 
     async def b(state):
-        await asyncio.sleep(0.3)
+        ended, task = kept
+        ended.set()
+        await asyncio.wait_for(asyncio.shield(task), 5)
 
     with Graph("g", State, store=MemoryStore()) as graph:
         START >> node(a) >> node(b) >> END

@@ -25,6 +25,7 @@ def blocking(gate, calls):
     async def stuck(state):
         calls.append("stuck")
         if calls.count("stuck") == 1:
+            calls.append(asyncio.get_running_loop())
             gate.wait(20)  # blocks the loop
         return {"x": calls.count("stuck")}
 
@@ -45,14 +46,14 @@ def started(one, calls):
 
 def test_it_is_named(gate):
     """An event tells the node and its line."""
-    calls, seen = [], []
+    calls, seen, named = [], [], threading.Event()
     run = started(thread(blocking(gate, calls)), calls)
-    run.watch(seen.append)
-    time.sleep(watchdog.BLOCKED + 4 * watchdog.LOOK)
+    run.watch(lambda event: isinstance(event, NodeBlocking) and (seen.append(event), named.set()))
+    assert named.wait(10)
     gate.set()
     run.result(5)
 
-    (told,) = [event for event in seen if isinstance(event, NodeBlocking)]
+    (told,) = seen
     assert "stuck" == told.node
     assert told.where.startswith("test_blocking.py, line ")
     assert told.where.endswith(": gate.wait(20)  # blocks the loop")
@@ -75,7 +76,8 @@ def test_a_stop_and_a_pause_end_in_a_committed_checkpoint(gate, way, status):
     assert 1 == one.latest().checkpoint.step
     assert {"x": 2} == one.resume().result(5)  # on a loop of its own
     gate.set()
-    time.sleep(0.3)
+    for _ in range(20):  # rounds of the loop on which the late result arrives
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), calls[1]).result(5)
     assert {"x": 2} == one.state
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from nbagent.engine.node.context import emit
 from nbagent.engine.thread import watchdog
+from nbagent.engine.thread.loop import engine_loop
 from nbagent.errors import NodeError
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
@@ -98,12 +99,13 @@ def test_a_nodes_own_cancellation_is_its_failure():
 
 def test_an_abandoned_node_that_goes_on_talking_is_not_heard():
     """Its late events and its late result change nothing."""
-    began, told = threading.Event(), []
+    began, stopped, said, told = threading.Event(), threading.Event(), threading.Event(), []
 
     def slow(state):
         began.set()
-        time.sleep(0.3)
+        stopped.wait(5)
         emit("late")
+        said.set()
         return {"x": 9}
 
     one = thread(line(sync("a", slow)))
@@ -112,7 +114,10 @@ def test_an_abandoned_node_that_goes_on_talking_is_not_heard():
     began.wait(5)
     run.stop()
     run.result(5)
-    time.sleep(0.5)
+    stopped.set()
+    assert said.wait(5)
+    for _ in range(20):  # rounds of the loop on which the late result arrives
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), engine_loop()).result(5)
 
     assert "RunEnded" == type(told[-1]).__name__
     assert {"x": 0} == one.state

@@ -253,14 +253,14 @@ def test_a_pause_lands_on_the_next_boundary():
 
 def test_a_pause_within_a_time_abandons_a_blocking_node():
     """The pause lands on the last checkpoint, and the node runs again at resume. (W9)"""
-    slow = [1.0]
+    slow, began = [1.0], threading.Event()
     made = program(
-        sync("a", lambda s: time.sleep(slow[0]) or {"x": 1}),
+        sync("a", lambda s: began.set() or time.sleep(slow[0]) or {"x": 1}),
         wires=[Edge(START, "a"), Edge("a", END)],
     )
     one = thread(made)
     run = one.start({"x": 0})
-    time.sleep(0.1)
+    assert began.wait(5)
     run.pause(within=0.05)
 
     assert {"x": 0} == run.result(0.8)

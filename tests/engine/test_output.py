@@ -87,13 +87,13 @@ def test_a_view_that_shows_it_has_it_alone(capsys):
 
 def test_what_no_node_prints_goes_where_it_went(capsys):
     """Other cells, other threads, while a run lives."""
-    go_on = threading.Event()
+    began, go_on = threading.Event(), threading.Event()
     with Graph("g", State, store=MemoryStore()) as graph:
-        START >> node(lambda s: go_on.wait(5) and None, name="a") >> END
+        START >> node(lambda s: began.set() or (go_on.wait(5) and None), name="a") >> END
     events = []
     run = graph.start({"x": 0})
     run.watch(events.append)
-    time.sleep(0.05)
+    assert began.wait(5)
     print("mine")
     with contextlib.redirect_stdout(io.StringIO()) as redirected:
         print("redirected")

@@ -5,7 +5,6 @@ import itertools
 import logging
 import sys
 import threading
-import time
 from typing import Any, TypedDict
 
 import pytest
@@ -117,18 +116,18 @@ def test_a_record_without_a_secret_is_as_it_was(caplog):
 def test_a_call_that_was_given_up_tells_no_secret_either(capsys):
     """It goes on in its thread and prints when its node has long ended."""
     by_value()
-    said = threading.Event()
+    ended, said = threading.Event(), threading.Event()
 
     def a(state):
-        time.sleep(0.4)
+        ended.wait(5)
         print("late", VALUE)
         said.set()
 
     with Graph("g", State, store=MemoryStore()) as graph:
         START >> node(a, timeout=0.1, fallback=lambda state: {"x": 1}) >> END
     graph.run({"x": 0})
+    ended.set()
     assert said.wait(5)
-    time.sleep(0.05)
     assert "late •••\n" == capsys.readouterr().out
 
 

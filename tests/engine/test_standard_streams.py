@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from typing import Any, TypedDict
 from unittest import mock
 
@@ -216,13 +215,16 @@ def test_a_stream_that_writes_to_what_it_replaced(where, capsys):
 def test_an_observer_prints_while_a_node_writes_through_its_own_stream(capsys):
     """Each goes its own way."""
 
+    watched = threading.Event()
+
     def a(state):
-        time.sleep(0.1)
+        assert watched.wait(5)
         with contextlib.redirect_stdout(Tee(sys.stdout)):
             print("the node's")
 
     run = graph_of(a).start({"x": 0})
     run.watch(lambda event: isinstance(event, NodePrinted) and print("seen", flush=True))
+    watched.set()
     run.result(10)
     assert "the node's\n" == printed(run)
     assert "the node's\nseen\n" == capsys.readouterr().out
@@ -287,13 +289,16 @@ def test_observers_that_print_are_not_the_node(capsys):
         if isinstance(event, NodePrinted):
             raise ValueError("in the observer")
 
+    watched = threading.Event()
+
     def a(state):
-        time.sleep(0.2)
+        assert watched.wait(5)
         print("the node's")
 
     run = graph_of(a).start({"x": 0})
     run.watch(lambda event: print("seen", type(event).__name__))
     run.watch(fails)
+    watched.set()
     run.result(10)
     assert "the node's\n" == printed(run)
     assert {"seen NodeStarted", "seen NodePrinted", "the node's"} <= set(

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import operator
+import threading
 import weakref
 from typing import Annotated, TypedDict
 
@@ -20,11 +21,13 @@ class State(TypedDict):
     log: Annotated[list[str], operator.add]
 
 
-def made(store=None):
+def made(store=None, go_on=None):
     async def first(state):
         for number in range(3):
             emit(number)
             await asyncio.sleep(0.02)
+        if go_on is not None:
+            await asyncio.to_thread(go_on.wait, 5)
         print("printed")
         return {"x": 1, "log": ["first"]}
 
@@ -53,9 +56,16 @@ async def test_several_readers_see_the_same(capsys):
 
 async def test_a_reader_from_now_has_no_past(capsys):
     """It begins with what comes next."""
-    run = made().start({"x": 0, "log": []})
-    await asyncio.sleep(0.03)
-    events = await collect(run.stream(start="now"))
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    run = made(go_on=go_on).start({"x": 0, "log": []})
+    run.watch(
+        lambda event: isinstance(event, ev.NodeEmitted) and loop.call_soon_threadsafe(begun.set)
+    )
+    await begun.wait()
+    late = run.stream(start="now")
+    go_on.set()
+    events = await collect(late)
     assert ev.RunStarted not in map(type, events)
     assert ev.RunEnded is type(events[-1])
 

@@ -192,8 +192,10 @@ def test_a_task_of_the_user_cannot_end_the_loop(caplog):
 
     async def a(state):
         loops.append(asyncio.get_running_loop())
-        loops[0].call_later(0.01, sys.exit)
-        await asyncio.sleep(0.1)
+        passed = asyncio.Event()
+        loops[0].call_soon(sys.exit)
+        loops[0].call_soon(passed.set)
+        await passed.wait()
         return {"x": 2}
 
     graph = parent_of(MemoryStore(), inner_of(a))

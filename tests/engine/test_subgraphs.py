@@ -4,6 +4,7 @@ A graph as a node: shared and mapped state, levels, parallel items, pauses and c
 
 import asyncio
 import operator
+import threading
 from typing import Annotated, TypedDict
 
 import pytest
@@ -239,7 +240,7 @@ def test_a_retry_of_a_subgraph_goes_on_inside_it(store):
 
 def test_a_pause_lands_on_a_boundary_inside(store):
     """`run.pause()` pauses the subgraph at its next super-step, and resume goes on there."""
-    calls = []
+    calls, begun = [], threading.Event()
     with Graph("inner", Inner) as inner:
 
         @node
@@ -258,11 +259,12 @@ def test_a_pause_lands_on_a_boundary_inside(store):
 
         @node
         async def before(state):
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(begun.wait, 5)
 
         START >> before >> inner >> END
 
     runs = [outer.start({"topic": "x"}, "t")]
+    begun.set()
     runs[0].result(10)
 
     assert "paused" == runs[0].status == outer.thread("t").status
@@ -293,7 +295,7 @@ def test_a_breakpoint_inside_pauses_the_parent(store):
 
 def test_a_stop_stops_inside(store):
     """Stopping the parent lets both threads go; resume goes on inside."""
-    calls = []
+    calls, begun = [], threading.Event()
     with Graph("inner", Inner) as inner:
 
         @node
@@ -313,10 +315,11 @@ def test_a_stop_stops_inside(store):
 
         @node
         async def before(state):
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(begun.wait, 5)
 
         START >> before >> inner >> END
     runs = [outer.start({"topic": "x"}, "t")]
+    begun.set()
     runs[0].result(10)
 
     assert "stopped" == outer.thread("t").status

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, TypedDict
 
@@ -78,13 +79,18 @@ async def test_a_failure_and_a_question_stop_nobody_and_a_second_call_goes_on(st
 def test_a_batch_that_is_stopped_begins_no_more(store):
     """Those under way pause on their next super-step; the rest is queued."""
 
+    began, go_on = threading.Semaphore(0), threading.Event()
+
     def square(state):
-        time.sleep(0.1)
+        began.release()
+        go_on.wait(5)
         return {"y": 1}
 
     runs = made(store, square).map([{"x": n} for n in range(10)], limit=2)
-    time.sleep(0.05)
+    for _ in range(2):
+        assert began.acquire(timeout=5)
     runs.stop()
+    go_on.set()
     table = runs.result(10)
     assert 8 == list(table["status"]).count("queued")
     with pytest.raises(GraphError, match="at least 1"):
