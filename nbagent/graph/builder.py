@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from nbagent.engine.model import program as compiled
-from nbagent.engine.model.callables import is_async
+from nbagent.engine.model.callables import is_async, name_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.node import calls
 from nbagent.engine.node.subgraph import Subgraph
@@ -201,15 +201,17 @@ class Graph(Building):
         ends = [self._name(source, location) for source in listed(sources)]
         self._program = None
         if isinstance(target, Branch):
+            joined = tuple(ends) if len(ends) > 1 else ()
             for end in ends:
-                self.wires.append(self._branch(end, target))
+                self.wires.append(self._branch(end, target, joined))
             return Chain(self, [], "a branch ends its line: go on from its targets on a new line")
         if isinstance(target, Each):
             name = self._name(target.target, location)
+            joined = tuple(ends) if len(ends) > 1 else ()
             for end in ends:
                 label = label_of(target.items)
                 items = reader_of(target.items, self.schema, target.location)
-                self.wires.append(compiled.Each(end, items, name, label, target.location))
+                self.wires.append(compiled.Each(end, items, name, label, target.location, joined))
             return Chain(self, [name])
         if isinstance(target, Chain):
             raise GraphError("write one line of `>>` from left to right", location=location)
@@ -224,7 +226,7 @@ class Graph(Building):
                 self.wires.append(compiled.Edge(end, name, location))
         return Chain(self, names)
 
-    def _branch(self, source: str, made: Branch) -> compiled.Branch:
+    def _branch(self, source: str, made: Branch, joined: tuple[str, ...]) -> compiled.Branch:
         targets = {
             key: tuple(self._name(one, made.location) for one in listed(value))
             for key, value in made.targets.items()
@@ -237,7 +239,7 @@ class Graph(Building):
             )
         choose = reader_of(made.choose, self.schema, made.location)
         label = label_of(made.choose)
-        return compiled.Branch(source, choose, targets or None, label, made.location)
+        return compiled.Branch(source, choose, targets or None, label, made.location, joined)
 
     def _name(self, thing: Any, location: Location | None) -> str:
         """The name of what stands beside `>>`; a plain function becomes a node."""
@@ -259,15 +261,27 @@ class Graph(Building):
                 self.add(_plain(thing, location), location)
             return thing.name
         if callable(thing) and not isinstance(thing, type):
-            name = str(getattr(thing, "__name__", ""))
-            if name not in self.nodes:
-                self.add(_plain(thing, location), location)
-            return name
+            return self._of_function(thing, location)
         raise GraphError(
             f"{thing!r} cannot be wired: `>>` takes nodes, graphs, lists of these, START, END, "
             "branch(…) and each(…)",
             location=location,
         )
+
+    def _of_function(self, function: Any, location: Location | None) -> str:
+        """The name of the node that a plain function is; one of its own for each function."""
+        name = name_of(function)
+        known = self.nodes.get(name)
+        if known is None:
+            self.add(_plain(function, location), location)
+        elif known.function != function:
+            raise GraphError(
+                f"two functions named {name!r} are wired in graph {self.name!r}: give one another "
+                "name with node(function, name=…); a decorator keeps the name of what it wraps "
+                "with functools.wraps",
+                location=location,
+            )
+        return name
 
     # -------------------------------------------------------------------------------- running
 

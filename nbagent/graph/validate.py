@@ -1,8 +1,9 @@
 """
 What is wrong with a graph, before anything runs. Every `GraphError` says how to mend it.
 
-A node whose code names `Command`, or a branch function without targets, may lead anywhere: then
-nobody can say that a node is never reached, and that check is left out.
+A node that might return a `Command`, or a branch function that might return a `Send` or has no
+targets, may lead anywhere: then nobody can say that a node is never reached, and that check is left
+out. See `reach`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from nbagent.engine.model.channels import Reduced
 from nbagent.engine.model.program import END, START, Branch, Program
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.errors import GraphError, Location, nearest
+from nbagent.graph.reach import may_send, might_make
 
 
 def validate(program: Program, location: Location | None) -> None:
@@ -30,7 +32,8 @@ def validate(program: Program, location: Location | None) -> None:
     _branches_fit(program)
     _subgraphs_fit(program)
     _policies_fit(program)
-    if not _from(program, START) and not any(node.on for node in program.nodes.values()):
+    starts = _from(program, START) or any(map(_is_open, program.branches_from.get(START, ())))
+    if not starts and not any(node.on for node in program.nodes.values()):
         raise GraphError(
             f"nothing follows START in graph {program.name!r}: add "
             f"`START >> {next(iter(program.nodes))}`",
@@ -168,46 +171,37 @@ def _from(program: Program, source: str) -> list[str]:
     return found
 
 
-def _leads_anywhere(program: Program, name: str) -> bool:
-    node = program.nodes[name]
-    code = getattr(inspect.unwrap(node.function), "__code__", None)
-    return (code is not None and "Command" in code.co_names) or any(
-        _is_open(branch) for branch in program.branches_from.get(name, ())
-    )
-
-
 def _is_open(branch: Branch) -> bool:
-    if branch.targets is None:
-        return True
-    code = getattr(branch.choose, "__code__", None)
-    return code is not None and "Send" in code.co_names
+    """True when it might lead to nodes that it does not name."""
+    return branch.targets is None or might_make(branch.choose)
+
+
+def _leads_anywhere(program: Program, name: str) -> bool:
+    """True when a node's Command, or a route behind it, might lead to any node."""
+    return any(map(_is_open, program.branches_from.get(name, ()))) or (
+        name in program.nodes and may_send(program.nodes[name])
+    )
 
 
 def _all_reached(program: Program) -> None:
     roots = [START, *(node.name for node in program.nodes.values() if node.on)]
     reached = _closure(program, roots)
-    if any(_leads_anywhere(program, name) for name in reached if name in program.nodes) or any(
-        _is_open(branch) for branch in program.branches_from.get(START, ())
-    ):
-        return
-    for name, node in program.nodes.items():
-        if name not in reached:
-            raise GraphError(
-                f"node {name!r} is never reached: add an edge to it or remove it",
-                location=node.location,
-            )
+    lost = [node for name, node in program.nodes.items() if name not in reached]
+    if lost and not any(_leads_anywhere(program, name) for name in reached):
+        raise GraphError(
+            f"node {lost[0].name!r} is never reached: add an edge to it or remove it",
+            location=lost[0].location,
+        )
 
 
 def _all_end(program: Program) -> None:
     """Every node can come to END; one that only subscribes to fields ends by itself."""
     ends = {END}
-    ends |= {n for n in program.nodes if _leads_anywhere(program, n)}
     ends |= {n.name for n in program.nodes.values() if n.on and not _from(program, n.name)}
-    grown = True
-    while grown:
-        more = {n for n in program.nodes if n not in ends and ends & set(_from(program, n))}
-        grown = bool(more)
-        ends |= more
+    ends = _leading_to(program, ends)
+    if any(name not in ends for name in program.nodes):
+        more = {name for name in program.nodes if _leads_anywhere(program, name)}
+        ends = _leading_to(program, ends | more)
     for name, node in program.nodes.items():
         if name not in ends:
             follows = _from(program, name)
@@ -217,6 +211,21 @@ def _all_end(program: Program) -> None:
                 "that leads there",
                 location=node.location,
             )
+
+
+def _leading_to(program: Program, ends: set[str]) -> set[str]:
+    """The nodes from which wires lead to one of `ends`, and those."""
+    into: dict[str, list[str]] = {}
+    for source in program.nodes:
+        for target in _from(program, source):
+            into.setdefault(target, []).append(source)
+    found, left = set(ends), list(ends)
+    while left:
+        for source in into.get(left.pop(), ()):
+            if source not in found:
+                found.add(source)
+                left.append(source)
+    return found
 
 
 def _closure(program: Program, roots: Iterable[str]) -> set[str]:

@@ -2,7 +2,8 @@
 What a graph means, as one plain loop: the yardstick for the engine. It shares no code with it.
 
 A graph is data: `nodes` (names in order; a name's kind is in `kinds`), `edges`, `joins`,
-`branches` (source -> list of targets, chosen by the length of the log), `eaches` (source, target,
+`branches` (source -> list of targets, chosen by the length of the log that the source left, or,
+where a fan-out runs it, of the whole log), `eaches` (source, target,
 count) and `subscribers` (node -> field). Each node appends to `log`; kind "set" also sets `x`.
 """
 
@@ -49,7 +50,8 @@ def interpret(spec, limit=200):
     log, x, steps, ended = [], 0, 0, False
     due, sent, waiting = set(), {}, {join: set() for join in spec.joins}
 
-    def leave(source):
+    def leave(source, seen):
+        """`seen` is the log that the source's branch reads: its own entry on top of what was."""
         nonlocal ended
         for a, b in spec.edges:
             if a == source:
@@ -59,17 +61,18 @@ def interpret(spec, limit=200):
             if source in join[0]:
                 waiting[join].add(source)
         if source in spec.branches:
-            target = chosen(spec, source, log)
+            target = chosen(spec, source, seen)
             ended = ended or target == "END"
             due.add(target)
         for a, b, count in spec.eaches:
             if a == source:
                 if count == 0:
-                    leave(b)
+                    leave(b, log)
                 else:
                     sent.setdefault(b, []).extend(range(count))
 
-    leave("START")
+    gathered = {b for _, b, _ in spec.eaches}
+    leave("START", log)
     changed_x = True  # the input sets it
     while True:
         due.discard("END")
@@ -101,4 +104,5 @@ def interpret(spec, limit=200):
         changed_x = bool(values) and values[0] != x
         x = values[0] if values else x
         for name in now:
-            leave(name)
+            own = [entry for one, (entry, _) in runs if one == name]
+            leave(name, log if name in gathered else [*before, *own])

@@ -11,7 +11,8 @@ Ids: the one place that makes them and takes them apart.
     question   TASK:POSITION in its thread; TASK/ID or TASK@N/ID for one of a thread that the task
                runs, as many levels deep as there are
     gate       ANCHOR:before@NODE, ANCHOR:after@NODE: a breakpoint, in the journal
-    channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds
+    channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds;
+               start: while the routes behind START are still to be followed
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
 be taken apart.
@@ -19,7 +20,7 @@ be taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 # --------------------------------------------------------------------------------------- tasks
 
@@ -126,6 +127,7 @@ def gate_id(anchor: int, place: str, node: str) -> str:
 # ------------------------------------------------------------------------------------ channels
 
 END_CHANNEL = "end:"
+START_CHANNEL = "start:"
 
 
 def to_channel(node: str) -> str:
@@ -138,13 +140,20 @@ def send_channel(node: str) -> str:
     return f"send:{node}"
 
 
-def join_channel(sources: Sequence[str], target: str) -> str:
-    """Who of the sources has arrived at the target's join."""
-    return f"join:{'+'.join(sources)}>{target}"
+def join_channel(sources: Iterable[str], target: str) -> str:
+    """Who of the sources has arrived at the target's join, in whatever order they are written;
+    no target is the routes that wait for all of them."""
+    return f"join:{'+'.join(sorted(set(sources)))}>{target}"
+
+
+def same_join(channel: str) -> str:
+    """A join's channel as it is called now: earlier files have the sources as they were written."""
+    sources, _, target = channel.removeprefix("join:").rpartition(">")
+    return join_channel(sources.split("+"), target)
 
 
 def read_channel(channel: str) -> tuple[str, str]:
-    """Its kind ("to", "send", "join", "end") and its node; of a join, the node is unknown: ""."""
+    """Its kind ("to", "send", "join", "end", "start") and its node; of a join it is unknown: ""."""
     kind, _, name = channel.partition(":")
     return kind, "" if kind == "join" else name
 

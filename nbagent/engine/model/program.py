@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from nbagent.engine.model.channels import Channel
-from nbagent.engine.model.ids import join_channel
+from nbagent.engine.model.ids import join_channel, same_join
 from nbagent.engine.model.policy import NO_POLICY, Policy
 from nbagent.errors import Location
 
@@ -97,6 +97,7 @@ class Branch:
 
     `choose` returns one of, or a list of: a key of `targets`, a Send, and, where `targets` is
     None, the name of a node. `label` is what a picture shows: the field's or function's name.
+    `joined` are the sources that it waits for, where `source` is one of several.
     """
 
     source: str
@@ -104,6 +105,7 @@ class Branch:
     targets: Mapping[str, tuple[str, ...]] | None
     label: str
     location: Location | None = None
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Each:
     target: str
     label: str
     location: Location | None = None
+    joined: tuple[str, ...] = ()
 
 
 class Schema(Protocol):
@@ -229,7 +232,32 @@ class Program:
 
     @cached_property
     def joins_by_channel(self) -> Mapping[str, Join]:
-        return {join.channel: join for join in self.joins}
+        """With those of routes, whose target is "": they are followed when the last one arrives."""
+        found = {join.channel: join for join in self.joins}
+        for routes in self.routes_from.values():
+            waits = [Join(joined, "") for joined in routes if joined]
+            found.update({join.channel: join for join in waits})
+        return found
+
+    def join_of(self, channel: str) -> Join | None:
+        """The join that a channel belongs to, also as an earlier file calls it."""
+        return self.joins_by_channel.get(channel) or self.joins_by_channel.get(same_join(channel))
+
+    @cached_property
+    def routes_from(self) -> Mapping[str, Mapping[tuple[str, ...], tuple[Branch | Each, ...]]]:
+        """Node -> the sources that it is one of, () for it alone -> the routes behind them."""
+        found: dict[str, dict[tuple[str, ...], tuple[Branch | Each, ...]]] = {}
+        routes: tuple[Branch | Each, ...] = (*self.branches, *self.eaches)
+        for route in routes:
+            waits = tuple(sorted(set(route.joined)))
+            behind = found.setdefault(route.source, {})
+            behind[waits] = (*behind.get(waits, ()), route)
+        return found
+
+    @cached_property
+    def gathered(self) -> frozenset[str]:
+        """The nodes that `each` runs: what follows waits for all their tasks together."""
+        return frozenset(each.target for each in self.eaches)
 
     @cached_property
     def order(self) -> Mapping[str, int]:
@@ -254,7 +282,7 @@ class Program:
     @cached_property
     def uses_up_control(self) -> bool:
         """True when all that is triggered runs in the next super-step: nothing waits for more."""
-        return not (self.joins or self.deferred or self.subscribers)
+        return not (self.joins_by_channel or self.deferred or self.subscribers)
 
     @cached_property
     def breakpoints(self) -> Mapping[str, frozenset[str]]:

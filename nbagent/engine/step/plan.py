@@ -4,6 +4,7 @@ The plan of a super-step: which tasks a checkpoint asks for. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nbagent.engine.model.channels import Barrier
@@ -42,12 +43,12 @@ def _eligible(
     inputs: dict[str, tuple[Any, ...]] = {}
     for channel, content in checkpoint.control.items():
         kind, name = read_channel(channel)
-        if kind == "end":
+        if kind in ("end", "start"):
             continue
         if kind == "join":
-            join = program.joins_by_channel.get(channel)
+            join = program.join_of(channel)
             if join is None:
-                raise _changed(program, join_target(channel))
+                raise _no_join(program, join_target(channel), content)
             if Barrier(join.sources).is_full(content):
                 triggered.add(join.target)
             continue
@@ -68,14 +69,29 @@ def check_ended(program: Program, checkpoint: Checkpoint) -> None:
     if END_CHANNEL in checkpoint.control:
         return
     for channel, arrived in checkpoint.control.items():
-        join = program.joins_by_channel.get(channel)
+        kind, _ = read_channel(channel)
+        join = program.join_of(channel) if kind == "join" else None
         if join is not None:
             missing = ", ".join(repr(name) for name in join.sources if name not in arrived)
+            named = ", ".join(join.sources)
+            waits = f"node {join.target!r}" if join.target else f"what follows [{named}]"
             raise GraphError(
-                f"nothing is left to run, and node {join.target!r} still waits for {missing}: "
+                f"nothing is left to run, and {waits} still waits for {missing}: "
                 "a join needs all of its sources; where one of them is enough, give each an "
-                f"edge of its own, as in `{join.sources[0]} >> {join.target}`"
+                f"edge of its own, as in `{join.sources[0]} >> {join.target or '…'}`"
             )
+
+
+def _no_join(program: Program, name: str, arrived: Sequence[str]) -> GraphChanged:
+    if name and name not in program.nodes:
+        return _changed(program, name)
+    waits = f"node {name!r}" if name else "a branch"
+    return GraphChanged(
+        f"{waits} waited for {', '.join(map(repr, arrived))} and others, and graph "
+        f"{program.name!r} joins them there no more: write the join as it was until the thread is "
+        "past it, or fork the thread from an earlier step",
+        nodes=[name] if name else list(arrived),
+    )
 
 
 def _changed(program: Program, name: str) -> GraphChanged:

@@ -1,17 +1,18 @@
 """
 The end of a super-step: all writes merged in the order of the plan, then where they lead. Pure, as
-the reducers and branch functions of the user must be.
+the reducers of the user must be; only a route that is `async` is waited for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nbagent.engine.model.channels import Barrier, Write
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.ids import END_CHANNEL, read_channel, to_channel
+from nbagent.engine.model.ids import END_CHANNEL, START_CHANNEL, read_channel, to_channel
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import (
     MISSING,
@@ -23,7 +24,7 @@ from nbagent.engine.model.values import (
     seal,
 )
 from nbagent.engine.model.work import Task
-from nbagent.engine.step.routes import Onward
+from nbagent.engine.step.routes import MustWait, Onward, at_once, reading
 from nbagent.engine.step.updates import check_field, check_update
 
 
@@ -36,16 +37,18 @@ class Reconciled:
     took: tuple[tuple[str, str], ...]
 
 
-def reconcile(
+async def reconcile(
     program: Program,
     checkpoint: Checkpoint,
     tasks: Sequence[Task],
     records: Mapping[str, TaskRecord],
     id: int,
+    waiting: Callable[[], object],
 ) -> Reconciled:
     """Merge all writes in the order of `tasks`, then decide what they lead to. (R16, R17, R18)
 
-    `id` is the next checkpoint's: above all that the store has.
+    `id` is the next checkpoint's: above all that the store has. `waiting` is called before a route
+    is waited for.
 
     `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
     has been changed then.
@@ -58,12 +61,17 @@ def reconcile(
     values, changes = merge(program, checkpoint.values, writes)
 
     control = _carried_over(program, checkpoint, {task.node for task in tasks})
-    onward = Onward(program, values, control)
+    onward = Onward(program, values, control, waiting)
     for name in dict.fromkeys([task.node for task in tasks]):
-        onward.leave(name)
+        own = None
+        if len(tasks) > 1 and name in program.routes_from and name not in program.gathered:
+            before, mine = checkpoint.values, [task for task in tasks if task.node == name]
+            own = [reading(program, before, task, records[task.id]) for task in mine]
+        await onward.leave(name, own)
     for task in tasks:
         if goto := records[task.id].goto:
             onward.go(task.node, goto)
+    onward.finish()
     return Reconciled(
         checkpoint=Checkpoint(
             id=id,
@@ -79,8 +87,20 @@ def reconcile(
             schema=program.schema.fingerprint,
         ),
         changes=changes,
-        took=tuple(onward.took),
+        took=onward.took,
     )
+
+
+async def set_off(
+    program: Program, checkpoint: Checkpoint, id: int, waiting: Callable[[], object]
+) -> Reconciled:
+    """The checkpoint behind START's routes, where the input could not wait for them."""
+    control: dict[str, Any] = {}
+    onward = Onward(program, checkpoint.values, control, waiting)
+    await onward.leave(START)
+    onward.finish()
+    made = replace(checkpoint, id=id, parent=checkpoint.id, anchor=id, control=seal(control))
+    return Reconciled(checkpoint=made, changes={}, took=onward.took)
 
 
 def begin(
@@ -104,7 +124,11 @@ def begin(
         values, changes = merge(program, previous.values, writes)
     control: dict[str, Any] = {}
     onward = Onward(program, values, control)
-    onward.leave(START)
+    try:
+        at_once(onward.leave(START))
+        onward.finish()
+    except MustWait:  # whoever runs the thread can: see `set_off`
+        control = {START_CHANNEL: True}
     return Reconciled(
         checkpoint=Checkpoint(
             id=checkpoint_id,
@@ -120,7 +144,7 @@ def begin(
             schema=program.schema.fingerprint,
         ),
         changes=changes,
-        took=tuple(onward.took),
+        took=onward.took,
     )
 
 
@@ -153,11 +177,11 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
         if kind == "end":
             control[channel] = content
             continue
-        target = program.joins_by_channel[channel].target if kind == "join" else name
-        used = target in ran and (
-            kind != "join" or Barrier(program.joins_by_channel[channel].sources).is_full(content)
-        )
-        if not used:
+        join = program.join_of(channel) if kind == "join" else None
+        if join is not None:
+            if join.target not in ran or not Barrier(join.sources).is_full(content):
+                control[join.channel] = content
+        elif name not in ran:
             control[channel] = content
     for name in checkpoint.updated if program.subscribers else ():
         for subscriber in program.subscribers.get(name, ()):

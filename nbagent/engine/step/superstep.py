@@ -2,7 +2,7 @@
 One super-step, top to bottom: plan -> execute -> reconcile -> commit -> tell.
 
 Rule 1: only this room decides what runs next and what a thread's values become.
-Rule 2: plan() and reconcile() are pure; execute() is the only place that nodes run.
+Rule 2: plan() and reconcile() are pure, but for routes; execute() is where nodes run.
 Rule 3: every task reads the state as the checkpoint has it; no task sees another's writes.
 Rule 4: writes apply in the order of the plan, which depends on the graph and never on timing.
 Rule 5: a finished task's result is stored when it finishes, in one transaction with those that
@@ -17,7 +17,8 @@ What a kill leaves, by the line of `superstep` that it comes in:
     plan, gate           the checkpoint before; nothing has begun
     execute              the checkpoint before, and the results of the tasks that had finished:
                          a resume runs the others only
-    reconcile            the same: it changes nothing
+    reconcile            the same: it changes nothing, and stores what has finished before it waits
+                         for an `async` route
     commit               one transaction, so either of the two: the line above, or the line below
     tell                 the new checkpoint; who was not told reads it from the store
 """
@@ -31,11 +32,13 @@ from typing import Protocol
 
 from nbagent.engine.model.checkpoint import Checkpoint, Question, Status, TaskRecord
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.ids import START_CHANNEL
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, Task, Work
+from nbagent.engine.step.calls import is_cancelled
 from nbagent.engine.step.execute import Executed, execute, keep
 from nbagent.engine.step.plan import check_ended, plan
-from nbagent.engine.step.reconcile import reconcile
+from nbagent.engine.step.reconcile import reconcile, set_off
 from nbagent.engine.step.task import Bench, tell_finished
 from nbagent.engine.watch.events import Checkpointed, StepPlanned, StepReconciled
 from nbagent.errors import NbagentError, NodeError, ThreadBusy
@@ -69,6 +72,8 @@ class Gate(Protocol):
 
 async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -> Standing:
     """Make the super-step that follows `now.checkpoint`; where the thread stands then."""
+    if START_CHANNEL in now.checkpoint.control:
+        return await _set_off(program, now, bench)
     tasks = plan(program, now.checkpoint)
     if not tasks:
         check_ended(program, now.checkpoint)
@@ -88,15 +93,26 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     if not executed.is_complete():
         return _unfinished(now, executed)
 
+    def store() -> None:
+        """What was paid for is kept before a route is waited for."""
+        keep(executed.unstored, executed, now.checkpoint, bench)
+        executed.unstored.clear()
+        if executed.failures:  # it was not of a kind that can be stored
+            raise _node_error(executed, executed.failures[0])
+
     try:
-        step = reconcile(program, now.checkpoint, tasks, executed.records, now.newest + 1)
+        step = await reconcile(
+            program, now.checkpoint, tasks, executed.records, now.newest + 1, store
+        )
         records = [one.record for one in executed.unstored]
         bench.store.commit(bench.lease, step.checkpoint, records)
     except ThreadBusy:
         raise
-    except Exception as error:
+    except BaseException as error:  # also sys.exit() in a reducer
         with contextlib.suppress(NbagentError):  # what is raised says more
             keep(executed.unstored, executed, now.checkpoint, bench)
+        if is_cancelled():
+            raise
         return _failed(now, executed, error)
 
     for one in executed.unstored:
@@ -104,6 +120,24 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     bench.tell(StepReconciled(thread=bench.thread, step=number, changes=step.changes))
     bench.tell(
         Checkpointed(thread=bench.thread, step=number, checkpoint=step.checkpoint, took=step.took)
+    )
+    return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
+
+
+async def _set_off(program: Program, now: Standing, bench: Bench) -> Standing:
+    """Follow the routes behind START, which had to be waited for; no node has run yet."""
+    try:
+        step = await set_off(program, now.checkpoint, now.newest + 1, lambda: None)
+    except NodeError as error:
+        return replace(now, status="failed", error=error)
+    bench.store.commit(bench.lease, step.checkpoint)
+    bench.tell(
+        Checkpointed(
+            thread=bench.thread,
+            step=step.checkpoint.step,
+            checkpoint=step.checkpoint,
+            took=step.took,
+        )
     )
     return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
 

@@ -97,7 +97,7 @@ class DrivenThread(StoredThread):
         for name in given:
             check_field(self.program, name, None)
         if self.stored() is None:  # a bad input is refused before a thread is made
-            begin(self.program, given, None)
+            self.program.schema.check_input(given)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
             if found is not None and before is not None and (digest or before.status != "done"):

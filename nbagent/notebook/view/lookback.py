@@ -19,7 +19,7 @@ from nbagent.engine.model.checkpoint import Checkpoint, CheckpointInfo
 from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.readable import parts_of, safe_repr
 from nbagent.engine.step.plan import plan
-from nbagent.engine.step.reconcile import reconcile
+from nbagent.engine.step.routes import followed
 from nbagent.engine.store.reports import trace_rows
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.replay import replay
@@ -146,15 +146,11 @@ def _following(thread: StoredThread, checkpoint: Checkpoint) -> set[str]:
 
 
 def _taken(thread: StoredThread, before: int, info: CheckpointInfo) -> list[list[str]]:
-    """The edges that led on from a super-step: reconciled anew from what its tasks have written."""
-    loaded = thread.load(before)
-    try:
-        tasks = plan(thread.program, loaded.checkpoint)
-        records = {record.task: record for record in loaded.tasks if record.status == "done"}
-        made = reconcile(thread.program, loaded.checkpoint, tasks, records, info.id)
-    except (NbagentError, KeyError):  # the graph has changed since
-        return []
-    return [list(edge) for edge in made.took]
+    """The edges that led on from a super-step, from what its tasks and its checkpoint say."""
+    records = {record.task: record for record in thread.load(before).tasks}
+    ran = [records[task] for task in info.ran if task in records]
+    control = thread.load(info.id).checkpoint.control
+    return [list(edge) for edge in followed(thread.program, ran, control)]
 
 
 def compare(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
