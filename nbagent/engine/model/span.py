@@ -14,11 +14,12 @@ from typing import Any, Protocol
 class Span:
     """A stretch of time inside a task, or a run.
 
-    kind        "run", "attempt" (one that failed and was tried again), "span"; without a length:
-                "output" (what the node printed), "note" (a person's, on the checkpoint `name`) and
-                "title" (of the thread), whose words are `attributes["text"]`, "input" (whose
-                digest that is: see `graph.map`), and "origin" (the checkpoint `name` of its parent
-                that a fork began at)
+    kind        "run", "attempt" (one that failed; `attributes["then"]` is what was done about it),
+                "span"; without a length: "output" (what the node printed), "note" (a person's, on
+                the checkpoint `name`) and "title" (of the thread), whose words are
+                `attributes["text"]`, "input" (whose digest that is: see `graph.map`), "answer"
+                (which `attributes["cell"]` gave it), and "origin" (the checkpoint `name` of its
+                parent that a fork began at)
     parent      the id of the span around it; None directly in the task
     started, ended   Unix seconds
     status      "ok" or "error"; of a run, how it ended

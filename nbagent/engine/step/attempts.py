@@ -15,7 +15,7 @@ record in the store and a fresh task context, and a wait must survive the proces
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
@@ -48,6 +48,7 @@ class Surroundings:
     retried   told of each failure that is tried again, with the wait in seconds and whether a
               server asked for it
     given_up  told of a failure that a person is asked about
+    mended    told of a failure that something else makes up for, and of what
     delayed   told of each wait for a rate limit or breaker, in seconds
     sleep     waits; a pause may end it
     who       the node, and how it tells of itself
@@ -59,10 +60,16 @@ class Surroundings:
     tried: int
     retried: Callable[[BaseException, float, bool], None]
     given_up: Callable[[BaseException], object]
+    mended: Callable[[BaseException, str], object]
     delayed: Callable[[float], None]
     who: Who
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     first: float = 0.0
+
+
+def is_with_a_person(journal: Mapping[int, Any]) -> bool:
+    """True when a person was asked what to do about the task's failure."""
+    return _RECOVERY in journal
 
 
 class Returned(NamedTuple):
@@ -132,6 +139,7 @@ class _Guard:
                 if retry is None or number >= _last(retry, around.tried):
                     if policy.fallback is None:
                         raise
+                    around.mended(error, f"fallback {name_of(policy.fallback)}")
                     attempts.begin_again(_OF_FALLBACK)
                     return Returned(await self._call(policy.fallback), is_own=False)
                 wait = retry.delay(number, error, around.clock())
@@ -228,6 +236,9 @@ class _Guard:
         for kind, way in (self.policy.recover or {}).items():
             if not is_kind(cause, kind):
                 continue
+            if way is not PERSON:
+                what = name_of(way) if callable(way) else f"field {way}"
+                self.around.mended(error, f"recover: {what}")
             if callable(way):
                 self.attempts.begin_again(_OF_RECOVERY, counts=False)
                 given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))

@@ -15,6 +15,7 @@ from typing import Any
 
 from nbagent.engine.model.checkpoint import (
     Checkpoint,
+    Failure,
     JournalEntry,
     Lease,
     Question,
@@ -133,6 +134,7 @@ async def perform(
             if not questions:
                 one.tell(NodeCancelled)
             return Ended(one.record("waiting"), questions=questions)
+        one.keep_earlier()
         if cause is not None:
             record = one.record("failed", failure=to_failure(cause))
             return Ended(fail(checkpoint, record, bench), cause)
@@ -292,7 +294,8 @@ class _Performance:
             clock=self.bench.services.clock,
             tried=self.tried,
             retried=self._retried,
-            given_up=self._failed,
+            given_up=lambda error: self._failed(error, "a person is asked"),
+            mended=lambda error, what: self._keep_attempt(to_failure(error), what),
             delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
             sleep=self.bench.sleep,
             who=self.who(),
@@ -300,26 +303,48 @@ class _Performance:
         )
 
     def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
-        kept = self._failed(error, resume_at=self.bench.services.clock() + wait, is_told=is_told)
+        at = self.bench.services.clock() + wait
+        kept = self._failed(error, "tried again", resume_at=at, is_told=is_told)
         self.tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
 
-    def _failed(self, error: BaseException, **facts: Any) -> TaskRecord:
+    def _failed(self, error: BaseException, then: str, **facts: Any) -> TaskRecord:
         """The record of an attempt that is not the last, stored."""
         failure = to_failure(error)
         kept = self.record("failed", failure=failure, **facts)
         self.bench.store.put_tasks(self.bench.lease, [kept])
+        self._keep_attempt(failure, then)
+        return kept
+
+    def keep_earlier(self) -> None:
+        """Keep what the task failed with in an earlier run: its record is about to be replaced."""
+        before = self.before
+        if before is None or before.failure is None or before.resume_at is not None:
+            return  # one that was to be tried again is kept already
+        if not policies.is_with_a_person(self.attempts.now.journal):
+            ran = (before.attempt, before.started, before.ended)
+            self._keep_attempt(before.failure, "resumed", ran)
+
+    def _keep_attempt(
+        self, failure: Failure, then: str, ran: tuple[int, float, float] | None = None
+    ) -> None:
+        """Keep an attempt that failed with the thread, and what was done about it.
+
+        ran  its number, when it began and when it ended; by default the one that has just ended
+        """
+        now = self.attempts.now.attempt, self.attempts.began, self.bench.services.clock()
+        attempt, started, ended = ran or now
+        said = {"error.type": failure.type, "error.message": failure.message, "then": then}
         self.bench.services.recorder.add(
             Span(
-                **self.place.facts(kept.attempt),
+                **self.place.facts(attempt),
                 kind="attempt",
                 name=self.node.name,
-                started=self.attempts.began,
-                ended=kept.ended,
+                started=started,
+                ended=ended,
                 status="error",
-                attributes={"error.type": failure.type, "error.message": failure.message},
+                attributes=said,
             )
         )
-        return kept
 
 
 def _suspended(error: BaseException | None) -> Suspended | None:

@@ -71,7 +71,7 @@ def diff_table(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Any:
 
 TRACE = (
     "thread", "step", "node", "task", "attempt", "kind", "name", "start", "duration", "status",
-    "tokens", "cost", "error", "id", "parent",
+    "tokens", "cost", "error", "then", "id", "parent",
 )  # fmt: skip
 
 
@@ -100,6 +100,7 @@ def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
                     "duration": record.ended - record.started,
                     "status": "ok" if record.status == "done" else "error",
                     "error": f"{failure.type}: {failure.message}" if failure else "",
+                    "then": "",
                 }
             )
         rows += [_span_row(span) for span in store.spans(info.id) if span.kind in _TIMED]
@@ -118,6 +119,7 @@ def _span_row(span: Span) -> dict[str, Any]:
         "tokens": sum(known) if known else None,
         "cost": facts.get("cost"),
         "error": facts.get("error.message", ""),
+        "then": facts.get("then", ""),
     }
 
 

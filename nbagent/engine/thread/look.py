@@ -190,8 +190,8 @@ class StoredThread:
         """Where its time went: a row for each run, task, failed attempt and span, by its start.
 
         Columns: thread, step, node, task, attempt, kind ("run", "node", "attempt", "span"), name,
-        start, duration (seconds), status, tokens, cost, error, id, parent. Threads of subgraphs
-        are in it.
+        start, duration (seconds), status, tokens, cost, error, then (what was done about it), id,
+        parent. Threads of subgraphs are in it.
         """
         return trace_table(self.store, self.id)
 

@@ -390,7 +390,7 @@ class Run:
             "" if self._error is None else f"{type(self._error).__name__}: {said(self._error)}"
         )
         message = strike_out(message)
-        self.recorder.end(status)
+        self.recorder.end(status, message)
         if self._begun:
             output.let_go()
         try:

@@ -79,10 +79,12 @@ class Recorder:
             self._run.set(context=known)
             yield
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, error: str = "") -> None:
         """The run is over, however; what is still to be written is written."""
         if self._run is not None:
             self._run.ended, self._run.status = self.clock(), status
+            if error:
+                self._run.set(**{"error.message": error})
             self.add(self._run)
             self._run = None
         self.flush()
