@@ -259,3 +259,24 @@ def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
 def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
     """No file is longer than 600 lines."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+IDS = re.compile(
+    r"""["'](?:join|to|send|end):|r?partition\(["'][@#/]["']\)|\.id\.(?:startswith|split|partition)"""
+)
+"""What makes or takes apart the ids of threads, tasks, questions and control channels."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if module_of(path) != "engine.model.ids"], ids=name_of
+)
+def test_ids_are_made_and_taken_apart_in_one_place(path: Path) -> None:
+    """A user's thread id is any text: nobody reads something out of it. (R22)"""
+    if room_of(module_of(path)) == "testing":  # it writes ids as older versions have
+        return
+
+    assert [] == IDS.findall(path.read_text(encoding="utf-8"))
+
+
+def test_an_id_taken_apart_would_be_seen() -> None:
+    assert IDS.findall('info.id.startswith(f"{id}/")') and IDS.findall('f"x" if "to:a" else 1')

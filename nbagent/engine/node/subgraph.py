@@ -19,7 +19,7 @@ from typing import Any
 
 from nbagent.engine.model.channels import Channel, LastValue, Reduced, Topic, Write
 from nbagent.engine.model.checkpoint import Question
-from nbagent.engine.model.ids import inner_question
+from nbagent.engine.model.ids import inner_question, task_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.node.context import current
@@ -160,6 +160,6 @@ def as_parents(question: Question, call: str, node: str, thread: str) -> Questio
         question,
         id=inner_question(call, question.id),
         node=f"{node}/{question.node}",
-        task=call.partition("@")[0],
+        task=task_of(call) or "",
         thread=question.thread or thread,
     )
