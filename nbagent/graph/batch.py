@@ -23,6 +23,7 @@ from nbagent.engine.model.fact import fact
 from nbagent.engine.model.ids import batch_member, batch_name
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import freeze
+from nbagent.engine.node.executor import waiting
 from nbagent.engine.ports import make_table
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.thread.loop import engine_loop
@@ -192,7 +193,8 @@ class Runs:
 
     def result(self, timeout: float | None = None) -> Any:
         """Block until all have ended; the table. `TimeoutError` after `timeout` seconds."""
-        self._ended.result(timeout)
+        with waiting():
+            self._ended.result(timeout)
         return self.table()
 
     def __await__(self) -> Generator[Any, None, Any]:

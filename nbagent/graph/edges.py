@@ -110,6 +110,10 @@ def branch(choose: str | Callable[[Any], Any], /, **targets: Places) -> Branch:
 
     Its value is a key of `targets`, or several; a target is a node, END, or a list of nodes. A
     function may also return a `Send`, and, where no targets are given, nodes or their names.
+
+    It may be `async`. Behind one node it is asked once for each of the node's tasks, and reads what
+    that task wrote on top of the state that its super-step began with; behind a list of nodes, or
+    behind `each`, it is asked once, when all have run, and reads what they all wrote.
     """
     return Branch(choose, targets, here())
 
@@ -117,8 +121,8 @@ def branch(choose: str | Callable[[Any], Any], /, **targets: Places) -> Branch:
 def each(items: str | Callable[[Any], Any], target: Place, /) -> Each:
     """Run `target` once for each item of a list, in parallel; what follows waits for all.
 
-    items  a state field that holds a list, or a function of the state that returns one; each
-           run of `target` gets one item in place of the state
+    items  a state field that holds a list, or a function of the state that returns one, which
+           reads what a branch there would; each run of `target` gets one item in place of the state
     """
     return Each(items, target, here())
 

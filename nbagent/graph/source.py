@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbagent.engine.model.callables import takes
 from nbagent.errors import GraphError, Location, nearest
 from nbagent.graph.schema import StateSchema
 
@@ -31,6 +32,12 @@ def reader_of(
     if not isinstance(thing, str):
         if not callable(thing):
             raise GraphError(f"{thing!r} is neither a field nor a function", location=location)
+        if not takes(thing, 1):
+            raise GraphError(
+                f"{label_of(thing)} cannot be called with the state alone, as what a branch or "
+                "each asks is",
+                location=location,
+            )
         return thing
     if thing not in schema.fields:
         raise GraphError(

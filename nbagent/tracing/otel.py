@@ -27,6 +27,7 @@ from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.span import Span
 from nbagent.engine.node.context import running
 from nbagent.engine.watch.spans import Recorder
+from nbagent.errors import said
 
 _SCOPE = "nbagent"
 
@@ -111,7 +112,7 @@ class OtelBridge:
             try:
                 yield span
             except Exception as error:
-                text = strike_out(str(error))
+                text = strike_out(said(error))
                 span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {text}"))
                 span.add_event(
                     "exception",

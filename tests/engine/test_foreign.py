@@ -13,12 +13,12 @@ import sys
 import textwrap
 import threading
 import time
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 import anyio
 import pytest
 
-from nbagent import END, START, Graph, NodeError, Retry, each, interrupt, node, span
+from nbagent import END, START, Graph, NodeError, Retry, StateError, each, interrupt, node, span
 from nbagent.engine.node.executor import Threads
 from nbagent.engine.step import calls
 from nbagent.stores.memory import MemoryStore
@@ -198,6 +198,38 @@ def test_whatever_a_node_raises_is_its_failure(error, way, options, tmp_path):
     is_broken.clear()
     assert {"x": 1, "said": "and on"} == thread.resume().result(5)
     store.close()
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), Broken(), GeneratorExit()])
+def test_whatever_a_reducer_raises_fails_the_thread_and_loses_nothing(error):
+    """What was paid for is kept, and the error is no exit of whoever waits for the run."""
+    is_broken, calls = [True], []
+
+    def reducer(old, new):
+        if is_broken:
+            raise error
+        return old + new
+
+    class Sum(TypedDict):
+        x: Annotated[int, reducer]
+
+    def paid(state):
+        calls.append(1)
+        return {"x": 2}
+
+    with Graph("g", Sum, store=MemoryStore()) as graph:
+        START >> node(paid) >> END
+    with pytest.raises(StateError, match="the reducer of 'x'"):
+        is_broken.clear()
+        run = graph.thread("t").start({"x": 1}, steps=0)
+        run.result(5)
+        is_broken.append(True)
+        graph.thread("t").resume().result(5)
+    thread = graph.thread("t")
+    assert ("failed", None) == (thread.status, thread.info.owner)
+    is_broken.clear()
+    assert {"x": 3} == thread.resume().result(5)
+    assert [1] == calls
 
 
 async def test_a_question_inside_somebody_elses_group_waits():
@@ -428,7 +460,7 @@ def test_a_script_ends_though_a_call_hangs():
     """No thread of ours keeps the process."""
     code = """
         import time
-        from typing import TypedDict
+        from typing import Annotated, TypedDict
         from nbagent import Graph, node, START, END
         class S(TypedDict):
             x: int

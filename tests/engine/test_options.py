@@ -19,6 +19,8 @@ from nbagent import (
     NodeError,
     RateLimit,
     Retry,
+    branch,
+    each,
     node,
 )
 from nbagent.engine.model.policy import Policy
@@ -130,6 +132,21 @@ def test_the_nodes_own_error_is_what_is_told(options):
 
     with pytest.raises(NodeError, match="what really went wrong"):
         one_node(fails, **options).run({})
+
+
+@pytest.mark.parametrize("function", [lambda: "x", lambda a, b: "x", 3], ids=str)
+@pytest.mark.parametrize("make", [lambda f: branch(f, x=END), lambda f: each(f, "a")])
+def test_a_route_that_cannot_be_asked_is_refused(function, make):
+    """It is called with the state."""
+    with pytest.raises(GraphError) as caught, Graph("g", State):
+        START >> node(lambda state: None, name="a") >> make(function)
+    assert __file__ == caught.value.location.filename
+
+
+def test_exception_types_may_be_a_list():
+    """As in other libraries."""
+    assert Retry(on=[ValueError, KeyError]).applies(KeyError())
+    assert not Retry(on=[ValueError, KeyError]).applies(OSError())
 
 
 def test_the_first_retry_that_applies_decides():

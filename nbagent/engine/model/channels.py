@@ -22,7 +22,7 @@ from typing import Any
 
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.values import MISSING, FrozenList
-from nbagent.errors import ConflictError, StateError
+from nbagent.errors import ConflictError, StateError, said
 
 
 @fact
@@ -96,10 +96,10 @@ class Reduced:
                 continue
             try:
                 current = self.reducer(current, write.value)
-            except Exception as error:
+            except BaseException as error:  # its own, sys.exit() included
                 raise StateError(
                     f"the reducer of {self.field!r}, {_name(self.reducer)}, failed on what node "
-                    f"{write.node!r} wrote ({type(error).__name__}: {error}): "
+                    f"{write.node!r} wrote ({type(error).__name__}: {said(error)}): "
                     "let the node write what the reducer takes",
                     field=self.field,
                     node=write.node,

@@ -40,7 +40,7 @@ class Retry:
     """
 
     attempts: int = 3
-    on: Kinds | Callable[[BaseException], bool] | None = None
+    on: Kinds | list[type[BaseException]] | Callable[[BaseException], bool] | None = None
     wait: float = 1.0
     longest: float = 60.0
     jitter: bool = True
@@ -57,6 +57,8 @@ class Retry:
                 raise ValueError(f"Retry({name}={seconds!r}): give seconds, 0 or more")
         if type(self.jitter) is not bool:
             raise TypeError(f"Retry(jitter={self.jitter!r}): it is True or False")
+        if isinstance(self.on, list):
+            object.__setattr__(self, "on", tuple(self.on))
         if self.on is None or are_exceptions(self.on):
             return
         if isinstance(self.on, type) or not callable(self.on) or not takes(self.on, 1):
@@ -69,9 +71,9 @@ class Retry:
         error = origin(error)
         if self.on is None:
             return is_transient(error)
-        if isinstance(self.on, (type, tuple)):
-            return is_kind(error, self.on)
-        return bool(self.on(error))
+        if callable(self.on) and not isinstance(self.on, type):
+            return bool(self.on(error))
+        return is_kind(error, self.on if isinstance(self.on, type) else tuple(self.on))
 
     def delay(self, attempt: int, error: BaseException, now: float | None = None) -> float:
         """Seconds to wait after `attempt` (from 1) failed with `error`; `now` in Unix seconds."""
