@@ -28,7 +28,15 @@ from nbagent.engine.model.checkpoint import (
     ThreadInfo,
 )
 from nbagent.engine.model.span import Span
-from nbagent.engine.store.ownership import LEASE, check_free, check_place, lost, status_now, unknown
+from nbagent.engine.store.ownership import (
+    LEASE,
+    check_free,
+    check_place,
+    dated,
+    lost,
+    status_now,
+    unknown,
+)
 from nbagent.errors import CodecError, StoreError
 from nbagent.stores.codec.records import (
     control_bytes,
@@ -99,6 +107,7 @@ class MemoryStore:
     ) -> Lease:
         with self._lock:
             now = self._clock()
+            owner = dated(owner, now)
             before = self.thread(thread) if thread in self._threads else None
             if before is None:
                 if not create:
@@ -157,7 +166,9 @@ class MemoryStore:
 
     def renew(self, lease: Lease) -> None:
         with self._lock:
-            self._held(lease).lease_until = self._clock() + self._lease
+            stored, now = self._held(lease), self._clock()
+            stored.lease_until = now + self._lease
+            stored.info = replace(stored.info, owner=dated(lease.owner, now))
 
     def release(
         self, lease: Lease, status: Status, *, error: str = "", at: float | None = None

@@ -162,13 +162,21 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that runs a thread. `token` is unique to one process's lifetime."""
+    """The process that runs a thread. `token` is unique to one process's lifetime.
+
+    boot, namespace  where its `pid` means something; "" where an earlier version wrote it
+    zero             Unix seconds at which its machine's monotonic clock stood at nought, by the
+                     wall clock of the moment when it last said that it lives; 0 if unknown
+    """
 
     token: str
     host: str
     pid: int
     started: str
     label: str
+    boot: str = ""
+    namespace: str = ""
+    zero: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,14 @@
 Who runs a thread: one process, for as long as it lives and says so; and what the second one is
 told. (W4)
 
-A process is known by its id and the moment it started, so a process id that was given to
-somebody else since does not keep a thread busy.
+Rule 1: an owner is one process of one namespace of one boot of one machine (`machine`), never a
+        name. One that is known to be dead here holds nothing; one elsewhere counts as alive.
+Rule 2: an owner that is silent for as long as its lease has lost it. On its own machine that is
+        told by the monotonic clock, so a clock that is set, forward or back, takes no thread.
+        Elsewhere the wall clocks are compared: those of machines that share a store have to agree
+        to within the lease.
+Rule 3: whatever is thought of an owner, the epoch decides: one that was taken for dead and is not
+        writes nothing more.
 """
 
 from __future__ import annotations
@@ -14,10 +20,10 @@ import socket
 import time
 import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import cast, get_args
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status, ThreadInfo
+from nbagent.engine.store import machine
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 
@@ -32,6 +38,8 @@ def _self(pid: int) -> Owner:
         pid=pid,
         started=process_started(pid),
         label=f"process {pid} on {socket.gethostname()}",
+        boot=machine.boot(),
+        namespace=machine.namespace(),
     )
 
 
@@ -48,12 +56,7 @@ def fresh_owner() -> Owner:
 
 def process_started(pid: int) -> str:
     """When the process started, as text that is equal for one process only; "" if unknown."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    # Field 22, counted behind the command's name, which may itself hold spaces and brackets.
-    return stat.rpartition(")")[2].split()[19]
+    return machine.started(pid)
 
 
 _disowned: set[str] = set()
@@ -65,27 +68,43 @@ def disown(owner: Owner) -> None:
 
 
 def is_alive(owner: Owner) -> bool:
-    """False when the owner is known to be dead; a process on another host counts as alive."""
+    """False when the owner is known to be dead; a process at another place counts as alive."""
     if owner.token in _disowned:
         return False
-    if owner.host != socket.gethostname():
-        return True
-    if owner.pid <= 0:
-        return False  # no process has such an id; to `kill` it would mean a group of them
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OverflowError:
-        return False
-    except OSError:
-        return True  # it is somebody else's, so it lives
-    return not owner.started or process_started(owner.pid) == owner.started
+    here = current_owner()
+    if owner.boot:
+        is_here = (owner.boot, owner.namespace) == (here.boot, here.namespace)
+    else:  # written by an earlier version, which knew no more than the name
+        is_here = owner.host == here.host
+    return not is_here or machine.lives(owner.pid, owner.started)
+
+
+def dated(owner: Owner, now: float) -> Owner:
+    """The owner as it says at `now`, by its store's clock, that it lives: with what its machine's
+    monotonic clock is counted from.
+
+    A clock that tells another time than the machine's is a test's, and all that is known then.
+    """
+    is_real = owner.boot == machine.boot() and abs(now - time.time()) < 1.0
+    return replace(owner, zero=now - time.monotonic() if is_real else 0.0)
+
+
+def _time_since(owner: Owner, now: float) -> float:
+    """The time as if the wall clock had not been set since the owner last said that it lives;
+    `now`, by the wall clock, where the owner's machine is another one."""
+    if owner.zero and (owner.boot, _clock(owner)) == (machine.boot(), _clock(current_owner())):
+        return owner.zero + time.monotonic()
+    return now
+
+
+def _clock(owner: Owner) -> str:
+    """Of the namespaces that an owner is in, that of its monotonic clock."""
+    return owner.namespace.rpartition(" ")[2]
 
 
 def lives(owner: Owner | None, until: float, now: float) -> bool:
     """True while nobody else may take what this owner holds: it is alive and has said so lately."""
-    return owner is not None and until > now and is_alive(owner)
+    return owner is not None and until > _time_since(owner, now) and is_alive(owner)
 
 
 def status_now(status: str, owner: Owner | None, until: float, now: float) -> Status:

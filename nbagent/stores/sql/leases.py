@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status
 from nbagent.engine.model.readable import to_json
-from nbagent.engine.store.ownership import check_free, check_place, disown, lost, unknown
+from nbagent.engine.store.ownership import check_free, check_place, dated, disown, lost, unknown
 from nbagent.errors import StoreError
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
@@ -41,6 +41,7 @@ class Leases:
     ) -> Lease:
         while True:
             now = self._shelf.clock()
+            owner = dated(owner, now)
             with self._database.write() as db:
                 is_new = create and bool(
                     db.execute(
@@ -71,8 +72,10 @@ class Leases:
             # Somebody was faster between the two statements: look again who has it.
 
     def renew(self, lease: Lease) -> None:
+        now = self._shelf.clock()
+        owner = json.dumps(asdict(dated(lease.owner, now)))
         with self._database.write() as db:
-            self.touch(db, lease, "lease_until = ?", (self._shelf.clock() + self._shelf.lease,))
+            self.touch(db, lease, "owner = ?, lease_until = ?", (owner, now + self._shelf.lease))
 
     def release(self, lease: Lease, status: Status, *, error: str, at: float | None) -> None:
         sealed = self._shelf.cipher.seal_text(error, "error", lease.thread)
