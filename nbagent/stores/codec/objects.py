@@ -14,10 +14,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import enum
+import functools
 import types
 import typing
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -29,7 +30,8 @@ from nbagent.errors import CodecError
 from nbagent.stores.codec.registry import family, registry, type_name
 
 Path = tuple[Any, ...]
-GROUPS = ("+extra", "+private", "+slots")  # what else a model holds; no attributes of these names
+# What else a model holds; no attribute has such a name.
+GROUPS = _EXTRA, _PRIVATE, _SLOTS, _MORE = ("+extra", "+private", "+slots", "+more")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ class _Shape:
     """What is the same for all instances of a class.
 
     fields   the names that the class declares
+    optional those of them that have a default, and so are in every instance
     slots    the other attributes that instances have outside of their `__dict__`
     """
 
     family: str
     name: str
     fields: frozenset[str]
+    optional: frozenset[str]
     slots: Mapping[str, Any]
     hidden: str | None
 
@@ -63,11 +67,7 @@ def _look_at(kind: type) -> _Shape | None:
     how = family(kind)
     if how is None:
         return None
-    names: Any = ()
-    if how == "dataclass":
-        names = [field.name for field in dataclasses.fields(kind)]
-    elif how in ("model", "struct"):
-        names = getattr(kind, "model_fields" if how == "model" else "__struct_fields__")
+    names, optional = _fields(kind, how)
     slots = {
         name: member
         for base in reversed(kind.__mro__)
@@ -76,7 +76,24 @@ def _look_at(kind: type) -> _Shape | None:
     }
     if how == "struct":
         slots = {name: member for name, member in slots.items() if name not in names}
-    return _Shape(how, type_name(kind), frozenset(names), slots, _hidden_base(kind, how))
+    return _Shape(
+        how, type_name(kind), frozenset(names), frozenset(optional), slots, _hidden_base(kind, how)
+    )
+
+
+def _fields(kind: Any, how: str) -> tuple[Iterable[str], Iterable[str]]:
+    """The names that the class declares; those of them that have a default."""
+    if how == "dataclass":
+        fields, nothing = dataclasses.fields(kind), dataclasses.MISSING
+        given = [f for f in fields if not (f.default is nothing is f.default_factory)]
+        stand = [f.name for f in given if not isinstance(vars(kind).get(f.name), property)]
+        return [field.name for field in fields], stand
+    if how == "model":
+        infos = kind.model_fields
+        return infos, [name for name, info in infos.items() if not info.is_required()]
+    if how == "struct":
+        return kind.__struct_fields__, kind.__struct_fields__
+    return (kind._fields, kind._fields) if how == "namedtuple" else ((), ())
 
 
 def _hidden_base(kind: type, how: str) -> str | None:
@@ -123,11 +140,12 @@ def _parts(value: Any, shape: _Shape) -> tuple[Any, dict[str, Any]]:
     if shape.family == "dataclass":
         return {name: own.pop(name) for name in list(own) if name in shape.fields}, own
     slots = {name: own.pop(name) for name in list(own) if name in shape.slots}
+    fields = {name: own.pop(name) for name in list(own) if name in shape.fields}
     extra, private = value.__pydantic_extra__, value.__pydantic_private__
-    content = [own, sorted(value.__pydantic_fields_set__)]
-    if extra is None and private is None and not slots and shape.fields.issuperset(own):
+    content = [fields, sorted(value.__pydantic_fields_set__)]
+    if extra is None and private is None and not slots and not own:
         return content, {}
-    return content, dict(zip(GROUPS, (extra, private, slots), strict=True))
+    return content, {_EXTRA: extra, _PRIVATE: private, _SLOTS: slots, _MORE: own}
 
 
 def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
@@ -163,7 +181,7 @@ def copied(value: Any, memo: dict[int, Any] | None = None) -> Any:
 def _copied_object(value: Any, kind: Any, shape: _Shape, memo: dict[int, Any]) -> Any:
     if shape.family == "struct":
         content, rest = _parts(value, shape)
-        return _build_struct(kind, copied(content, memo), copied(rest, memo))
+        return _build_struct(kind, copied(content, memo), inner=None, rest=copied(rest, memo))
     if shape.family == "namedtuple":
         made = tuple.__new__(kind, [copied(item, memo) for item in value])
     elif shape.family == "model":
@@ -225,7 +243,32 @@ def _take_member(value: Any, shape: _Shape, path: Path) -> tuple[str, Any]:
 def build(tag: str, content: Any) -> Any:
     """The value that `take_apart` described."""
     name, inner, *more = content
-    return _BUILD[tag](_typed(name, "enum" if tag == "flag" else tag), inner, *more)
+    if tag in ("enum", "flag"):
+        return _MEMBERS[tag](_typed(name, "enum"), inner, *more)
+    kind = _typed(name, tag)
+    rest = more[0] if more else None
+    values = _stored(tag, kind, inner)
+    made = functools.partial(_BUILD[tag], kind, inner=inner, rest=rest)
+    shape: Any = shape_of(kind)
+    if values.keys() <= shape.fields and values.keys() >= shape.optional:
+        return made(values)
+    return _outgrown(made, values)
+
+
+def _outgrown(made: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
+    """An object whose class has other fields now: new ones get their defaults, lost ones stay."""
+    return made(values)
+
+
+def _stored(tag: str, kind: Any, inner: Any) -> Mapping[str, Any]:
+    """The fields that an object was stored with, by name."""
+    if tag == "namedtuple":
+        names = [*kind._fields, *map(str, range(len(kind._fields), len(inner)))]
+        return dict(zip(names, inner, strict=False))
+    found: Mapping[str, Any] = inner[0] if tag == "model" else inner
+    if tag == "model" and kind.model_config.get("extra") == "allow":
+        return {name: found[name] for name in found if name in kind.model_fields}
+    return found
 
 
 def _typed(name: str, how: str) -> Any:
@@ -269,43 +312,47 @@ def _fill(made: Any, values: Mapping[str, Any]) -> None:
             )
 
 
-def _build_dataclass(kind: Any, values: Mapping[str, Any], rest: Any = None) -> Any:
-    """Fields set as they were; one that the class has gained since gets its default."""
+def _build_dataclass(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     made = object.__new__(kind)
-    fields: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        if field.name in values:
-            fields[field.name] = values[field.name]
-        elif field.default is not dataclasses.MISSING:
-            fields[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            fields[field.name] = field.default_factory()
-    _fill(made, {**fields, **values, **(rest or {})})
+    if len(values) < len(dataclasses.fields(kind)):
+        values = {**_defaults(kind, values), **values}
+    _fill(made, values)
+    _fill(made, rest or {})
     return made
 
 
-def _build_model(kind: Any, content: Any, rest: Any = None) -> Any:
-    values, fields_set = content
-    known = kind.model_fields
-    allows = kind.model_config.get("extra") == "allow"
-    if rest is None:
-        lost = {name: values[name] for name in values if name not in known}
-        private, extra = None, lost if allows else None  # as it was written at first
-        values = {name: values[name] for name in values if not allows or name in known}
-    else:
-        extra, private = (rest.get(group) for group in GROUPS[:2])
+def _defaults(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name in values:
+            continue
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _build_model(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     made = kind.__new__(kind)
-    inside = {name: values[name] for name in known if name in values}
-    if len(inside) < len(known):
-        for name, info in known.items():
+    inside = dict(values)
+    if not inside.keys() >= kind.model_fields.keys():
+        for name, info in kind.model_fields.items():
             if name not in inside and not info.is_required():
                 inside[name] = info.get_default(call_default_factory=True)
-    inside.update(values)
+    stored, fields_set = inner
+    if rest is None:  # extras stood beside the fields at first
+        allows = kind.model_config.get("extra") == "allow"
+        extra = {n: v for n, v in stored.items() if n not in values} if allows else None
+        rest = {}
+    else:
+        extra = rest[_EXTRA]
+        inside.update(rest[_MORE])
     object.__setattr__(made, "__dict__", inside)
     object.__setattr__(made, "__pydantic_fields_set__", set(fields_set))
     object.__setattr__(made, "__pydantic_extra__", extra)
-    object.__setattr__(made, "__pydantic_private__", _private(kind, private))
-    _fill(made, (rest or {}).get(GROUPS[2]) or {})
+    object.__setattr__(made, "__pydantic_private__", _private(kind, rest.get(_PRIVATE)))
+    _fill(made, rest.get(_SLOTS) or {})
     return made
 
 
@@ -322,34 +369,33 @@ def _private(kind: Any, stored: Mapping[str, Any] | None) -> dict[str, Any] | No
     return found
 
 
-def _build_struct(kind: Any, values: Mapping[str, Any], rest: Any = None) -> Any:
+def _build_struct(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     known = {name: values[name] for name in values if name in kind.__struct_fields__}
-    lost = {name: values[name] for name in values if name not in known}
     made = kind(**known)
     for name, value in known.items():  # whatever `__post_init__` made of them
         msgspec.structs.force_setattr(made, name, value)
-    _fill(made, {**lost, **(rest or {})})
-    return made
-
-
-def _build_namedtuple(kind: Any, values: list[Any], rest: Any = None) -> Any:
-    missing = kind._fields[len(values) :]
-    if len(values) > len(kind._fields) or not kind._field_defaults.keys() >= set(missing):
-        raise CodecError(
-            f"the stored {type_name(kind)} has {len(values)} fields, and its class now has "
-            f"{len(kind._fields)}: add those that are missing again, or give new ones a default"
-        )
-    made = tuple.__new__(kind, [*values, *(kind._field_defaults[name] for name in missing)])
+    _fill(made, {name: values[name] for name in values if name not in known})
     _fill(made, rest or {})
     return made
 
 
+def _build_namedtuple(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
+    known = {**kind._field_defaults, **values}
+    if len(inner) > len(kind._fields) or not known.keys() >= set(kind._fields):
+        raise CodecError(
+            f"the stored {type_name(kind)} has {len(inner)} fields, and its class now has "
+            f"{len(kind._fields)}: add those that are missing again, or give new ones a default"
+        )
+    made = tuple.__new__(kind, [known[name] for name in kind._fields])
+    _fill(made, rest or {})
+    return made
+
+
+_MEMBERS: Mapping[str, Callable[..., Any]] = {"enum": _build_member, "flag": _build_flag}
 _BUILD: Mapping[str, Callable[..., Any]] = {
-    "enum": _build_member,
-    "flag": _build_flag,
     "dataclass": _build_dataclass,
     "model": _build_model,
     "struct": _build_struct,
     "namedtuple": _build_namedtuple,
 }
-TAGS = frozenset(_BUILD)
+TAGS = frozenset((*_MEMBERS, *_BUILD))
