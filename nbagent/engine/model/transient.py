@@ -78,6 +78,8 @@ def is_transient(error: BaseException) -> bool:
         return all(map(is_transient, error.exceptions))
     if isinstance(error, CircuitOpen):
         return True
+    if not isinstance(error, Exception):
+        return False
     said = list(_codes(error))
     if any(code in _TRANSIENT_WORDS for code in said if isinstance(code, str)):
         return True

@@ -248,27 +248,29 @@ def followed(
     program: Program, records: Sequence[TaskRecord], control: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     """The edges that have led from finished tasks to what is in `control`, read from the past: no
-    function of the user's is called again."""
+    function of the user's is called again.
+
+    Where a route could have led to what something else explains, and to what nothing else does,
+    it led to the latter.
+    """
     there = {name for kind, name in map(read_channel, control) if kind in ("to", "send")}
     if END_CHANNEL in control:
         there.add(END)
     took: dict[tuple[str, str], None] = {}
-    open_ends = []
+    might: list[tuple[str, set[str]]] = []
     for source in dict.fromkeys(record.node for record in records):
         took.update(dict.fromkeys((source, one) for one in program.edges_from.get(source, ())))
         for join in program.joins_from.get(source, ()):
             took[source, join.target] = None
         for branch in program.branches_from.get(source, ()):
-            if branch.targets is None:
-                open_ends.append(source)
-            for targets in (branch.targets or {}).values():
-                took.update(dict.fromkeys((source, one) for one in targets if one in there))
+            listed = (branch.targets or {"": tuple(there)}).values()
+            might.append((source, {one for targets in listed for one in targets} & there))
         for each in program.eaches_from.get(source, ()):
             if each.target in there:
                 took[source, each.target] = None
     for record in records:
         took.update(dict.fromkeys((record.node, one[1]) for one in record.goto))
     explained = {target for _, target in took}
-    for source in open_ends:
-        took.update(dict.fromkeys((source, one) for one in there - explained))
+    for source, targets in might:
+        took.update(dict.fromkeys((source, one) for one in (targets - explained) or targets))
     return tuple(took)
