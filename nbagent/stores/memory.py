@@ -49,6 +49,7 @@ from nbagent.stores.codec.values import cache_key, encode, encode_checked
 from nbagent.stores.sql.database import Version
 from nbagent.stores.sql.versions import next_version
 
+_ALWAYS = (int, bool, float, type(None))  # the types whose every value can be stored
 _SOME = Version(0, None, 1 << 62, 0)  # of any size, so that only a change of it is looked at
 
 
@@ -211,7 +212,7 @@ class MemoryStore:
         old = before.values if before is not None else {}
         for name, value in checkpoint.values.items():
             known = name in old
-            if known and old[name] is value:
+            if (known and old[name] is value) or type(value) in _ALWAYS:
                 continue
             try:
                 next_version(_SOME if known else None, old.get(name), value)
@@ -221,7 +222,8 @@ class MemoryStore:
         values = checkpoint.values
         for record in records:
             own = {n: v for n, v in record.update.items() if values.get(n) is not v}
-            task_bytes(record, own)
+            if own or record.goto:
+                task_bytes(record, own)
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         records = tuple(records)
