@@ -49,11 +49,19 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
     for word, meaning in WORDS.items():
         namespace.setdefault(word, meaning)
 
-    # The magic's own line is line 1 of what the user sees.
-    source = shell.transform_cell("\n" + cell)
-    filename = shell.compile.cache(source, shell.execution_count)
-    tree = ast.parse(source, filename)
+    # The magic's own line is line 1 of what the user sees; IPython drops blank lines at the top.
+    blank = re.match(r"(?:[^\S\n]*\n)*", cell)
+    above = "\n" * (1 + (blank[0].count("\n") if blank else 0))
+    source = "\n" + cell
+    try:
+        source = above + shell.transform_cell(cell)
+        filename = shell.compile.cache(source, shell.execution_count)
+        tree = ast.parse(source, filename)
+    except SyntaxError as error:
+        place = Location(shell.compile.cache(source, shell.execution_count), error.lineno or 1)
+        raise GraphError(f"this is not Python: {error.msg}", location=place) from None
     index, class_name = state_class(tree, state, namespace)
+    _check_name(name, class_name, tree, namespace, filename)
     location: Location | None = None
     try:
         _execute(tree.body[: index + 1], filename, namespace)
@@ -71,6 +79,26 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
             error.location = _field_line(tree, index, filename, str(error))
         raise error.with_traceback(None) from None
     return graph
+
+
+def _check_name(
+    name: str, state: str, tree: ast.Module, namespace: dict[str, Any], filename: str
+) -> None:
+    """`GraphError` for a graph that would take the name of something that its cell needs."""
+    mend = f"give the graph another name, as in `%%graph my_{name.lower()}`"
+    if name == state:
+        raise GraphError(f"graph and state class are both named {name!r}: {mend}")
+    if name in WORDS and namespace.get(name) is WORDS[name]:
+        raise GraphError(f"{name!r} is what nbagent calls something else in a cell: {mend}")
+    for statement in tree.body:
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        if isinstance(statement, kinds) and statement.name == name:
+            is_node = bool(statement.decorator_list) and not isinstance(statement, ast.ClassDef)
+            what = "node" if is_node else "something in its cell"
+            raise GraphError(
+                f"graph and {what} are both named {name!r}: rename one of them",
+                location=Location(filename, statement.lineno),
+            )
 
 
 def state_class(tree: ast.Module, state: str | None, namespace: dict[str, Any]) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbagent.errors import GraphError
-from nbagent.notebook.magic.arguments import split, unquote
+from nbagent.notebook.magic.arguments import split
 from nbagent.notebook.magic.cell import WORDS, state_class
 
 _PAGE = {"display", "get_ipython"}  # what a notebook adds to Python's own names
@@ -175,7 +175,7 @@ def _graph_pieces(first: str, tree: ast.Module, lines: list[str], shell: Any) ->
     """A %%graph cell: what stands up to its state class, then the rest inside `with Graph(…)`."""
     from nbagent.notebook.magic.parsers import graph_parser
 
-    options = graph_parser().parse_args([unquote(word) for word in split(first[8:])])
+    options = graph_parser(shell.user_ns).parse_args(split(first[8:]))
     name = options.name
     try:
         index, state = state_class(tree, options.state, shell.user_ns)

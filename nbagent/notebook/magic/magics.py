@@ -4,11 +4,19 @@
 
 from __future__ import annotations
 
+import keyword
 from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+)
 
 from nbagent.engine.node.output import view_follows
 from nbagent.engine.store.opening import resolve_store, use_store
@@ -17,10 +25,19 @@ from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
-from nbagent.notebook.magic.arguments import Helped, read_fields, read_value, split, unquote
+from nbagent.notebook.magic.arguments import Helped, read_fields, read_value, split
 from nbagent.notebook.magic.cell import define
 from nbagent.notebook.magic.parsers import agent_parser, graph_parser
 from nbagent.notebook.registry import graph_named, thread_named
+
+
+@no_var_expand
+def below(line: str) -> None:
+    """`%%graph` where IPython does not take it for a cell's magic."""
+    raise UsageError(
+        f"`%%graph {line}` is not the first line of its cell: move what stands above it, "
+        "comments too, below it or into a cell of its own"
+    )
 
 
 @magics_class
@@ -28,35 +45,38 @@ class AgentMagics(Magics):
     """The two magics."""
 
     shell: Any  # set by IPython before any magic is called
+    _names: dict[str, Any]  # the variables that there are where %agent was called
 
     @no_var_expand
     @line_cell_magic
     def graph(self, line: str, cell: str | None = None) -> Any:
         """Define an agent as a graph: `%%graph NAME`, then Python. `%%graph --help` shows more."""
         try:
-            options = graph_parser().parse_args([unquote(word) for word in split(line)])
+            options = graph_parser(self.shell.user_ns).parse_args(split(line))
         except Helped:
             return None
-        if not options.name.isidentifier():
-            raise UsageError(f"%%graph: {options.name!r} cannot be a variable's name")
+        if not options.name.isidentifier() or keyword.iskeyword(options.name):
+            why = " (it is a word of Python)" if keyword.iskeyword(options.name) else ""
+            raise UsageError(
+                f"%%graph: {options.name!r} cannot be a variable's name{why}: take another, "
+                "such as `%%graph research`"
+            )
         if not (cell or "").strip():
             raise UsageError("%%graph: the cell is empty: `%%graph --help` shows how to begin")
         graph = define(
             options.name, cell or "", self.shell, store=options.store, state=options.state
         )
-        if options.name in graph.nodes:
-            raise UsageError(
-                f"%%graph: graph and node are both named {options.name!r}: rename one of them"
-            )
         self.shell.user_ns[options.name] = graph
         return None if options.quiet else graph
 
     @no_var_expand
+    @needs_local_scope
     @line_magic
-    def agent(self, line: str) -> Any:
+    def agent(self, line: str, local_ns: dict[str, Any] | None = None) -> Any:
         """Run and steer agents: `%agent run GRAPH field=value …`. `%agent --help` shows more."""
+        self._names = {**self.shell.user_ns, **(local_ns or {})}
         try:
-            options = _parse(line)
+            options = _parse(line, self._names)
         except Helped:
             return None
         with view_follows():
@@ -65,7 +85,7 @@ class AgentMagics(Magics):
     # ------------------------------------------------------------------------------- commands
 
     def _run(self, options: Any) -> Any:
-        graph = graph_named(options.graph, self.shell.user_ns)
+        graph = graph_named(options.graph, self._names)
         given = self._fields(graph.compile().schema.json_schema(), options.fields)
         thread = graph.thread(options.thread or new_id(graph.name))
         return thread.start(given, step_limit=options.step_limit, steps=options.steps)
@@ -80,7 +100,7 @@ class AgentMagics(Magics):
         questions = thread.questions
         asked = [q for q in questions if options.question in (None, q.id)]
         schema = asked[0].schema if len(asked) == 1 else None
-        answer = read_value(text, schema, self.shell.ev)
+        answer = read_value(text, schema, self._names)
         if options.question is not None:
             return thread.resume(answers={options.question: answer}, **more)
         return thread.resume(answer, **more)
@@ -110,7 +130,7 @@ class AgentMagics(Magics):
         return thread
 
     def _graph(self, options: Any) -> Any:
-        return graph_named(options.graph, self.shell.user_ns)
+        return graph_named(options.graph, self._names)
 
     def _pause(self, options: Any) -> Any:
         run = self._running(options)
@@ -145,7 +165,7 @@ class AgentMagics(Magics):
 
     def _note(self, options: Any) -> Any:
         thread = self._thread(options.thread)
-        thread.annotate(" ".join(map(unquote, options.text)), checkpoint=options.checkpoint)
+        thread.annotate(" ".join(options.text), checkpoint=options.checkpoint)
         return thread.notes
 
     def _store(self, options: Any) -> Any:
@@ -162,18 +182,18 @@ class AgentMagics(Magics):
         return run
 
     def _thread(self, id: str) -> Thread:
-        return thread_named(unquote(id), self.shell.user_ns)
+        return thread_named(id, self._names)
 
     def _fields(self, schema: Any, words: list[str]) -> dict[str, Any]:
         try:
-            return read_fields(words, schema, self.shell.ev)
+            return read_fields(words, schema, self._names)
         except NbagentError as error:
             raise UsageError(str(error)) from error
 
 
-def _parse(line: str) -> Any:
+def _parse(line: str, names: dict[str, Any]) -> Any:
     """The options of %agent; words such as `field=value` may stand on either side of them."""
-    parser = agent_parser()
+    parser = agent_parser(names)
     options, rest = parser.parse_known_args(split(line))
     many = next((name for name in ("fields", "answer") if hasattr(options, name)), None)
     if rest and (many is None or any(word.startswith("--") for word in rest)):

@@ -4,10 +4,12 @@ The options of %%graph and %agent.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbagent.notebook.magic.arguments import Parser, unquote
+from nbagent.notebook.magic.arguments import Parser, expand, unquote
 
+BELOW = "%graph"  # the name under which IPython looks for a `%%graph` that is not at the top
 _GRAPH_HELP = """\
 Define an agent as a graph. The cell is ordinary Python:
 
@@ -25,81 +27,119 @@ Define an agent as a graph. The cell is ordinary Python:
 _AGENT_HELP = "Run, watch and correct agents that a %%graph cell defined."
 
 
-def graph_parser() -> Parser:
+class Words:
+    """How the words of a line are read: without quotes, with what `$name` and `{…}` stand for.
+
+    names   the variables that there are where the magic is called; None leaves `$` and braces
+    """
+
+    def __init__(self, names: Mapping[str, Any] | None = None) -> None:
+        self._names = names
+
+    def name(self, what: str) -> Callable[[str], str]:
+        """A word that names a `what`: refused where a part of it stands for nothing."""
+        return lambda word: self._read(word, what)
+
+    def text(self, word: str) -> str:
+        """Any text."""
+        return self._read(word, "")
+
+    def number(self, word: str) -> int:
+        """A whole number."""
+        return int(self._read(word, "number"))
+
+    def _read(self, word: str, wanted: str) -> str:
+        plain = unquote(word)
+        return plain if self._names is None else expand(plain, self._names, wanted=wanted)
+
+
+def graph_parser(names: Mapping[str, Any] | None = None) -> Parser:
     """The parser of %%graph."""
     import argparse
 
+    words = Words(names)
     parser = Parser(
         prog="%%graph",
         description=_GRAPH_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", help="the variable that the graph becomes")
-    parser.add_argument("--store", help="where its threads live, e.g. sqlite:///agents.db")
+    parser.add_argument(
+        "name", type=words.name("graph"), help="the variable that the graph becomes"
+    )
+    parser.add_argument(
+        "--store", type=words.name("store"), help="where its threads live, e.g. sqlite:///agents.db"
+    )
     parser.add_argument("--state", help="the name of the state class (default: State)")
     parser.add_argument("--quiet", action="store_true", help="do not draw the graph")
     return parser
 
 
-def agent_parser() -> Parser:
+def agent_parser(names: Mapping[str, Any] | None = None) -> Parser:
     """The parser of %agent."""
+    words = Words(names)
+    a_thread, a_number = words.name("thread"), words.number
     parser = Parser(prog="%agent", description=_AGENT_HELP, allow_abbrev=False)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
 
-    def command(name: str, help: str, *words: str) -> Any:
+    def command(name: str, help: str, *named: str) -> Any:
         made = commands.add_parser(name, help=help, description=help, allow_abbrev=False)
-        for word in words:
-            made.add_argument(word, type=unquote)
+        for what in named:
+            made.add_argument(what, type=words.name(what))
         return made
 
     run = command("run", "start a thread; returns at once and shows the live view", "graph")
     run.add_argument("fields", nargs="*", help="input: field=value, field=$variable, field={1 + 1}")
-    run.add_argument("--thread", type=unquote, help="the thread's id (default: a new one)")
-    run.add_argument("--step-limit", type=int, default=1000, help="super-steps at most")
-    run.add_argument("--steps", type=int, help="pause after so many super-steps")
+    run.add_argument("--thread", type=a_thread, help="the thread's id (default: a new one)")
+    run.add_argument("--step-limit", type=a_number, default=1000, help="super-steps at most")
+    run.add_argument("--steps", type=a_number, help="pause after so many super-steps")
 
     resume = command("resume", "go on where a thread stopped, with an answer if it asked", "thread")
     resume.add_argument("answer", nargs="*", help="the answer to its question")
-    resume.add_argument("--question", help="which question, where several are open")
+    a_question = words.name("question")
+    resume.add_argument("--question", type=a_question, help="which, where several are open")
     resume.add_argument("--take-over", action="store_true", help="take it from a living owner")
-    resume.add_argument("--steps", type=int, help="pause after so many super-steps")
+    resume.add_argument("--steps", type=a_number, help="pause after so many super-steps")
     resume.add_argument(
         "--on-change",
         choices=["ask", "go-on", "rerun"],
         default="ask",
         help="when a finished node of the super-step under way has changed",
     )
-    resume.add_argument("--rerun", action="append", default=[], help="a finished node to run again")
+    resume.add_argument(
+        "--rerun", action="append", type=words.name("node"), default=[],
+        help="a finished node to run again",
+    )  # fmt: skip
 
     threads = command("threads", "list the threads of the store")
-    threads.add_argument("--store", type=unquote, help="another store's URL")
+    threads.add_argument("--store", type=words.name("store"), help="another store's URL")
     command("history", "list a thread's checkpoints", "thread")
     command("show", "show a thread: its graph and its last state", "thread")
     edit = command("edit", "correct fields of a thread; with no field, in a form", "thread")
     edit.add_argument("fields", nargs="*", help="field=value")
-    edit.add_argument("--note", type=unquote, help="why; kept in the history")
-    edit.add_argument("--expect", type=int, help="refuse if the thread left this checkpoint")
+    edit.add_argument("--note", type=words.text, help="why; kept in the history")
+    edit.add_argument("--expect", type=a_number, help="refuse if the thread left this checkpoint")
     command("graph", "draw a graph", "graph")
     command("pause", "pause a run on its next super-step boundary", "thread")
     command("stop", "stop a run now", "thread")
     fork = command("fork", "a new thread that goes on from an earlier point", "thread")
     fork.add_argument("fields", nargs="*", help="field=value to set in it")
-    fork.add_argument("--step", type=int, help="from this super-step (default: the latest)")
-    fork.add_argument("--id", type=unquote, help="the new thread's id")
+    fork.add_argument("--step", type=a_number, help="from this super-step (default: the latest)")
+    fork.add_argument("--id", type=a_thread, help="the new thread's id")
     export = command(
         "export", "write a graph to a plain Python module, which runs anywhere", "graph"
     )
-    export.add_argument("path", nargs="?", type=unquote, help="the file (default: GRAPH.py)")
+    a_file = words.name("file")
+    export.add_argument("path", nargs="?", type=a_file, help="the file (default: GRAPH.py)")
     export.add_argument("--force", action="store_true", help="replace the file if it exists")
     diff = command("diff", "what differs between two checkpoints", "thread")
-    diff.add_argument("a", nargs="?", type=int, help="checkpoint (default: the one before b)")
-    diff.add_argument("b", nargs="?", type=int, help="checkpoint (default: the latest)")
+    diff.add_argument("a", nargs="?", type=a_number, help="checkpoint (default: the one before b)")
+    diff.add_argument("b", nargs="?", type=a_number, help="checkpoint (default: the latest)")
     command("trace", "where a thread's time went, as a table", "thread")
     note = command("note", "write a note beside a checkpoint", "thread")
-    note.add_argument("text", nargs="+", help="the note")
-    note.add_argument("--checkpoint", type=int, help="which (default: the latest)")
+    note.add_argument("text", nargs="+", type=words.text, help="the note")
+    note.add_argument("--checkpoint", type=a_number, help="which (default: the latest)")
     command("store", "keep threads in another store from now on", "url")
     return parser
