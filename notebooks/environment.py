@@ -16,17 +16,18 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 
 
-def prepare(folder, extras):
+def prepare(folder, extras, base=sys.executable):
     """Make the virtual environment `folder`, install nbagent there, return its Python's path.
 
     extras: the optional parts to install, as in "notebook,test". What is there already stays,
     and nothing is installed twice: a stamp in the folder says what was.
+    base: the path of the Python that the environment is made of.
     Ends the program with a sentence when it cannot be done.
     """
     folder = Path(folder).resolve()
     python = python_of(folder)
     if not python.exists():
-        _make(folder)
+        _make(folder, base)
     elif _version(python) < OLDEST:
         sys.exit(f"{folder} holds a Python that is too old: delete the folder and try again.")
     stamp = folder / "nbagent-installed"
@@ -67,11 +68,12 @@ def become(command, variables):
     return subprocess.run(command, env=variables).returncode
 
 
-def _make(folder):
-    if sys.version_info < OLDEST:
+def _make(folder, base):
+    version = _version(base)
+    if version < OLDEST:
         sys.exit(
             f"nbagent needs Python {OLDEST[0]}.{OLDEST[1]} or newer and this is "
-            f"{sys.version_info[0]}.{sys.version_info[1]}: run the command with a newer one, "
+            f"{version[0]}.{version[1]}: run the command with a newer one, "
             "as in `python3.12 …`."
         )
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
@@ -80,7 +82,7 @@ def _make(folder):
             "missing: install it (on Debian and Ubuntu the package python3-venv)."
         )
     print(f"Making a virtual environment in {folder} …", flush=True)
-    if subprocess.run([sys.executable, "-m", "venv", str(folder)]).returncode:
+    if subprocess.run([str(base), "-m", "venv", str(folder)]).returncode:
         sys.exit(f"The virtual environment {folder} could not be made.")
 
 
