@@ -7,6 +7,7 @@ Every error that nbagent raises on purpose.
     ├── StateError           a value does not fit the state: bad type, unknown field, mutation
     │   └── ConflictError    two nodes wrote one field that has no reducer, in one super-step
     ├── NodeError            a node's own code raised
+    │   └── ChangedInPlace   a node changed what it reads behind its back; a StateError as well
     ├── StepLimit            the guard on the number of super-steps was reached; resumable
     ├── CodecError           a value cannot be stored so that it comes back equal
     ├── StoreError           the checkpoint file or server cannot do what was asked
@@ -77,9 +78,9 @@ class StateError(NbagentError):
         path: Sequence[str | int] = (),
         errors: Sequence[FieldProblem] = (),
     ) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)  # also of what is a NodeError as well
         self.field = field
-        self.node = node
+        self.node: Any = node
         self.path = tuple(path)
         self.errors = tuple(errors)
 
@@ -115,6 +116,14 @@ class NodeError(NbagentError):
         self.task = task
         self.attempt = attempt
         self.traceback = traceback
+
+
+class ChangedInPlace(StateError, NodeError):
+    """A node changed a value that it reads, where the value could not refuse: `node`, `field`."""
+
+    def __init__(self, message: str, *, field: str | None, node: str | None) -> None:
+        super().__init__(message, field=field, node=node)
+        self.task, self.attempt, self.traceback = "", 1, ""
 
 
 class CircuitOpen(NbagentError):

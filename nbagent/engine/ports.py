@@ -9,7 +9,7 @@ Rule 2: nothing here knows a type of the engine's, so every floor may call a por
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from nbagent.errors import NbagentError, StoreError
@@ -84,6 +84,10 @@ digest = Port[[Any], str](_shortened)
 
 declared = Port[[Any], None](_nothing)
 """(annotation) -> told of every annotation that a state declares: its values may be stored."""
+
+gained = Port[[type, Iterable[str]], None](_nothing)
+"""(class, fields) -> told that an instance was stored before its class had these fields, and that
+they got their defaults."""
 
 find_copier = Port[[type], Callable[[Any], Any] | None](_nothing)
 """(type) -> how a value of it is copied for one reader. Empty or None: `copy.deepcopy`."""

@@ -8,12 +8,13 @@ out. See `reach`.
 
 from __future__ import annotations
 
-import inspect
+import enum
+import types
 import typing
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from nbagent.engine.model.channels import Reduced
-from nbagent.engine.model.program import END, START, Branch, Program
+from nbagent.engine.model.program import END, START, Branch, Program, as_argument, keys_for
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.errors import GraphError, Location, nearest
 from nbagent.graph.reach import may_send, might_make
@@ -28,7 +29,7 @@ def validate(program: Program, location: Location | None) -> None:
             location=location,
         )
     _names_exist(program)
-    _reducers_take_two(program)
+    _fields_fit(program)
     _branches_fit(program)
     _subgraphs_fit(program)
     _policies_fit(program)
@@ -76,45 +77,60 @@ def _names_exist(program: Program) -> None:
             )
 
 
-def _reducers_take_two(program: Program) -> None:
-    for name, channel in program.fields.items():
-        if isinstance(channel, Reduced):
-            try:
-                inspect.signature(channel.reducer).bind(None, None)
-            except ValueError:
-                continue  # a built-in that does not say what it takes
-            except TypeError as error:
-                reducer = getattr(channel.reducer, "__name__", repr(channel.reducer))
-                raise GraphError(
-                    f"the reducer of field {name!r}, {reducer}, does not take two values "
-                    f"({error}): it is called with what is there and what a node wrote"
-                ) from error
+def _fields_fit(program: Program) -> None:
+    for channel in program.fields.values():
+        if problem := channel.problem():
+            raise GraphError(problem)
 
 
 def _branches_fit(program: Program) -> None:
-    """A branch on a Literal field has a target for each of its values, and no others."""
+    """A branch on a field whose type lists its values has a target for each, and no others."""
     hints = {name: f.annotation for name, f in getattr(program.schema, "fields", {}).items()}
     for branch in program.branches:
-        annotation = hints.get(branch.label)
-        if typing.get_origin(annotation) is typing.Annotated:
-            annotation = typing.get_args(annotation)[0]
-        if branch.targets is None or typing.get_origin(annotation) is not typing.Literal:
+        if branch.targets is None or branch.label not in hints:
             continue
-        values = [str(value) for value in typing.get_args(annotation)]
+        values = _values_of(hints[branch.label])
+        if values is None:
+            continue
+        spelt = [key for value in values for key in keys_for(value)]
         for key in branch.targets:
-            if key not in values:
+            if key not in spelt:
+                named = [keys_for(value)[0] for value in values]
                 raise GraphError(
                     f"the branch on {branch.label!r} has a target for {key!r}, and the field "
-                    f"holds only {_named(values)}{nearest(key, values)}",
+                    f"holds only {_named(named)}{nearest(key, spelt)}",
                     location=branch.location,
                 )
-        missing = [value for value in values if value not in branch.targets]
+        missing = [
+            keys_for(value)[0]
+            for value in values
+            if value is not None and branch.key_of(value) is None
+        ]
         if missing:
             raise GraphError(
                 f"the branch on {branch.label!r} has no target for {_named(missing)}: add "
-                f"`{missing[0]}=` and where it leads",
+                f"{as_argument(missing[0])} and where it leads",
                 location=branch.location,
             )
+
+
+def _values_of(annotation: Any) -> list[Any] | None:
+    """All that a field can hold, where its type lists them: a Literal, an Enum, a bool."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _values_of(args[0])
+    if origin is typing.Literal:
+        return list(args)
+    if origin in (typing.Union, types.UnionType):
+        parts = [_values_of(arg) for arg in args]
+        return None if None in parts else [value for part in parts for value in part or ()]
+    if annotation is bool:
+        return [True, False]
+    if annotation is None or annotation is type(None):
+        return [None]
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return None if issubclass(annotation, enum.Flag) else list(annotation)
+    return None
 
 
 def _subgraphs_fit(program: Program) -> None:

@@ -4,6 +4,7 @@ A thread that an earlier version of the state class wrote. (R47)
 
 import dataclasses
 import operator
+import re
 from types import MappingProxyType
 from typing import Annotated, Any, TypedDict
 
@@ -11,7 +12,7 @@ import pytest
 
 from nbagent import END, START, Graph, interrupt, node
 from nbagent.engine.watch.events import RunStarted
-from nbagent.errors import StateError
+from nbagent.errors import NodeError, StateError
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 
@@ -225,3 +226,136 @@ def test_an_edit_takes_what_json_cannot_say(value):
     found = graph.thread("t").state["x"]
 
     assert found == value or found != found
+
+
+NESTED = """
+import dataclasses, typing, msgspec, pydantic
+from typing import Annotated, Any, NamedTuple, TypedDict
+from nbagent import END, START, Graph, interrupt, node
+
+class Model(pydantic.BaseModel):
+    {body}
+
+@dataclasses.dataclass
+class Data:
+    {body}
+
+class Dict(TypedDict):
+    {body}
+
+class State(TypedDict, total=False):
+    model: list[Model]
+    data: dict[str, Data]
+    plain: Dict
+    ok: Any
+"""
+
+
+def nested(store, body, first=None, **more):
+    """A graph whose state has three classes with this body; `first` is what the thread holds."""
+    space = {"__name__": "nested_evolution"}
+    exec(NESTED.format(body=body.replace("\n", "\n    ")), space)
+    with Graph("g", space["State"], store=store, **more) as made:
+        put = node(lambda state: first(space) if first else None, name="put")
+        START >> put >> node(lambda state: {"ok": interrupt("?")}, name="ask") >> END
+    return made
+
+
+def ada(space):
+    return {
+        "model": [space["Model"](name="Ada")],
+        "data": {"k": space["Data"](name="Ada")},
+        "plain": {"name": "Ada"},
+    }
+
+
+@pytest.mark.parametrize(
+    "body, place",
+    [
+        ("full_name: str", "model[0].full_name"),
+        ("name: str\nage: int", "model[0].age"),
+        ("name: int", "model[0].name"),
+        ("name: Annotated[str, pydantic.Field(min_length=9)]", "model[0].name"),
+    ],
+    ids=["renamed", "needed", "another type", "a bound"],
+)
+def test_a_change_inside_of_the_state_is_noticed(store, body, place):
+    """A model, a dataclass and a TypedDict: refused, with every place, before anything runs."""
+    nested(store, "name: str", ada).run({}, "t")
+    thread = nested(store, body).thread("t")
+    with pytest.raises(StateError, match="another state class") as caught:
+        thread.resume("yes")
+    places = {".".join(map(str, problem.path)) for problem in caught.value.errors}
+    last = place.rpartition(".")[2]
+
+    assert place in str(caught.value)
+    assert {f"model.0.{last}", f"data.k.{last}", f"plain.{last}"} == places
+    assert "yes" == nested(store, "name: str").thread("t").resume("yes").result(5)["ok"]
+
+
+def test_a_field_with_a_default_is_added_inside_of_the_state(store):
+    """Nothing stands in the way of the thread."""
+
+    def small(space):
+        return {name: value for name, value in ada(space).items() if name != "plain"}
+
+    nested(store, "name: str", small).run({}, "t")
+    later = nested(store, "name: str\ntone: str").schema
+    assert later.fingerprint != nested(store, "name: str").schema.fingerprint
+    grown = NESTED.replace(
+        "class Dict(TypedDict):\n    {body}", "class Dict(TypedDict):\n    name: str"
+    )
+    space = {"__name__": "nested_evolution"}
+    exec(grown.format(body="name: str\n    tone: str = 'calm'"), space)
+    thread = graph_of(space["State"], store).thread("t")
+    state = thread.state
+
+    assert ("Ada", "calm") == (state["model"][0].name, state["model"][0].tone)
+    assert ("Ada", "calm") == (state["data"]["k"].name, state["data"]["k"].tone)
+    assert "The state class has changed: added model.tone, data.tone." == thread.latest().notice
+
+
+def test_a_migration_gets_what_was_stored_inside_of_the_state(store):
+    """Not an emptied object; what it returns is checked as well."""
+    seen = []
+
+    def migrate(values):
+        seen.append(values)
+        old = values["model"][0].__dict__["name"], values["data"]["k"].__dict__["name"]
+        assert ("Ada", "Ada") == old
+        return {
+            **values,
+            "model": [{"full_name": values["model"][0].name}],
+            "data": {"k": {"full_name": "Ada"}},
+            "plain": {"full_name": values["plain"]["name"]},
+        }
+
+    nested(store, "name: str", ada).run({}, "t")
+    thread = nested(store, "full_name: str", migrate=migrate).thread("t")
+    state = thread.resume("yes").result(5)
+
+    assert ("Ada", "Ada") == (state["model"][0].full_name, state["data"]["k"].full_name)
+    assert {"full_name": "Ada"} == state["plain"]
+    with pytest.raises(StateError, match="full_name"):
+        nested(store, "name: str", ada).run({}, "u")
+        nested(store, "full_name: str", migrate=lambda v: v).thread("u").resume("yes")
+
+
+def test_a_renamed_field_is_told_of(store, old):
+    """Where one went and another came without a value: the notice and the node's error say so."""
+
+    class Second(TypedDict):
+        subject: str
+        count: int
+
+    def read(state):
+        return {"subject": state["subject"]}
+
+    thread = graph_of(Second, store).thread("t")
+    said = r"the thread keeps 'topic' from an earlier state class: .*migrate=function"
+    assert re.search(rf"nothing yet for subject \({said}", thread.latest().notice)
+    with Graph("g", Second, store=store) as made:
+        ask = node(lambda state: interrupt("Go on?") and None, name="ask")
+        START >> ask >> node(read, name="read") >> END
+    with pytest.raises(NodeError, match=f"'subject' has not been written yet.*{said}"):
+        made.thread("t").resume("yes", on_change="go-on").result(5)

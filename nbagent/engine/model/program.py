@@ -9,6 +9,8 @@ Rule 3: the order of `nodes` is the order of definition; all that needs an order
 
 from __future__ import annotations
 
+import enum
+import keyword
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -107,6 +109,11 @@ class Branch:
     location: Location | None = None
     joined: tuple[str, ...] = ()
 
+    def key_of(self, chosen: Any) -> str | None:
+        """The key of `targets` that a value means; None when it has none."""
+        assert self.targets is not None
+        return next((key for key in keys_for(chosen) if key in self.targets), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Each:
@@ -123,10 +130,32 @@ class Each:
     joined: tuple[str, ...] = ()
 
 
+def keys_for(value: Any) -> tuple[str, ...]:
+    """How a branch may spell a value as a key: a text as itself, an Enum's member by its name or
+    value, True as `true`, None as `none`, all else as `str` has it. The best first."""
+    if isinstance(value, enum.Enum):
+        by_value = keys_for(value.value)
+        names = [name for name, one in type(value).__members__.items() if one is value]
+        # A member that is a text is that text; of another, its name is what one reads.
+        first, then = (by_value, names) if isinstance(value, str) else (names, by_value)
+        return (*first, *then, str(value))
+    if value is None or isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return (str(value).lower(), str(value))
+    return (str(value),)
+
+
+def as_argument(key: str) -> str:
+    """How a call of `branch` names a target, in Python: a key may be no name."""
+    is_name = key.isidentifier() and not keyword.iskeyword(key)
+    return f"`{key}=`" if is_name else f"`**{{{key!r}: …}}`"
+
+
 class Schema(Protocol):
-    """What the engine asks of the state's schema. Values are checked, never converted.
+    """What the engine asks of the state's schema. What a node writes is checked, never converted.
 
     fingerprint   changes with the state class; kept in each checkpoint
+    invariant     where it has one: checks all values together, with `StateError`
+    check_more    where it has one: a later input, checked and converted as the first
     """
 
     @property
@@ -140,7 +169,8 @@ class Schema(Protocol):
         ...
 
     def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The initial values with defaults added. `StateError` names what does not fit."""
+        """The values that a thread begins with: its defaults, and the input, converted from its
+        JSON form where needed, written over them. `StateError` names what does not fit."""
         ...
 
     def check_write(self, field: str, value: Any, node: str | None) -> None:
@@ -268,6 +298,24 @@ class Program:
     def guarded(self) -> frozenset[str]:
         """The nodes with policies: a call of another is a call of its function and no more."""
         return frozenset(name for name, node in self.nodes.items() if node.policy.guards_the_call)
+
+    @cached_property
+    def invariant(self) -> Callable[[Mapping[str, Any]], None] | None:
+        """What checks all fields together; None where each is good by itself."""
+        found: Callable[[Mapping[str, Any]], None] | None
+        found = getattr(self.schema, "invariant", None)
+        return found
+
+    def check_together(self, values: Mapping[str, Any]) -> None:
+        """`StateError` when values that are good each by itself do not go together."""
+        if self.invariant is not None:
+            self.invariant(values)
+
+    def read_more(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An input to a thread that has a state, checked; `StateError`."""
+        check = getattr(self.schema, "check_more", None)
+        read: Mapping[str, Any] = values if check is None else check(values)
+        return read
 
     @cached_property
     def transient(self) -> tuple[str, ...]:

@@ -3,14 +3,18 @@ The isolated snapshot that a node reads. (R14, R15, R19)
 
 Rule 1: a value is frozen once, when it is written; what is frozen already is kept by identity,
         so freezing costs what changed, not the size of the state.
-Rule 2: lists, dicts and sets become subclasses that read like the originals and whose mutators
-        raise a `StateError` that says what to do instead.
-Rule 3: what cannot be frozen (a DataFrame, a custom object) is *opaque*: copied when written and
-        copied again for each node that reads it.
-Rule 4: `thaw` gives a private copy that may be changed at will.
+Rule 2: lists, dicts and sets become subclasses that read like the originals, are rebuilt, copied
+        and dumped as the originals, and whose mutators raise a `StateError` that says what to do.
+Rule 3: each reader gets lists, dicts and sets of its own, made when it first reads the field, and
+        copies of what cannot be frozen (a DataFrame, a custom object), which is *opaque*.
+Rule 4: what one reader's copy was made from is known, so writing it back is no change.
+Rule 5: `thaw` gives a private copy that may be changed at will.
 
-C code that changes a list without calling its methods (`heapq.heappush`) gets past rule 2. Lists
-know how long they were, so that `check_untouched` finds it before anything is committed.
+Why rule 3: C code changes a list without calling its methods (`heapq.heappush`, `list.append(x,
+…)`). Such a change stays in the reader's own copy: no sibling sees it, the checkpoint never has
+it, and `check_untouched` finds it by comparing the copy with what it was made from, both at the
+speed of C. A kept tuple beside each shared list would find it as well, but only after a sibling
+has read it, and could not say whose change it was.
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ import enum
 import pathlib
 import types
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
-from nbagent.errors import CodecError, StateError
+from nbagent.errors import ChangedInPlace, CodecError, StateError, nearest
 
 _ATOMS: frozenset[type] = frozenset(
     (
@@ -75,8 +79,18 @@ class _Missing:
 MISSING = _Missing()
 
 
+class _Plain(type):
+    """The class of what looks like a plain list, dict or set: libraries that look a type up by
+    its `__mro__` (yaml's dumpers, `functools.singledispatch`) find the plain one."""
+
+    @property
+    def __mro__(cls) -> tuple[type, ...]:
+        known: tuple[type, ...] = type.__dict__["__mro__"].__get__(cls)
+        return tuple(kind for kind in known if not isinstance(kind, _Plain))
+
+
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-    kind = type(self).__mro__[1].__name__
+    kind = type(self).__mro__[0].__name__
     raise StateError(
         f"a node cannot change the {kind} that it reads from the state: "
         "return the new value instead, as in `return {field: new_value}` "
@@ -84,18 +98,24 @@ def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     )
 
 
-class FrozenList(list):  # type: ignore[type-arg]
+class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
     """A list that cannot be changed. `opaque` is True when something inside must be copied.
 
-    `token` stands for this very list, and `stem` for the one that `grown` made it from, so that
-    a store knows what was appended without comparing what was not.
+    nested  something inside is a container or opaque, so each reader gets its own of that, too
+    origin  what this reader's copy was made from; None for the value itself
+    token   stands for this very list, and `stem` for the one that `grown` made it from, so that
+            a store knows what was appended without comparing what was not
     """
 
-    __slots__ = ("opaque", "size", "stem", "token")
+    __slots__ = ("nested", "opaque", "origin", "stem", "token")
+    nested: bool
     opaque: bool
-    size: int
+    origin: FrozenList | None
     token: object
     stem: object
+
+    def __new__(cls, *args: Any) -> Any:
+        return list(*args)  # `type(x)(…)` builds a list anew
 
     append = extend = insert = pop = remove = clear = sort = reverse = _refuse
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -103,13 +123,11 @@ class FrozenList(list):  # type: ignore[type-arg]
     def grown(self, items: Iterable[Any]) -> FrozenList:
         """This list with `items` behind it: the cost is that of the new items."""
         added = frozen_list(items)
-        result = FrozenList(self)
-        list.extend(result, added)
-        result.opaque = self.opaque or added.opaque
-        result.size = len(result)
-        result.token = object()
-        result.stem = self.token
-        return result
+        made = _new_list(self[:])
+        list.extend(made, added[:])
+        made.opaque, made.nested = self.opaque or added.opaque, self.nested or added.nested
+        made.token, made.stem, made.origin = object(), self.token, None
+        return made
 
     def grew_from(self, earlier: Any) -> bool:
         """True when this is known to be `earlier` with items behind it."""
@@ -128,11 +146,16 @@ class FrozenList(list):  # type: ignore[type-arg]
         return (list, (list(self),))
 
 
-class FrozenDict(dict):  # type: ignore[type-arg]
-    """A dict that cannot be changed. `opaque` is True when something inside must be copied."""
+class FrozenDict(dict, metaclass=_Plain):  # type: ignore[type-arg]
+    """A dict that cannot be changed. `opaque`, `nested` and `origin` as in a `FrozenList`."""
 
-    __slots__ = ("opaque",)
+    __slots__ = ("nested", "opaque", "origin")
+    nested: bool
     opaque: bool
+    origin: FrozenDict | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        return dict(*args, **kwargs)
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     update = setdefault = pop = popitem = clear = _refuse
@@ -150,10 +173,14 @@ class FrozenDict(dict):  # type: ignore[type-arg]
         return (dict, (dict(self),))
 
 
-class FrozenSet(set):  # type: ignore[type-arg]
+class FrozenSet(set, metaclass=_Plain):  # type: ignore[type-arg]
     """A set that cannot be changed; its members are hashable and need no copy."""
 
-    __slots__ = ()
+    __slots__ = ("origin",)
+    origin: FrozenSet | None
+
+    def __new__(cls, *args: Any) -> Any:
+        return set(*args)
 
     add = discard = remove = pop = clear = update = _refuse
     difference_update = intersection_update = symmetric_difference_update = _refuse
@@ -172,6 +199,103 @@ class FrozenSet(set):  # type: ignore[type-arg]
         return (set, (set(self),))
 
 
+class StateView(FrozenDict):
+    """The state as a node of a TypedDict graph reads it: a field becomes the node's own when it
+    is first read.
+
+    fields  the names that the state has
+    own     those that have been read
+    aside   names of what is kept from a class that had them
+    """
+
+    __slots__ = ("aside", "fields", "own")
+    aside: Sequence[str]
+    fields: Collection[str]
+    own: set[str]
+
+    def __getitem__(self, name: Any) -> Any:
+        value = dict.__getitem__(self, name)
+        if type(value) in _ATOMS or name in self.own:
+            return value
+        self.own.add(name)
+        value = isolate(value)
+        dict.__setitem__(self, name, value)
+        return value
+
+    def __missing__(self, name: Any) -> Any:
+        if name not in self.fields:
+            raise KeyError(f"{name!r} is not a field of the state{nearest(str(name), self.fields)}")
+        raise KeyError(
+            f"{name!r} has not been written yet: give it in the input, or read it with "
+            f"state.get({name!r}){perhaps_renamed(self.aside)}"
+        )
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401  (this is that `get`)
+
+    def __iter__(self) -> Iterator[str]:
+        return dict.__iter__(self)  # said here, so that `dict(state)` asks __getitem__
+
+    def items(self) -> Any:
+        return self._all().items()
+
+    def values(self) -> Any:
+        return self._all().values()
+
+    def _all(self) -> dict[str, Any]:
+        return {name: self[name] for name in self}
+
+    def __or__(self, other: Any) -> Any:
+        return self._all() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self._all()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
+        return copy.deepcopy(self._all(), memo)
+
+
+def _new_list(items: Iterable[Any]) -> FrozenList:
+    made: FrozenList = list.__new__(FrozenList)
+    list.extend(made, items)
+    return made
+
+
+def _new_dict(items: Any) -> FrozenDict:
+    made: FrozenDict = dict.__new__(FrozenDict)
+    dict.update(made, items)
+    made.origin = None
+    return made
+
+
+def _new_set(items: Iterable[Any], origin: FrozenSet | None = None) -> FrozenSet:
+    made: FrozenSet = set.__new__(FrozenSet)
+    set.update(made, items)
+    made.origin = origin
+    return made
+
+
+def perhaps_renamed(aside: Sequence[str]) -> str:
+    """The hint where a field is missing and the thread holds others that the class had once."""
+    if not aside:
+        return ""
+    return (
+        f" (the thread keeps {', '.join(map(repr, aside))} from an earlier state class: where a "
+        "field was renamed, Graph(…, migrate=function) gives it that)"
+    )
+
+
+def view_of(
+    values: Mapping[str, Any], fields: Collection[str], aside: Sequence[str] = ()
+) -> StateView:
+    """The state as one reader gets it: `state[field]`."""
+    view: StateView = dict.__new__(StateView)
+    dict.update(view, values)
+    view.opaque = view.nested = True
+    view.origin, view.fields, view.own, view.aside = None, fields, set(), aside
+    return view
+
+
 def is_opaque(value: Any) -> bool:
     """True when a frozen `value` holds something that must be copied for each reader."""
     kind = type(value)
@@ -184,11 +308,27 @@ def is_opaque(value: Any) -> bool:
     return not isinstance(value, _IMMUTABLE_BASES)
 
 
+def _is_own(value: Any) -> bool:
+    """True when each reader of a frozen `value` gets one of its own."""
+    kind = type(value)
+    if kind in _ATOMS or kind is frozenset:
+        return False
+    if kind is tuple:
+        return any(map(_is_own, value))
+    return not isinstance(value, _IMMUTABLE_BASES)
+
+
 def freeze(value: Any) -> Any:
     """The immutable form of `value`; the same object when it is frozen already."""
     kind = type(value)
-    if kind in _ATOMS or kind is FrozenList or kind is FrozenDict or kind is FrozenSet:
+    if kind in _ATOMS:
         return value
+    if kind is FrozenList or kind is FrozenDict:
+        if value.origin is None:
+            return value
+        if not value.opaque:
+            return value.origin
+        return frozen_list(value) if kind is FrozenList else frozen_dict(value)
     if kind is list:
         return frozen_list(value)
     if kind is dict:
@@ -196,23 +336,28 @@ def freeze(value: Any) -> Any:
     if kind is tuple:
         items = tuple(freeze(item) for item in value)
         return value if all(map(_same, items, value)) else items
+    if kind is FrozenSet:
+        return value if value.origin is None else value.origin
     if kind is set:
-        return FrozenSet(value)
+        return _new_set(value)
     if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
         return value
+    if kind is StateView:
+        return frozen_dict(value)
     return copy_opaque(value)
 
 
 def frozen_list(items: Iterable[Any]) -> FrozenList:
     """A `FrozenList` of the items, frozen."""
-    frozen = FrozenList(items)
-    frozen.opaque = False
-    if not _ATOMS.issuperset(map(type, frozen)):  # long lists are mostly of texts or numbers
-        frozen = FrozenList(map(freeze, frozen))
-        frozen.opaque = any(map(is_opaque, frozen))
-    frozen.size = len(frozen)
-    frozen.token = object()
-    frozen.stem = None
+    plain = list(items)
+    if _ATOMS.issuperset(map(type, plain)):  # long lists are mostly of texts or numbers
+        frozen = _new_list(plain)
+        frozen.opaque = frozen.nested = False
+    else:
+        frozen = _new_list(list(map(freeze, plain)))
+        frozen.nested = any(map(_is_own, frozen))
+        frozen.opaque = frozen.nested and any(map(is_opaque, frozen))
+    frozen.token, frozen.stem, frozen.origin = object(), None, None
     return frozen
 
 
@@ -223,8 +368,9 @@ def frozen_dict(mapping: Mapping[Any, Any]) -> FrozenDict:
 
 def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
     """A `FrozenDict` of items that are frozen already; each stays the object that it is."""
-    frozen = FrozenDict(mapping)
-    frozen.opaque = any(map(is_opaque, frozen.values()))
+    frozen = _new_dict(mapping)
+    frozen.nested = any(map(_is_own, frozen.values()))
+    frozen.opaque = frozen.nested and any(map(is_opaque, frozen.values()))
     return frozen
 
 
@@ -233,43 +379,54 @@ def replaced(
 ) -> FrozenDict:
     """`before` without what is transient, and with what was written, frozen already; each of the
     others stays the object that it is, in its place."""
-    made = FrozenDict(before)
+    made = _new_dict(before)
     for key in transient:
         if key not in written:
             dict.pop(made, key, None)
     dict.update(made, written)
+    made.nested = any(map(_is_own, made.values()))
     looked_at = made if getattr(before, "opaque", True) else written
-    made.opaque = any(map(is_opaque, looked_at.values()))
+    made.opaque = made.nested and any(map(is_opaque, looked_at.values()))
     return made
 
 
 def isolate(value: Any) -> Any:
-    """A frozen value as one reader gets it: shared where immutable, copied where opaque."""
-    if not is_opaque(value):
+    """A frozen value as one reader gets it: shared where immutable, else a copy of its own."""
+    kind = type(value)
+    if kind in _ATOMS:
         return value
-    if type(value) is FrozenList:
-        fresh = FrozenList([isolate(item) for item in value])
-        fresh.opaque, fresh.token, fresh.stem, fresh.size = True, object(), None, len(fresh)
-        return fresh
-    if type(value) is FrozenDict:
-        isolated = FrozenDict((key, isolate(item)) for key, item in value.items())
-        isolated.opaque = True
-        return isolated
-    if type(value) is tuple:
-        return tuple(isolate(item) for item in value)
+    if kind is FrozenList:
+        own = _new_list([isolate(item) for item in value] if value.nested else value[:])
+        own.opaque, own.nested, own.origin = value.opaque, value.nested, value
+        own.token, own.stem = value.token, value.stem
+        return own
+    if kind is FrozenDict:
+        made = {key: isolate(item) for key, item in value.items()} if value.nested else value
+        copied = _new_dict(made)
+        copied.opaque, copied.nested, copied.origin = value.opaque, value.nested, value
+        return copied
+    if kind is FrozenSet:
+        return _new_set(value, value)
+    if kind is tuple:
+        items = tuple(map(isolate, value))
+        return value if all(map(_same, items, value)) else items
+    if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
+        return value
     return copy_opaque(value)
 
 
 def thaw(value: Any) -> Any:
     """A private, mutable copy of a value read from the state."""
     kind = type(value)
+    if kind in _ATOMS:
+        return value
     if kind is FrozenList or kind is list:
         return [thaw(item) for item in value]
     if kind is dict or isinstance(value, FrozenDict):
         return {key: thaw(item) for key, item in value.items()}
-    if type(value) is FrozenSet:
+    if kind is FrozenSet:
         return set(value)
-    if type(value) is tuple:
+    if kind is tuple:
         return tuple(thaw(item) for item in value)
     return copy_opaque(value) if is_opaque(value) else value
 
@@ -293,16 +450,62 @@ def frozen_fields(written: Mapping[str, Any], node: str) -> FrozenDict:
     return seal(frozen)
 
 
-def check_untouched(values: Mapping[str, Any]) -> None:
-    """`StateError` when a list of the state was changed behind its methods' backs."""
-    for name, value in values.items():
-        if type(value) is FrozenList and len(value) != value.size:
-            raise StateError(
-                f"field {name!r} was changed in place, by something like heapq.heappush, which "
-                "does not ask the list: change a copy, as in `queue = nbagent.thaw(state"
-                f"[{name!r}])`, and return it",
-                field=name,
+def check_untouched(read: Any, node: str | None = None) -> None:
+    """`ChangedInPlace` when what a reader was given was changed behind its methods' backs."""
+    for name, value in _handed_out(read):
+        if not is_untouched(value):
+            what = f"field {name!r}" if name else "the input"
+            mine = f"state[{name!r}]" if name else "item"
+            who = f" by node {node!r}" if node else ""
+            raise ChangedInPlace(
+                f"{what} was changed in place{who}, with something like heapq.heappush, which "
+                f"does not ask the list: change a copy, as in `mine = nbagent.thaw({mine})`, and "
+                "return it",
+                field=name or None,
+                node=node,
             )
+
+
+def _handed_out(read: Any) -> Iterable[tuple[str, Any]]:
+    if type(read) is StateView:
+        return [(name, dict.__getitem__(read, name)) for name in read.own]
+    listed = getattr(type(read), "__handed_out__", None)
+    return listed(read) if listed is not None else (("", read),)
+
+
+def is_untouched(value: Any) -> bool:
+    """True when a reader's copy still holds what it was made from.
+
+    Of what is opaque, the reader may change its copy as it likes.
+    """
+    kind = type(value)
+    if kind is tuple:
+        return all(map(is_untouched, value))
+    if kind is not FrozenList and kind is not FrozenDict and kind is not FrozenSet:
+        return True
+    origin = value.origin
+    if origin is None:
+        return True
+    if kind is FrozenSet or not value.opaque:
+        return bool(value == origin)
+    if len(value) != len(origin):
+        return False
+    if kind is FrozenList:
+        return all(map(_is_kept, value, origin))
+    return all(key in value and _is_kept(value[key], origin[key]) for key in origin)
+
+
+def _is_kept(value: Any, origin: Any) -> bool:
+    """The same for what is inside of something opaque."""
+    if value is origin:
+        return True
+    if type(value) is not type(origin):
+        return False
+    if type(value) is tuple:
+        return len(value) == len(origin) and all(map(_is_kept, value, origin))
+    if type(value) in (FrozenList, FrozenDict, FrozenSet):
+        return value.origin is origin and is_untouched(value)
+    return type(value) not in _ATOMS or equal(value, origin)
 
 
 def copy_opaque(value: Any) -> Any:

@@ -13,15 +13,14 @@ Rule 4: where the parent's field has a reducer, it gets the change and not the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbagent.engine.model.channels import Channel, LastValue, Reduced, Topic, Write
+from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.ids import inner_question, task_of
 from nbagent.engine.model.program import Program
-from nbagent.engine.model.values import MISSING, equal, freeze
+from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.node.context import current
 from nbagent.errors import StateError
 
@@ -85,7 +84,7 @@ class Subgraph:
         return self.inputs or {
             name: name
             for name, channel in self.program.fields.items()
-            if not (channel.transient or isinstance(self.into.get(name), Topic))
+            if not channel.transient and (name not in self.into or self.into[name].is_given)
         }
 
     def write(self, first: Values, last: Values) -> Values:
@@ -98,9 +97,9 @@ class Subgraph:
             before, channel = first.get(inner, MISSING), self.into[outer]
             if inner not in last:
                 continue
-            whole = self.outputs or (self.whole and isinstance(channel, LastValue))
+            whole = self.outputs or (self.whole and not channel.folds)
             if whole or not equal(before, last[inner]):
-                written[outer] = _change(outer, channel, before, last[inner])
+                written[outer] = channel.change(before, last[inner])
         return written
 
     def shared(self) -> dict[str, str]:
@@ -108,8 +107,7 @@ class Subgraph:
         return {
             name: name
             for name, channel in self.program.fields.items()
-            if isinstance(channel, (LastValue, Reduced))
-            and isinstance(self.into.get(name), (LastValue, Reduced))
+            if channel.is_shared and name in self.into and self.into[name].is_shared
         }
 
 
@@ -120,38 +118,6 @@ def _get(argument: Any, name: str) -> Iterator[Any]:
             yield argument[name]
     elif hasattr(argument, name):
         yield getattr(argument, name)
-
-
-def _change(name: str, channel: Channel, before: Any, after: Any) -> Any:
-    """What to write, so that the parent's reducer makes `after` of `before`."""
-    if not isinstance(channel, Reduced) or before is MISSING:
-        return after
-    for change in _candidates(before, after):
-        try:
-            write = Write("", "", freeze(change))
-            if equal(freeze(channel.merge(before, [write])), after):
-                return write.value
-        except Exception:  # the reducer does not take this kind of change
-            continue
-    raise StateError(
-        f"field {name!r} is shared with a subgraph, and its reducer gives no way to tell what the "
-        "subgraph added: say what to write with node(graph, outputs=function)",
-        field=name,
-    )
-
-
-def _candidates(before: Any, after: Any) -> Iterator[Any]:
-    """What may lead from `before` to `after`, the smallest first."""
-    if isinstance(after, Mapping) and isinstance(before, Mapping):
-        yield {k: v for k, v in after.items() if not equal(before.get(k, MISSING), v)}
-    elif isinstance(after, AbstractSet) and isinstance(before, AbstractSet):
-        yield after - before
-    elif isinstance(after, Sequence) and isinstance(before, Sequence):
-        if equal(freeze(after[: len(before)]), before):
-            yield after[len(before) :]
-    elif isinstance(after, (int, float, complex)) and isinstance(before, (int, float, complex)):
-        yield after - before
-    yield after
 
 
 def as_parents(question: Question, call: str, node: str, thread: str) -> Question:

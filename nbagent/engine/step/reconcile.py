@@ -16,7 +16,6 @@ from nbagent.engine.model.ids import END_CHANNEL, START_CHANNEL, read_channel, t
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import (
     MISSING,
-    check_untouched,
     equal,
     freeze,
     frozen_dict,
@@ -25,7 +24,8 @@ from nbagent.engine.model.values import (
 )
 from nbagent.engine.model.work import Task
 from nbagent.engine.step.routes import MustWait, Onward, at_once, reading
-from nbagent.engine.step.updates import check_field, check_update
+from nbagent.engine.step.updates import check_field
+from nbagent.errors import StateError
 
 
 @fact
@@ -53,7 +53,6 @@ async def reconcile(
     `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
     has been changed then.
     """
-    check_untouched(checkpoint.values)
     writes: dict[str, list[Write]] = {}
     for task in tasks:
         for name, value in records[task.id].update.items():
@@ -112,16 +111,19 @@ def begin(
 ) -> Reconciled:
     """The checkpoint that an input makes, as if a node called START had written it.
 
-    On a thread that is done, the input is merged into the state that it ended with.
+    On a thread that is done, the input is merged into the state that it ended with. Either way
+    it goes through the reducers.
     """
     values: Mapping[str, Any]
     if previous is None:
         values = frozen_dict(program.schema.check_input(given))
         changes = {name: (MISSING, values[name]) for name in program.fields if name in given}
     else:
-        check_update(program, given, None)
-        writes = {name: [Write(START, START, freeze(value))] for name, value in given.items()}
-        values, changes = merge(program, previous.values, writes)
+        writes = {
+            name: [Write(START, START, freeze(one)) for one in program.fields[name].of_input(value)]
+            for name, value in program.read_more(given).items()
+        }
+        values, changes = merge(program, previous.values, {n: w for n, w in writes.items() if w})
     control: dict[str, Any] = {}
     onward = Onward(program, values, control)
     try:
@@ -158,13 +160,37 @@ def merge(
     made: dict[str, Any] = {}
     for name in [name for name in program.fields if name in writes]:
         old, written = before.get(name, MISSING), writes[name]
-        new = freeze(program.fields[name].merge(old, written))
-        if new is not written[-1].value:  # what a node wrote has been checked already
-            program.schema.check_reduced(name, new)
+        channel = program.fields[name]
+        new = freeze(channel.merge(old, written))
+        if not channel.is_checked(old, new):
+            try:
+                program.schema.check_reduced(name, new)
+            except StateError as error:
+                raise _written_by(error, written) from error
         if not equal(old, new):
             changes[name] = (old, new)
         made[name] = new
-    return replaced(before, made, program.transient), changes
+    values = replaced(before, made, program.transient)
+    try:
+        program.check_together(values)
+    except StateError as error:
+        raise _written_by(error, [one for some in writes.values() for one in some]) from error
+    return values, changes
+
+
+def _written_by(error: StateError, writes: Sequence[Write]) -> StateError:
+    """The error with who wrote what does not fit: their tasks are done, and kept."""
+    nodes = list(dict.fromkeys(write.node for write in writes if write.node != START))
+    if not nodes:
+        return error
+    named = " and ".join(map(repr, nodes))
+    return StateError(
+        f"{error} (written by node {named}: mend it, and resume(rerun={nodes!r}))",
+        field=error.field,
+        node=nodes[0] if len(nodes) == 1 else None,
+        path=error.path,
+        errors=error.errors,
+    )
 
 
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:

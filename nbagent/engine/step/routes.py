@@ -28,8 +28,17 @@ from nbagent.engine.model.ids import (
     send_channel,
     to_channel,
 )
-from nbagent.engine.model.program import END, Branch, Each, Program, Send
-from nbagent.engine.model.values import MISSING, freeze, replaced
+from nbagent.engine.model.order import in_order
+from nbagent.engine.model.program import (
+    END,
+    Branch,
+    Each,
+    Program,
+    Send,
+    as_argument,
+    keys_for,
+)
+from nbagent.engine.model.values import MISSING, check_untouched, freeze, replaced
 from nbagent.engine.model.work import Task
 from nbagent.engine.step.calls import finish, is_cancelled
 from nbagent.engine.step.updates import read_goto
@@ -154,19 +163,21 @@ class Onward:
             if branch.targets is None:
                 return read_goto(self.program, branch.source, chosen)
             read: list[Any] = []
-            for key in chosen if isinstance(chosen, (list, tuple, set, frozenset)) else (chosen,):
-                if isinstance(key, Send):
-                    read.extend(read_goto(self.program, branch.source, key))
-                elif str(key) not in branch.targets:
+            several = isinstance(chosen, (list, tuple, set, frozenset))
+            for value in in_order(chosen) if several else (chosen,):
+                if isinstance(value, Send):
+                    read.extend(read_goto(self.program, branch.source, value))
+                    continue
+                key = branch.key_of(value)
+                if key is None:
                     raise StateError(
-                        f"the branch after node {branch.source!r} chose {key!r}, and has only "
+                        f"the branch after node {branch.source!r} chose {value!r}, and has only "
                         f"{', '.join(map(repr, branch.targets))}"
-                        f"{nearest(str(key), branch.targets)}: add `{key}=` to the branch",
+                        f"{nearest(keys_for(value)[0], branch.targets)}: "
+                        f"add {as_argument(keys_for(value)[0])} to the branch",
                         node=branch.source,
                     )
-                else:
-                    targets = branch.targets[str(key)]
-                    read.extend(("to", target) for target in targets)
+                read.extend(("to", target) for target in branch.targets[key])
         except StateError as error:
             raise self._error(branch.source, str(error)) from error
         return tuple(read)
@@ -178,7 +189,7 @@ class Onward:
                 f"each({each.label!r}) after node {each.source!r} needs a list of items and "
                 f"found a {type(items).__name__}",
             )
-        return tuple([freeze(item) for item in items])
+        return tuple([freeze(item) for item in in_order(items)])
 
     async def _call(
         self, route: Route, function: Callable[[Any], Any], word: str, values: Values
@@ -186,11 +197,13 @@ class Onward:
         if self.waiting is None and is_async(function):
             raise MustWait
         try:
-            chosen = function(self.program.schema.view(values))
+            read = self.program.schema.view(values)
+            chosen = function(read)
+            if not inspect.isawaitable(chosen):
+                check_untouched(read)
+                return chosen
         except BaseException as error:  # its own, sys.exit() included
             raise self._failed(route, word, error) from error
-        if not inspect.isawaitable(chosen):
-            return chosen
         if self.waiting is None:
             if inspect.iscoroutine(chosen):
                 chosen.close()  # it has not begun
@@ -198,6 +211,7 @@ class Onward:
         self.waiting()
         try:
             chosen = await finish(chosen, (route.source, _unheard))
+            check_untouched(read)
         except BaseException as error:
             if is_cancelled():
                 raise

@@ -41,7 +41,7 @@ from nbagent.engine.step.plan import check_ended, plan
 from nbagent.engine.step.reconcile import reconcile, set_off
 from nbagent.engine.step.task import Bench, tell_finished
 from nbagent.engine.watch.events import Checkpointed, StepPlanned, StepReconciled
-from nbagent.errors import NbagentError, NodeError, ThreadBusy
+from nbagent.errors import ChangedInPlace, NbagentError, NodeError, ThreadBusy
 
 
 @fact
@@ -167,6 +167,10 @@ def _failed(now: Standing, executed: Executed, error: BaseException) -> Standing
 def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
     failure = record.failure
     assert failure is not None
+    cause = executed.causes.get(record.task)
+    if isinstance(cause, ChangedInPlace):  # it is the node's error, and says all
+        cause.task, cause.attempt = record.task, record.attempt
+        return cause
     others = len(executed.failures) - 1
     more = f" ({others} more failed with it)" if others else ""
     error = NodeError(
@@ -177,5 +181,5 @@ def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
         attempt=record.attempt,
         traceback=failure.traceback,
     )
-    error.__cause__ = executed.causes.get(record.task)
+    error.__cause__ = cause
     return error

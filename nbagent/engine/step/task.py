@@ -264,7 +264,7 @@ class _Performance:
             called = self.bench.executor.call(node.function, node.is_async, argument)
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
-        self.update, self.goto = read_return(self.program, node, returned)
+        self.update, self.goto = read_return(self.program, node, returned, argument)
         asks = self.attempts.now.asked is not None
         if node.policy.cache is not None and is_own and not (journal or asks):
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)

@@ -4,36 +4,80 @@ What a node gives back: its return value as writes and as control, its exception
 
 from __future__ import annotations
 
+import dataclasses
 import traceback as tracebacks
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.checkpoint import Failure
-from nbagent.engine.model.program import END, Command, Node, Program, Send
+from nbagent.engine.model.order import in_order
+from nbagent.engine.model.program import END, START, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
-from nbagent.engine.model.values import freeze, frozen_dict, frozen_fields
+from nbagent.engine.model.values import (
+    MISSING,
+    check_untouched,
+    equal,
+    freeze,
+    frozen_dict,
+    frozen_fields,
+)
 from nbagent.errors import StateError, nearest, said, storable
 
 
 def read_return(
-    program: Program, node: Node, returned: Any
+    program: Program, node: Node, returned: Any, read: Any = None
 ) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
-    """What a node's return value writes, checked and frozen, and where it sends control."""
+    """What a node's return value writes, checked and frozen, and where it sends control.
+
+    `read` is what the node was given, which it has not changed in place.
+    """
+    check_untouched(read, node.name)
     goto: tuple[Any, ...] = ()
     if isinstance(returned, Command):
         goto = read_goto(program, node.name, returned.goto)
         returned = returned.update
     if returned is None:
         return frozen_dict({}), goto
+    kind = type(returned).__name__
     if type(returned) is not dict and not isinstance(returned, Mapping):
+        returned = fields_of(returned, read)
+    if returned is None:
         raise StateError(
-            f"node {node.name!r} returned {_a(type(returned).__name__)}: return a dict of the "
+            f"node {node.name!r} returned {_a(kind)}: return a dict of the "
             "fields that it writes, a Command, or None",
             node=node.name,
         )
     check_update(program, returned, node.name)
     return frozen_fields(returned, node.name), goto
+
+
+def fields_of(returned: Any, read: Any) -> Mapping[str, Any] | None:
+    """What a dataclass or model writes: the fields that were set in it and are not as they were
+    read; None for what is neither."""
+    if isinstance(returned, type):
+        return None
+    if dataclasses.is_dataclass(returned):
+        names: Iterable[str] = [field.name for field in dataclasses.fields(returned)]
+        names = [name for name in names if hasattr(returned, name)]
+    elif hasattr(returned, "model_fields_set"):
+        chosen = returned.model_fields_set
+        names = [name for name in type(returned).model_fields if name in chosen]
+    else:
+        return None
+    written = {name: getattr(returned, name) for name in names}
+    return {
+        name: value
+        for name, value in written.items()
+        if not equal(freeze(value), freeze(_read(read, name)))
+    }
+
+
+def _read(read: Any, name: str) -> Any:
+    if isinstance(read, Mapping):
+        return read.get(name, MISSING)
+    return getattr(read, name, MISSING)
 
 
 def _a(noun: str) -> str:
@@ -47,16 +91,27 @@ def check_update(program: Program, update: Mapping[str, Any], node: str | None) 
         program.schema.check_write(name, value, node)
 
 
-def check_field(program: Program, name: Any, node: str | None) -> None:
-    """`StateError` with the nearest name when the state has no such field."""
+def read_names(program: Program, values: Mapping[str, Any], node: str | None) -> Mapping[str, Any]:
+    """The values by their fields' own names, where some are by an alias; `StateError`."""
+    aliases = getattr(program.schema, "aliases", {})
+    read = {aliases.get(name, name): value for name, value in values.items()}
+    for name in read:
+        check_field(program, name, node)
+    return read
+
+
+def check_field(program: Program, name: Any, node: str | None) -> Channel:
+    """The field's channel; `StateError` with the nearest name when the state has no such field."""
     if name not in program.fields:
         who = f"node {node!r} wrote" if node else "the edit sets"
+        who = "the input gives" if node == START else who
         raise StateError(
             f"{who} {name!r}, which is not a field of the state"
             f"{nearest(name, program.fields)}: declare it in the state class or write another",
             field=str(name),
             node=node,
         )
+    return program.fields[name]
 
 
 def read_goto(program: Program, source: str, goto: Any) -> tuple[Any, ...]:
@@ -66,7 +121,7 @@ def read_goto(program: Program, source: str, goto: Any) -> tuple[Any, ...]:
     if isinstance(goto, (str, Send)) or not isinstance(goto, Iterable):
         goto = (goto,)
     read: list[Any] = []
-    for target in goto:
+    for target in in_order(goto):
         send = target if isinstance(target, Send) else None
         name = _node_name(send.node if send else target)
         if name == END and send is None:

@@ -19,14 +19,14 @@ from typing import Any, Self
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
 from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
-from nbagent.engine.model.program import Program
+from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.model.work import NOTHING_DONE, work_of
 from nbagent.engine.node.context import TaskContext
 from nbagent.engine.node.subgraph import Subgraph, Suspended, Values, as_parents
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
-from nbagent.engine.step.updates import check_field
+from nbagent.engine.step.updates import fields_of, read_names
 from nbagent.engine.store.ownership import found_as, fresh_owner, give_back
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import (
@@ -84,18 +84,19 @@ class DrivenThread(StoredThread):
 
     def _begin(
         self,
-        given: Mapping[str, Any],
+        given: Any,
         options: RunOptions,
         parent: Run | None = None,
         digest: str = "",
     ) -> Run:
         if not isinstance(given, Mapping):
+            given = fields_of(given, None) or given  # an object of the state class
+        if not isinstance(given, Mapping):
             raise StateError(
                 f"the input of graph {self.program.name!r} is a {type(given).__name__}: "
                 "give a dict of state fields"
             )
-        for name in given:
-            check_field(self.program, name, None)
+        given = read_names(self.program, given, START)
         if self.stored() is None:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
         with self._held(create=True) as lease:
@@ -287,8 +288,7 @@ class DrivenThread(StoredThread):
         that waits, and began with the field, gets the edit, too; `StateError` where it has changed
         the field itself meanwhile.
         """
-        for name in values:
-            check_field(self.program, name, None)
+        values = read_names(self.program, values, None)
         with self._held(take_over=take_over) as lease:
             loaded = self.latest()
             checkpoint = loaded.checkpoint
@@ -297,6 +297,7 @@ class DrivenThread(StoredThread):
             edited = edit_checkpoint(
                 checkpoint, checked, id=_next_id(lease), note=note, actor=actor or user()
             )
+            self.program.check_together(edited.values)
             for below, shared in self._sharing(loaded, checked):
                 below.edit(shared, note=note, actor=self.id)
             self.store.commit(lease, edited, self._without(loaded, checked))
@@ -364,9 +365,8 @@ class DrivenThread(StoredThread):
         in_place          grow a new branch in this thread instead, whose history keeps the old one
         """
         source = self.point(step, checkpoint)
-        for name in edits or {}:
-            check_field(self.program, name, None)
-        checked = self.program.schema.check_edit(edits or {})
+        checked = self.program.schema.check_edit(read_names(self.program, edits or {}, None))
+        self.program.check_together({**source.values, **checked})
         if in_place:
             with self._held(take_over=take_over) as lease:
                 number = _next_id(lease)

@@ -330,6 +330,7 @@ def _defaults(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
             found[field.name] = field.default
         elif field.default_factory is not dataclasses.MISSING:
             found[field.name] = field.default_factory()
+    ports.gained(kind, found)
     return found
 
 
@@ -340,6 +341,7 @@ def _build_model(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any)
         for name, info in kind.model_fields.items():
             if name not in inside and not info.is_required():
                 inside[name] = info.get_default(call_default_factory=True)
+        ports.gained(kind, [name for name in inside if name not in values])
     stored, fields_set = inner
     if rest is None:  # extras stood beside the fields at first
         allows = kind.model_config.get("extra") == "allow"

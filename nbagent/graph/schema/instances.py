@@ -1,0 +1,159 @@
+"""
+Models and dataclasses inside of values: do they hold what their class says? (R47)
+
+Pydantic takes an instance as it is. One that a store gave back may be older than its class, and
+one that a person gave may be made past its checks; so both are looked into, at every depth.
+
+Rule: a field that a class has gained gets its default, and one that it has lost stays with the
+instance (the codec sees to both). One that it needs and that was not stored is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+import typing
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from nbagent.engine import ports
+from nbagent.errors import FieldProblem, GraphError, nearest
+from nbagent.graph.schema.checks import Check, Path, checks_of_model
+from nbagent.graph.schema.fields import adapter_of, hints_of, is_pydantic, is_typed_dict
+
+_checks: weakref.WeakKeyDictionary[type, dict[str, Check]] = weakref.WeakKeyDictionary()
+_LEAVES = frozenset((str, int, float, bool, type(None), bytes))
+
+
+def problems_inside(value: Any, path: Path) -> list[FieldProblem]:
+    """What the instances in a value hold against what their classes say."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return []
+    found: list[FieldProblem] = []
+    if isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            found += problems_inside(item, (*path, place))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            found += problems_inside(item, (*path, key))
+    elif has_fields(kind):
+        for name, check in _checks_of(kind).items():
+            if not hasattr(value, name):
+                found.append(FieldProblem((*path, name), _lacks(value, name)))
+                continue
+            inside = getattr(value, name)
+            found += problems_inside(inside, (*path, name)) or check.problems(
+                (*path, name), inside, exactly=False
+            )
+    return found
+
+
+_gained: weakref.WeakKeyDictionary[type, dict[str, None]] = weakref.WeakKeyDictionary()
+
+
+def _note(kind: type, names: Iterable[str]) -> None:
+    _gained.setdefault(kind, {}).update(dict.fromkeys(names))
+
+
+ports.gained.also(_note)
+
+
+def gained_inside(value: Any, path: Path) -> list[str]:
+    """The fields that classes in a value have gained since, and that hold their defaults."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return []
+    if isinstance(value, (list, tuple)):
+        return [place for item in value for place in gained_inside(item, path)]
+    if isinstance(value, Mapping):
+        return [place for item in value.values() for place in gained_inside(item, path)]
+    if not has_fields(kind):
+        return []
+    found = [".".join((*map(str, path), name)) for name in _gained.get(kind, ())]
+    for name in _names_of(kind):
+        found += gained_inside(getattr(value, name, None), (*path, name))
+    return found
+
+
+def _lacks(value: Any, name: str) -> str:
+    """What an instance holds instead of a field, where its class had another one then."""
+    names = _names_of(type(value))
+    others = [other for other in getattr(value, "__dict__", ()) if other not in names]
+    held = f" (it holds {', '.join(map(repr, others))})" if others else ""
+    return f"is missing{nearest(name, others) or held}"
+
+
+def _names_of(kind: Any) -> dict[str, bool]:
+    """Field -> whether an instance cannot be without a value for it."""
+    if hasattr(kind, "model_fields"):
+        return {name: info.is_required() for name, info in kind.model_fields.items()}
+    if dataclasses.is_dataclass(kind):
+        nothing = dataclasses.MISSING
+        return {
+            field.name: field.default is nothing and field.default_factory is nothing
+            for field in dataclasses.fields(kind)
+        }
+    names: Sequence[str] = getattr(kind, "__struct_fields__", ()) or getattr(kind, "_fields", ())
+    defaults: Any = getattr(kind, "__struct_defaults__", ()) or getattr(kind, "_field_defaults", ())
+    return {name: place < len(names) - len(defaults) for place, name in enumerate(names)}
+
+
+def _checks_of(kind: Any) -> dict[str, Check]:
+    if kind not in _checks:
+        _checks[kind] = checks_of_model(kind) if is_pydantic(kind) else _checks_of_hints(kind)
+    return _checks[kind]
+
+
+def _checks_of_hints(kind: Any) -> dict[str, Check]:
+    """Of a dataclass; without those whose types nobody can check."""
+    found: dict[str, Check] = {}
+    try:
+        hints = hints_of(kind)
+    except (NameError, TypeError):
+        return found
+    for field in dataclasses.fields(kind):
+        try:
+            found[field.name] = Check(adapter_of(hints[field.name]).validator)
+        except (GraphError, pydantic.errors.PydanticUserError):
+            continue
+    return found
+
+
+def has_fields(kind: Any) -> bool:
+    """True for a class whose instances hold checked fields."""
+    return is_pydantic(kind) or dataclasses.is_dataclass(kind)
+
+
+def shape_of(annotation: Any) -> str:
+    """What the types in an annotation are made of, at any depth: another text when they change."""
+    found: dict[str, str] = {}
+    _shape(annotation, found)
+    return re.sub(r" at 0x[0-9a-f]+", "", " ".join(f"{k}={v}" for k, v in found.items()))
+
+
+def _shape(annotation: Any, found: dict[str, str]) -> None:
+    for part in typing.get_args(annotation):
+        _shape(part, found)
+    kind = typing.get_origin(annotation) or annotation
+    if not isinstance(kind, type) or f"{kind.__module__}.{kind.__qualname__}" in found:
+        return
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if issubclass(kind, enum.Enum):
+        found[name] = repr([(member.name, member.value) for member in kind])
+        return
+    if not (has_fields(kind) or is_typed_dict(kind) or hasattr(kind, "__struct_fields__")):
+        return
+    found[name] = ""
+    try:
+        hints = hints_of(kind)
+    except (NameError, TypeError):
+        return
+    needed = _names_of(kind)
+    found[name] = repr(sorted((n, repr(hint), needed.get(n)) for n, hint in hints.items()))
+    for hint in hints.values():
+        _shape(hint, found)
