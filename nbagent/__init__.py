@@ -16,8 +16,9 @@ from nbagent.engine.model.policy import PERSON, Cache, Retry
 from nbagent.engine.model.program import Command, Send
 from nbagent.engine.model.secrets import Secret, redact
 from nbagent.engine.model.values import thaw
+from nbagent.engine.node.cached import acached, cached
 from nbagent.engine.node.context import emit, span
-from nbagent.engine.node.effects import acached, aeffect, cached, effect, idempotency_key
+from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.store.opening import open_store, use_store
 from nbagent.engine.store.reports import threads

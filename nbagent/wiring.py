@@ -110,6 +110,35 @@ def _find_copier(kind: type) -> Any:
 _PANDAS = ("pandas", "pandas.core.frame", "pandas.core.series")
 
 
+def _find_parts(kind: type) -> Any:
+    """Equal tables hold equal parts, however pandas has laid them out; likewise arrays."""
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        return _array_parts
+    return _table_parts if _find_copier(kind) else None
+
+
+def _array_parts(array: Any) -> Any:
+    held = array.tolist() if array.dtype.hasobject else array.tobytes()
+    return repr(array.dtype), array.shape, held
+
+
+def _table_parts(table: Any) -> Any:
+    columns = [table] if table.ndim == 1 else [table.iloc[:, at] for at in range(table.shape[1])]
+    axes = [(list(axis.names), list(axis)) for axis in table.axes[1:]]
+    parts = [_column_parts(column) for column in columns]
+    index = (list(table.index.names), _column_parts(table.index))
+    return getattr(table, "name", None), axes, index, parts, table.attrs
+
+
+def _column_parts(column: Any) -> Any:
+    import numpy
+
+    array = column.to_numpy()
+    if isinstance(column.dtype, numpy.dtype) and not array.dtype.hasobject:
+        return _array_parts(array)
+    return repr(column.dtype), column.astype(object).tolist()
+
+
 def _register_types(annotation: Any) -> None:
     from nbagent.stores.codec.values import register_types_in
 
@@ -178,4 +207,5 @@ def wire() -> None:
     ports.declared.fill(_register_types)
     ports.find_copier.fill(_find_copier)
     ports.find_cell.fill(_find_cell)
+    ports.find_parts.fill(_find_parts)
     ports.run_began.fill(_show_in_terminals)

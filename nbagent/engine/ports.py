@@ -96,5 +96,8 @@ find_cell = Port[[], tuple[str, str] | None](_nothing)
 """() -> which cell of a notebook is being executed, and which execution that is, as texts that are
 the same in any kernel. Empty or None: none, or it is not known."""
 
+find_parts = Port[[type], Callable[[Any], Any] | None](_nothing)
+"""(type) -> what a value of it holds, as built-in values. Empty or None: what pickle is told."""
+
 run_began = Port[[Any], None](_nothing)
 """(run) -> told of every run that begins in this process, those of subgraphs apart."""

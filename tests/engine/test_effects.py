@@ -1,17 +1,35 @@
 """Side effects happen once, or somebody is asked. (R7, W2, W3)"""
 
+import asyncio
+import datetime
+import decimal
+import functools
+import http
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from nbagent.engine.model.policy import Retry
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NbagentError, NodeError
+from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Edge, program, sync, task, thread
+
+LOOP = asyncio.new_event_loop()
+
+
+class Rows:
+    """A collection of somebody's."""
+
+    def __len__(self):
+        return 0
+
 
 WIRES = [Edge(START, "a"), Edge("a", END)]
 
@@ -184,3 +202,208 @@ def test_effects_are_events():
     run.result(5)
     told = [(e.effect, e.status) for e in events if isinstance(e, NodeEffect)]
     assert [("mail", "open"), ("mail", "done")] == told
+
+
+# ---------------------------------------------------------------------- what a probe may answer
+
+
+def after_a_timeout(probe, **more):
+    """A thread whose effect has an unknown outcome, and what it called."""
+    calls = []
+
+    def send():
+        calls.append(1)
+        if len(calls) == 1:
+            raise TimeoutError
+        return "sent"
+
+    one = only(lambda state: {"x": effect("mail", send, probe=probe)}, **more)
+    with pytest.raises(NodeError):
+        one.start({}).result(5)
+    return one, calls
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        np.False_, np.True_, np.array([1]), np.array([]), np.float64(1.5), pd.Series([True]),
+        pd.DataFrame({"a": [1]}), pd.DataFrame(), pd.NA, pd.NaT, float("nan"), 0, 0.0, "", [], {},
+        (), b"", set(), decimal.Decimal(0), Rows(), len, iter([1]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_probe_whose_answer_says_neither_leaves_the_outcome_unknown(found):
+    """Nobody else's truth is taken for ours: it is an error, and nothing is done or lost. (W2)"""
+    answer = [lambda: found]
+    one, calls = after_a_timeout(lambda: answer[0]())
+    with pytest.raises(NodeError, match=r"cannot be told whether.*False or None.*True"):
+        one.resume().result(5)
+    assert ([1], "open") == (calls, one.latest().journal[0].status)
+
+    answer[0] = lambda: False
+    assert {"x": "sent"} == one.resume().result(5)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [True, 5, 1.5, "250 OK", ["id"], {"id": 1}, decimal.Decimal(2), datetime.datetime(2026, 1, 1)],
+    ids=repr,
+)
+def test_a_probes_result_is_the_effects(found):
+    """True, or what the state could hold and is not empty: it has happened."""
+    one, calls = after_a_timeout(lambda: found)
+    assert {"x": found} == one.resume().result(5)
+    assert [1] == calls
+
+
+@pytest.mark.parametrize("found", [None, False])
+def test_a_probe_that_has_not_found_it(found):
+    """It is called again."""
+    one, calls = after_a_timeout(lambda: found)
+    assert {"x": "sent"} == one.resume().result(5)
+    assert [1, 1] == calls
+
+
+# ------------------------------------------------------------------- what shows that nothing did
+
+
+class Response:
+    """What requests' is like: its truth is that of its status."""
+
+    def __init__(self, status, name="status_code", history=()):
+        setattr(self, name, status)
+        self.history = list(history)
+
+    def __bool__(self):
+        return False
+
+
+def failing(response=None, **facts):
+    error = RuntimeError("no")
+    error.response = response
+    error.__dict__.update(facts)
+    return error
+
+
+REFUSED = {
+    "openai": failing(status_code=400),
+    "requests, httpx": failing(Response(404)),
+    "aiohttp": failing(Response(None), status=422),
+    "aiohttp response": failing(Response(403, "status")),
+    "botocore": failing({"ResponseMetadata": {"HTTPStatusCode": 400}}),
+    "urllib": failing(code=401),
+    "stripe": failing(http_status=402, code="card_declined"),
+    "google": failing(code=http.HTTPStatus.NOT_FOUND),
+}
+OPEN = {
+    **{str(status): failing(Response(status)) for status in (408, 409, 425, 429, 500, 502)},
+    "botocore 429": failing({"ResponseMetadata": {"HTTPStatusCode": 429}}),
+    "it says both": failing(Response(502), status_code=400),
+    "behind a redirect": failing(Response(404, history=[Response(303)])),
+    "an application's code": failing(Response(500), code=404),
+    "a text": failing(status_code="400"),
+    "a truth": failing(status_code=True),
+    "none": failing(),
+}
+
+
+@pytest.mark.parametrize("error", REFUSED.values(), ids=REFUSED)
+def test_a_refusal_leaves_nothing_behind(error):
+    """The status is where the library has it: it is called again, and nobody is asked. (W2)"""
+    calls = []
+
+    def send():
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return "sent"
+
+    one = only(lambda state: {"x": effect("mail", send)})
+    with pytest.raises(NodeError):
+        one.start({}).result(5)
+    assert {"x": "sent"} == one.resume().result(5)
+
+
+@pytest.mark.parametrize("error", OPEN.values(), ids=OPEN)
+def test_what_may_have_happened_is_put_to_a_person(error):
+    """A status that leaves it open, or two that differ, or what an address behind a redirect said:
+    never a second time without a word. (W2)"""
+    calls = []
+
+    def send():
+        calls.append(1)
+        raise error
+
+    one = only(lambda state: {"x": effect("mail", send)})
+    with pytest.raises(NodeError):
+        one.start({}).result(5)
+    one.resume().result(5)
+    assert ("waiting", [1]) == (one.status, calls)
+
+
+# --------------------------------------------------------------------- what effect() cannot call
+
+
+async def smtp(*words):
+    return "250 OK"
+
+
+class Mailer:
+    async def __call__(self, *words):
+        return "250 OK"
+
+    async def send(self, *words):
+        return "250 OK"
+
+
+ASYNC = {
+    "function": smtp,
+    "partial": functools.partial(functools.partial(smtp, 1), 2),
+    "object": Mailer(),
+    "method": Mailer().send,
+    "partial of an object": functools.partial(Mailer(), 1),
+    "lambda": lambda: smtp(),
+}
+
+
+@pytest.mark.parametrize("function", ASYNC.values(), ids=ASYNC)
+def test_what_is_to_be_awaited_is_refused_before_it_is_begun(function):
+    """The error says aeffect, and once it is that, the mail goes and nobody is asked."""
+    store = MemoryStore()
+    before = thread(program(sync("a", lambda s: {"x": effect("mail", function)}), wires=WIRES),
+                    store=store)  # fmt: skip
+    with pytest.raises(NodeError, match="await aeffect"):
+        before.start({}).result(5)
+    assert "open" not in [entry.status for entry in before.latest().journal]
+
+    async def mended(state):
+        return {"x": await aeffect("mail", function)}
+
+    after = thread(program(task("a", mended), wires=WIRES), store=store)
+    assert {"x": "250 OK"} == after.resume().result(5)
+
+
+def test_a_probe_that_is_to_be_awaited_is_no_answer():
+    """A coroutine is true; it is not taken for "it happened"."""
+    one, calls = after_a_timeout(lambda: smtp())
+    with pytest.raises(NodeError, match="await aeffect"):
+        one.resume().result(5)
+    assert ([1], "open") == (calls, one.latest().journal[0].status)
+
+
+def test_what_is_under_way_already_is_not_taken_back():
+    """A future that somebody has begun may have done it: the outcome is unknown."""
+    one = only(lambda state: {"x": effect("mail", lambda: asyncio.Future(loop=LOOP))})
+    with pytest.raises(NodeError, match="its outcome is unknown"):
+        one.start({}).result(5)
+    assert "open" == one.latest().journal[0].status
+
+
+def test_a_generator_is_no_effect():
+    """Calling it does nothing: refused, in both forms."""
+
+    def steps():
+        yield 1
+
+    with pytest.raises(NodeError, match="is a generator"):
+        only(lambda state: {"x": effect("mail", steps)}).start({}).result(5)

@@ -1,5 +1,6 @@
 """A person's part: questions, answers, pauses. (R27 to R32)"""
 
+import asyncio
 import operator
 import threading
 import time
@@ -9,7 +10,7 @@ import pytest
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NodeError, ThreadError, UnknownQuestion, UnknownThread
 from nbagent.stores.memory import MemoryStore
-from tests.engine.build import END, START, Edge, program, sync, thread
+from tests.engine.build import END, START, Edge, program, sync, task, thread
 
 
 def asking(calls, *names):
@@ -172,21 +173,104 @@ def test_a_node_cannot_swallow_a_pause():
     assert {} == one.state
 
 
-def test_a_changed_order_of_questions_is_noticed():
-    """An answer never reaches another question than it was given for. (W21)"""
+def test_questions_are_found_in_any_order():
+    """An answer reaches the question that it was given for, wherever that stands now."""
     order = ["first?", "second?"]
 
     def run(state):
-        for question in order:
-            interrupt(question)
+        return {"x": {question: interrupt(question) for question in order}}
 
     one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
     one.start({}).result()
     one.resume("1").result()
     order.reverse()
 
-    with pytest.raises(NodeError, match="in another order"):
-        one.resume("2").result()
+    assert {"x": {"second?": "2", "first?": "1"}} == one.resume("2").result()
+
+
+def test_equal_questions_are_told_apart_by_their_number():
+    """The n-th of one text is the n-th, and so is that of one key."""
+
+    def run(state):
+        return {"x": [interrupt("more?"), interrupt("more?"), interrupt("or?", key="k")]}
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    for answer in "123":
+        one.resume(answer).result()
+
+    assert {"x": ["1", "2", "3"]} == one.state
+
+
+def test_questions_that_are_asked_at_once_are_all_open():
+    """Two branches of a `gather` ask: a person sees both, and each gets its own answer."""
+
+    async def run(state):
+        async def ask(name, seconds):
+            await asyncio.sleep(seconds)
+            return interrupt(name)
+
+        late.reverse()
+        return {"x": list(await asyncio.gather(ask("a?", late[0]), ask("b?", late[1])))}
+
+    late = [0.0, 0.0]
+    one = thread(program(task("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result(5)
+    assert ["a?", "b?"] == [question.question for question in one.questions]
+    late[:] = [0.01, 0.05]
+    first, second = one.questions
+
+    assert {"x": ["A", "B"]} == one.resume(answers={first.id: "A", second.id: "B"}).result(5)
+
+
+def test_a_question_in_other_words_is_found_once_it_has_a_key():
+    """The error says to give it a key=, and with that the person's answer is there. (W21)"""
+    hours, key = iter(range(1, 9)), None
+
+    def run(state):
+        return {"x": interrupt(f"It is {next(hours)} o'clock. Send?", key=key)}
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    with pytest.raises(NodeError, match="give it a key="):
+        one.resume("yes").result()
+    key = "send"
+
+    assert {"x": "yes"} == one.resume().result()
+
+
+def test_another_question_never_gets_the_answer_of_a_question_without_a_key():
+    """A new question with a key stands before one that was answered: it is asked. (W21)"""
+    questions = [("Send?", None)]
+
+    def run(state):
+        return {"x": [interrupt(text, key=key) for text, key in questions] + [1 / ok[0]]}
+
+    ok = [0]
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    with pytest.raises(NodeError, match="ZeroDivision"):
+        one.resume("yes").result()
+    ok[0] = 1
+    questions.insert(0, ("Delete?", "delete"))
+    one.resume().result()
+
+    assert ["Delete?"] == [question.question for question in one.questions]
+    assert {"x": ["no", "yes", 1.0]} == one.resume("no").result()
+
+
+def test_a_question_whose_wording_a_person_has_edited_keeps_its_answer():
+    """They corrected what it speaks of, and answered. (R31)"""
+    made = program(
+        sync("a", lambda s: {"y": interrupt(f"Send it to {s['x']}, the usual place?")}),
+        fields=("x", "y"),
+        wires=[Edge(START, "a"), Edge("a", END)],
+    )
+    one = thread(made)
+    one.start({"x": "Ada"}).result()
+    one.edit({"x": "Grace"})
+
+    assert {"x": "Grace", "y": "yes"} == one.resume("yes").result()
 
 
 def test_a_deadline_that_passed_is_answered_when_the_thread_is_next_opened():

@@ -108,7 +108,7 @@ async def end_calls(inside: TaskContext) -> Suspended | None:
     if inside.calls is None:
         return None
     made = list(inside.calls.under_way.values())
-    if not has_suspended(made) and inside.asked is None:
+    if not has_suspended(made) and not inside.asked:
         for one in made:
             one.cancel()
     if left := [one for one in made if not one.done()]:

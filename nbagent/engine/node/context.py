@@ -3,8 +3,7 @@ What code inside a node can reach without being handed it: the task that is runn
 
 Rule 1: the context travels in a contextvar, so it is right in parallel siblings, in `def` nodes
         on threads, and in whatever a node awaits.
-Rule 2: calls that must not happen twice take a *position* each, 0, 1, 2 … in the order that the
-        node makes them. When the node runs again, the call at a position finds its journal entry.
+Rule 2: calls that must not happen twice find their journal entries by what they are: see `journal`.
 Rule 3: each attempt has a context of its own, closed when the attempt ends. A call that was given
         up and still goes on in its thread can begin nothing more with a closed one.
 """
@@ -23,9 +22,11 @@ from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.span import Bridge, Span
+from nbagent.engine.node.journal import Finder
 from nbagent.engine.watch.spans import Recorder, recorded
-from nbagent.errors import NbagentError, StateError
+from nbagent.errors import NbagentError
 
+LANDING = 10.0  # seconds that a node's end waits for effects that its coroutines have begun
 Values = Mapping[str, Any]
 Nest = Callable[["TaskContext", str, Program, Values], Awaitable[tuple[Values, Values]]]
 """(inside, place, program, input) -> the first values and the last ones of the thread there."""
@@ -56,9 +57,10 @@ class Place:
 class Services:
     """What a run gives to the code of all its nodes.
 
-    nest   runs another graph inside a task
-    loop   the event loop that the run is on
-    echo   writes what a node prints where it would have been: see `output.Echo`
+    nest    runs another graph inside a task
+    loop    the event loop that the run is on
+    origin  what tells this thread from every other, one of the same id included
+    echo    writes what a node prints where it would have been: see `output.Echo`
     """
 
     schema: Schema
@@ -66,6 +68,7 @@ class Services:
     nest: Nest
     loop: asyncio.AbstractEventLoop
     recorder: Recorder
+    origin: Callable[[], str]
     echo: Any
 
 
@@ -121,15 +124,17 @@ class Calls:
 class TaskContext:
     """One attempt of one task.
 
-    edited  a person changed the state since the task was planned
-    sent    the task was sent an input in place of the state
-    called  the places of the threads that it has called graphs in, in another process
-    asked   the question that it has ended with
+    edited     a person changed the state since the task was planned
+    sent       the task was sent an input in place of the state
+    called     the places of the threads that it has called graphs in, in another process
+    asked      the questions that it has ended with
+    under_way  the effects that its coroutines have begun; each is done when it is over
+    scope      the first position of its calls
     """
 
     __slots__ = (
-        "_calls", "_is_closed", "_lock", "_positions", "asked", "attempt", "called", "edited",
-        "journal", "outlet", "place", "sent", "services",
+        "_calls", "_finder", "_is_closed", "_lock", "asked", "attempt", "called", "edited",
+        "journal", "outlet", "place", "scope", "sent", "services", "under_way",
     )  # fmt: skip
 
     def __init__(
@@ -153,13 +158,15 @@ class TaskContext:
         self.sent = sent
         self.called = called
         self._calls: Calls | None = None  # made by the first call: most nodes make none
-        self.asked: JournalEntry | None = None
-        self._positions = 0
+        self.asked: list[JournalEntry] = []
+        self.under_way: set[asyncio.Future[None]] = set()
+        self.scope = 0
+        self._finder: Finder | None = None  # made by the first look
         self._is_closed = False
         self._lock = threading.Lock()  # of the journal too, so all attempts share it
 
-    def again(self, attempt: int, first: int) -> TaskContext:
-        """A later attempt's: calls take positions from `first` on, and find what is journalled."""
+    def again(self, attempt: int, scope: int) -> TaskContext:
+        """A later attempt's; `scope` is the first position of its calls."""
         self.close()
         later = TaskContext(
             self.place,
@@ -174,7 +181,7 @@ class TaskContext:
         if self._calls is not None:
             self._calls.begin_attempt()
             later._calls = self._calls
-        later.journal, later._lock, later._positions = self.journal, self._lock, first
+        later.journal, later._lock, later.scope = self.journal, self._lock, scope
         return later
 
     def close(self) -> None:
@@ -207,13 +214,23 @@ class TaskContext:
                 self._calls = Calls(self.place.task, self.called)
             return self._calls, self._calls.take(graph, digest)
 
-    def next_position(self, count: int = 1) -> int:
-        """The position of the call that is being made; it takes `count` of them."""
+    async def landed(self) -> None:
+        """When the effects that its coroutines have begun are over, or have taken too long: the
+        node has ended by a question or an error, and its siblings in a `gather` have not."""
+        loop = asyncio.get_running_loop()
+        own = [future for future in self.under_way if future.get_loop() is loop]
+        if own:
+            await asyncio.wait(own, timeout=LANDING)
+
+    @contextlib.contextmanager
+    def finding(self, *, is_late: bool = False) -> Iterator[Finder]:
+        """Find a call's entry; nobody else finds one meanwhile."""
         with self._lock:
-            self.check_open()
-            position = self._positions
-            self._positions += count
-            return position
+            if not is_late:
+                self.check_open()
+            if self._finder is None:
+                self._finder = Finder(self.place.node, self.journal, self.scope, self.edited)
+            yield self._finder
 
     def record(self, entry: JournalEntry) -> None:
         """Write to the journal; it is durable when this returns."""
@@ -234,25 +251,6 @@ class TaskContext:
     def _write(self, entry: JournalEntry) -> None:
         self.outlet.keep(entry)
         self.journal[entry.position] = entry
-
-    def find(self, position: int, kind: str, key: str) -> JournalEntry | None:
-        """The journal's entry for this call; `StateError` when another call stood here before."""
-        entry = self.journal.get(position)
-        if entry is None or (entry.kind == kind and entry.key == key):
-            return entry
-        moved = any(
-            other.kind == kind and other.key == key
-            for other in self.journal.values()
-            if other is not entry
-        )
-        if entry.kind == kind and not moved and (entry.status == "open" or self.edited):
-            return entry  # its wording follows the state that a person has edited since
-        raise StateError(
-            f"node {self.place.node!r} ran again and made its calls in another order: call "
-            f"{position + 1} was {entry.kind} {entry.key!r}, now it is {kind} {key!r}. "
-            "Make what stands before it deterministic, or give the call a fixed key=",
-            node=self.place.node,
-        )
 
 
 _current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar("nbagent_task")
@@ -333,7 +331,10 @@ def current(caller: str) -> TaskContext:
     """The running task; an error that names `caller` when no node is running."""
     context = _current.get(None)
     if context is None:
-        raise NbagentError(f"{caller}() works only inside a node of a running graph")
+        raise NbagentError(
+            f"{caller}() works only inside a node of a running graph; in a thread that a node "
+            "starts, call it by `contextvars.copy_context().run`, or start it by asyncio.to_thread"
+        )
     return context
 
 

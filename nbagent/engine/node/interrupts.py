@@ -3,7 +3,8 @@ interrupt(): a node asks a person; nothing stays alive until the answer. (R27 to
 
 Rule 1: a question ends the node. When the answer is there, the node runs again from its top and
         this call returns the answer.
-Rule 2: a question's id is `TASK:POSITION`, so it is the same after any number of restarts.
+Rule 2: a question is found by its text or its `key=`, in any order, and the n-th of equal ones is
+        the n-th. Its id is `TASK:POSITION`, so it is the same after any number of restarts.
 Rule 3: the pause is a BaseException, so `except Exception` in a node cannot swallow it; if
         something does, the engine sees `context.asked` and pauses all the same.
 """
@@ -11,13 +12,19 @@ Rule 3: the pause is a BaseException, so `except Exception` in a node cannot swa
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import KIND
 from nbagent.engine.node.context import TaskContext, current
+from nbagent.engine.node.journal import differ_in_figures, is_nodes_own_flow, text_of
+from nbagent.errors import StateError
+
+log = logging.getLogger("nbagent")
 
 T = TypeVar("T")
 Deadline = float | datetime.timedelta | datetime.datetime | None
@@ -68,14 +75,18 @@ def interrupt(
     key        identifies the question instead of its text, where the text varies from run to run
     """
     context = current("interrupt")
-    position = context.next_position()
-    name = key if key is not None else _key(question)
-    entry = context.find(position, KIND, name)
+    name = text_of(question) if key is None else key
+    with context.finding() as finder:
+        found = finder.question(name, is_text=key is None)
+        doubtful = finder.not_come_up() if found.entry is None and key is None else []
+    entry = found.entry
     if entry is not None and entry.status == "done":
         return context.services.schema.read_answer(schema, thaw(entry.result))
+    if doubtful and is_nodes_own_flow():
+        _doubt(context, name, doubtful)
     ask(
         context,
-        position,
+        found.position,
         name,
         question,
         show=(show,) if isinstance(show, str) else tuple(show),
@@ -83,6 +94,29 @@ def interrupt(
         deadline=_unix(deadline, context.services.clock()),
         on_expiry=on_expiry,
     )
+
+
+def _doubt(context: TaskContext, name: str, doubtful: Sequence[JournalEntry]) -> None:
+    """A question may be one that was answered, in other words: the author can say so by a key.
+
+    With nothing but other figures it is taken for that one, which is an error: it would be asked
+    for ever, or a person's answer would reach a question that they have not seen.
+    """
+    node, before = context.place.node, doubtful[-1]
+    for entry in doubtful:
+        context.record(replace(entry, payload=freeze({**entry.payload, "again": True})))
+    advice = "if it is the same question, give it a key=, and the answer is found by that"
+    for entry in doubtful:
+        if differ_in_figures(entry.key, name):
+            raise StateError(
+                f"node {node!r} asks {name!r}; {entry.key!r} was answered, and has not come up "
+                f"again: {advice}; if it is another one, give both a key=",
+                node=node,
+            )
+    log.warning(
+        "node %r asks %r; %r was answered in an earlier attempt, and has not come up again: %s",
+        node, name, before.key, advice,
+    )  # fmt: skip
 
 
 def ask(
@@ -105,14 +139,11 @@ def ask(
         "deadline": deadline,
         "on_expiry": on_expiry,
     }
-    context.asked = JournalEntry(
-        context.place.anchor, context.place.task, position, KIND, key, "open", freeze(payload)
+    at = context.place
+    context.asked.append(
+        JournalEntry(at.anchor, at.task, position, KIND, key, "open", freeze(payload))
     )
     raise Interrupted(str(question))
-
-
-def _key(question: Any) -> str:
-    return question if isinstance(question, str) else repr(question)
 
 
 def _unix(

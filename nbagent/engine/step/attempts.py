@@ -29,12 +29,11 @@ from nbagent.engine.model.values import thaw
 from nbagent.engine.node.context import Attempts, TaskContext
 from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.interrupts import ask
+from nbagent.engine.node.journal import OF_FALLBACK, OF_RECOVERY
 from nbagent.engine.step.calls import Overdue, Who, finish, is_cancelled
 from nbagent.errors import CircuitOpen, StateError, StoreError, ThreadBusy, said
 
-# Journal positions: of the question what to do about a failure, and where the calls begin that are
-# not the node's own, but its fallback's or a `recover` function's.
-_RECOVERY, _OF_FALLBACK, _OF_RECOVERY = -1, 1_000_000, 2_000_000
+_RECOVERY = -1  # the journal position of the question what to do about a failure
 _NOT_THE_NODES = (ThreadBusy, StoreError)  # no policy of a node can do anything about these
 AGAIN = "try again"
 
@@ -94,7 +93,7 @@ async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundin
         error.__cause__ = over.__cause__
     except Exception as raised:
         error = raised
-    if is_cancelled() or attempts.now.asked is not None:
+    if is_cancelled() or attempts.now.asked:
         raise error
     return await guard.recovered(error)
 
@@ -129,7 +128,7 @@ class _Guard:
             except (*_NOT_THE_NODES, _OutOfTime):
                 raise
             except Exception as error:
-                if is_cancelled() or attempts.now.asked is not None:
+                if is_cancelled() or attempts.now.asked:
                     raise
                 number, retry = attempts.now.attempt, _applying(policy, error)
                 attempts.fail(error)
@@ -140,7 +139,7 @@ class _Guard:
                     if policy.fallback is None:
                         raise
                     around.mended(error, f"fallback {name_of(policy.fallback)}")
-                    attempts.begin_again(_OF_FALLBACK)
+                    attempts.begin_again(OF_FALLBACK)
                     return Returned(await self._call(policy.fallback), is_own=False)
                 wait = retry.delay(number, error, around.clock())
                 around.retried(error, wait, asked is not None)
@@ -240,7 +239,7 @@ class _Guard:
                 what = name_of(way) if callable(way) else f"field {way}"
                 self.around.mended(error, f"recover: {what}")
             if callable(way):
-                self.attempts.begin_again(_OF_RECOVERY, counts=False)
+                self.attempts.begin_again(OF_RECOVERY, counts=False)
                 given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))
                 called = self.around.executor.call(way, is_async(way), given)
                 return Returned(await finish(called, self.around.who), is_own=False)

@@ -122,12 +122,14 @@ async def perform(
         # Also when the node swallowed its end, or raised something over it: it has asked.
         now = one.attempts.now
         suspended = _suspended(cause)
+        if now.under_way:
+            await now.landed()
         if now.calls is not None:
             suspended = await end_calls(now) or suspended
-        if now.asked is not None:
-            bench.store.put_journal(bench.lease, [now.asked])
-        if now.asked is not None or suspended is not None:
-            own = [] if now.asked is None else [to_question(now.asked)]
+        if now.asked:
+            bench.store.put_journal(bench.lease, now.asked)
+        if now.asked or suspended is not None:
+            own = map(to_question, now.asked)
             questions = (*own, *(suspended.questions if suspended is not None else ()))
             for question in questions:
                 one.tell(NodeWaiting, question=question)
@@ -265,7 +267,7 @@ class _Performance:
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned, argument)
-        asks = self.attempts.now.asked is not None
+        asks = bool(self.attempts.now.asked)
         if node.policy.cache is not None and is_own and not (journal or asks):
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 

@@ -357,6 +357,7 @@ class Run:
                 nest=self._run_nested,
                 loop=self.loop,
                 recorder=self.recorder,
+                origin=self._origin,
                 echo=self.echo,
             ),
         )
@@ -366,6 +367,12 @@ class Run:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
                 yielded = time.monotonic()
             self._standing = await superstep(thread.program, self._standing, gate, bench)
+
+    def _origin(self) -> str:
+        """The same for as long as the thread is there, and another for each: idempotency keys are
+        made of it."""
+        info = self.thread.info
+        return f"{info.graph}\n{info.created!r}"
 
     async def _run_nested(
         self, inside: context.TaskContext, place: str, program: Program, given: Values

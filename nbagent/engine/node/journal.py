@@ -1,0 +1,319 @@
+"""
+The calls of one attempt, and the journal entries that they are found by.
+
+Rule 1: a call is found by what it is, in any order: an effect by its key, a cached call by its key
+        and its arguments, a question by its text or `key=`; the n-th of equal ones is the n-th.
+Rule 2: an entry's position is only where it is stored. It is given once, at the first use, and the
+        next free one; an effect takes two, the second for the question what came of it.
+Rule 3: what is not found is not made to fit. Where a call may be an earlier one under another name,
+        that is an error or a new question, and never somebody else's answer.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import difflib
+import functools
+import re
+import sys
+import threading
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.digest import Digest, code_parts
+from nbagent.engine.model.fact import fact
+from nbagent.engine.model.values import FrozenDict, FrozenList, FrozenSet
+from nbagent.engine.model.work import KIND as QUESTION
+from nbagent.errors import StateError
+
+EFFECT, CACHED, HANDLER = "effect", "cached", "handler"
+# Where the calls begin that are not the node's own, but its fallback's or a `recover` function's.
+OF_FALLBACK, OF_RECOVERY = 1_000_000, 2_000_000
+_SCOPES = (0, OF_FALLBACK, OF_RECOVERY, sys.maxsize)
+_CHANGE = (list, dict, set, bytearray)
+_FIXED = (FrozenList, FrozenDict, FrozenSet)
+_ALIKE = 0.6  # of 1: texts that may be one question in other words
+
+
+@fact
+class Given:
+    """What a call is given, as digests.
+
+    arguments  of the arguments
+    captured   of what the function has captured besides, as far as that cannot change
+    code       of its code; for telling two functions apart in one attempt
+    is_whole   there are arguments, or nothing that it has captured can change: a second call would
+               be the same call
+    """
+
+    arguments: str
+    captured: str
+    code: str
+    is_whole: bool
+
+
+def given(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Given:
+    """What a call of `function(*args, **kwargs)` is given."""
+    parts = Digest()
+    arguments = parts.encode((tuple(args), dict(kwargs)))
+    code, captured, is_whole = b"", [], True
+    for part in _captured(function):
+        if isinstance(part, types.CodeType):
+            code = parts.hash("code", [code, *code_parts(part)])
+        elif isinstance(part, _CHANGE) and not isinstance(part, _FIXED):
+            is_whole = False
+        elif _can_change(part):
+            is_whole = False
+            captured.append(parts.named(type(part)))
+        else:
+            captured.append(parts.encode(part))
+    held = parts.hash("captured", captured) if captured else b""
+    return Given(
+        _text(parts.hash("arguments", [arguments])),
+        _text(held),
+        _text(code),
+        is_whole or bool(args or kwargs),
+    )
+
+
+def _captured(function: Any) -> Iterator[Any]:
+    """The code of a function, and what it has captured: in its closure, as defaults, as the
+    arguments of a partial, as the object of a method."""
+    while isinstance(function, functools.partial):
+        yield from (*function.args, *sorted(function.keywords.items()))
+        function = function.func
+    if isinstance(function, (types.MethodType, types.BuiltinMethodType)):
+        if not isinstance(function.__self__, types.ModuleType):
+            yield function.__self__
+        function = getattr(function, "__func__", function)
+    if not isinstance(function, types.FunctionType):
+        yield function
+        return
+    yield function.__code__
+    yield from function.__defaults__ or ()
+    yield from sorted((function.__kwdefaults__ or {}).items())
+    for cell in function.__closure__ or ():
+        try:
+            held = cell.cell_contents
+        except ValueError:  # it is not filled yet
+            continue
+        if isinstance(held, types.FunctionType) and held is not function:
+            yield held.__code__
+        else:
+            yield held
+
+
+def _can_change(value: Any) -> bool:
+    """True for an object that its code may change as it goes."""
+    kind = type(value)
+    if kind.__module__ in ("builtins", "datetime", "decimal", "uuid", "pathlib"):
+        return False
+    return not isinstance(value, (*_FIXED, type)) and getattr(kind, "__hash__", None) in (
+        None,
+        object.__hash__,
+    )
+
+
+def _text(made: bytes) -> str:
+    return made.decode().lstrip("#")
+
+
+class Found(NamedTuple):
+    """Where a call's entry is, or will be.
+
+    number   it is the n-th of its key in this attempt, from 0
+    differs  it was begun with other arguments
+    """
+
+    position: int
+    entry: JournalEntry | None
+    number: int = 0
+    differs: bool = False
+
+
+@dataclass(slots=True)
+class _Made:
+    """The calls of one identity that the attempt has made, and the entries that were there."""
+
+    earlier: Sequence[JournalEntry]
+    arguments: str = ""
+    taken: list[int] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+
+
+class Finder:
+    """Finds the entries of one attempt's calls, of the node's own or of what stands in for it.
+
+    under_way  position -> done when the cached call there is over
+
+    Not thread-safe: the context's lock is held around every call.
+    """
+
+    def __init__(
+        self, node: str, journal: Mapping[int, JournalEntry], first: int, edited: bool
+    ) -> None:
+        self._node = node
+        self._journal = journal
+        self._edited = edited
+        self._range = range(first, next(end for end in _SCOPES if end > first))
+        self._earlier = sorted(self._own(journal.values()), key=lambda entry: entry.position)
+        widths = (e.position + (2 if e.kind == EFFECT else 1) for e in self._earlier)
+        self._free = max([first, *widths])
+        self._made: dict[tuple[str, ...], _Made] = {}
+        self._claimed: set[int] = set()
+        self.under_way: dict[int, concurrent.futures.Future[None]] = {}
+
+    def _own(self, entries: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
+        return (entry for entry in entries if entry.position in self._range)
+
+    # ------------------------------------------------------------------------------ finding
+
+    def effect(self, key: str, what: Given) -> Found:
+        """The n-th call of one key with equal arguments is the n-th effect."""
+        made = self._of((EFFECT, key), lambda entry: entry.kind == EFFECT and entry.key == key)
+        if made.taken and made.arguments != what.arguments:
+            raise StateError(
+                f"node {self._node!r} calls effect {key!r} a second time, with other arguments: "
+                "give each effect a key of its own, as in effect(f'mail {name}', …), so that it "
+                "is found again when the node runs again",
+                node=self._node,
+            )
+        made.arguments = what.arguments
+        number = len(made.taken)
+        fitting = [e for e in made.earlier if _fits(e, what.arguments)]
+        if not fitting and len(made.earlier) > 1:
+            raise StateError(
+                f"node {self._node!r} has made effect {key!r} {len(made.earlier)} times, and now "
+                "calls it with arguments that none of them had, so it cannot be told which one "
+                "this is: give each effect a key of its own, and the same arguments when the node "
+                "runs again",
+                node=self._node,
+            )
+        left = [e for e in fitting or made.earlier if e.position not in made.taken]
+        same = [e for e in left if _kept(e, "captured") == what.captured]
+        return self._take(made, same or left, 2, number, what)
+
+    def cached(self, key: str, what: Given) -> Found:
+        """An entry is its key and what it was given; a function that works on what can change is
+        asked once for each call."""
+        identity = (CACHED, key, what.arguments, what.captured)
+
+        def fits(entry: JournalEntry) -> bool:
+            mine = entry.kind == CACHED and entry.key == key and entry.status != "void"
+            if mine and entry.payload is None:  # of a file from before arguments were kept
+                return entry.position not in self._claimed
+            return mine and identity[2:] == (_kept(entry, "arguments"), _kept(entry, "captured"))
+
+        made = self._of(identity, fits)
+        if what.is_whole and what.code in made.codes:
+            position = made.taken[made.codes.index(what.code)]
+            return Found(position, self._journal.get(position))
+        made.codes.append(what.code)
+        left = [e for e in made.earlier if e.position not in made.taken]
+        return self._take(made, left, 1, len(made.taken), what)
+
+    def question(self, name: str, is_text: bool) -> Found:
+        """By its text, or by its `key=`."""
+        made = self._of((QUESTION, name), lambda entry: self._asks(entry) and entry.key == name)
+        number = len(made.taken)
+        left = [e for e in made.earlier if e.position not in self._claimed]
+        if not left and number == 0:
+            left = self._reworded(name, is_text)
+        return self._take(made, left, 1, number, None)
+
+    def _reworded(self, name: str, is_text: bool) -> list[JournalEntry]:
+        """The answered question of an earlier attempt that this one is in other words."""
+        answered = self.not_come_up()
+        if not is_text:  # the author was told to give it a key: the last of its wordings
+            told = any(entry.payload.get("again") for entry in answered)
+            return answered[-1:] if told else []
+        alike = [entry for entry in answered if _alike(entry.key, name)]
+        # Its wording follows the state that a person has edited since.
+        return alike if self._edited and len(alike) == 1 and is_nodes_own_flow() else []
+
+    def not_come_up(self) -> list[JournalEntry]:
+        """Answered questions that had no key in an earlier attempt, and were not asked in this."""
+        return [
+            entry
+            for entry in self._earlier
+            if self._asks(entry) and entry.status == "done"
+            and entry.position not in self._claimed
+            and entry.key == text_of(entry.payload["question"])
+        ]  # fmt: skip
+
+    # ------------------------------------------------------------------------------- inside
+
+    def _of(self, identity: tuple[str, ...], fits: Any) -> _Made:
+        made = self._made.get(identity)
+        if made is None:
+            made = self._made[identity] = _Made([e for e in self._earlier if fits(e)])
+        return made
+
+    def _take(
+        self,
+        made: _Made,
+        left: Sequence[JournalEntry],
+        width: int,
+        number: int,
+        what: Given | None,
+    ) -> Found:
+        if left:
+            position = left[0].position
+            entry = self._journal[position]  # as it is now
+            differs = what is not None and not _fits(entry, what.arguments)
+        else:
+            position, entry, differs = self._free, None, False
+            self._free += width
+        made.taken.append(position)
+        self._claimed.add(position)
+        return Found(position, entry, number, differs)
+
+    def _asks(self, entry: JournalEntry) -> bool:
+        """True for a question of the node's own, and not for what came of an effect."""
+        before = self._journal.get(entry.position - 1)
+        is_effects = before is not None and before.kind == EFFECT
+        return entry.kind == QUESTION and entry.status != "void" and not is_effects
+
+
+def text_of(question: Any) -> str:
+    """A question as text, by which it is found."""
+    return question if isinstance(question, str) else repr(question)
+
+
+def differ_in_figures(one: str, other: str) -> bool:
+    """True for texts that differ in nothing but figures: a time, a count, an id."""
+    return _without_figures(one) == _without_figures(other)
+
+
+def _without_figures(text: str) -> str:
+    return re.sub(r"\b[0-9a-f-]{8,}\b|\d+", "#", text)
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one[:1000], other[:1000]).ratio() >= _ALIKE
+
+
+def _kept(entry: JournalEntry, name: str) -> Any:
+    return entry.payload.get(name) if isinstance(entry.payload, Mapping) else None
+
+
+def _fits(entry: JournalEntry, arguments: str) -> bool:
+    """Whether it was called with these; of a file from before they were kept, that is unknown."""
+    known = _kept(entry, "arguments")
+    return known is None or arguments == known or arguments in known
+
+
+def is_nodes_own_flow() -> bool:
+    """True in what the node itself does one after another, false in a task or a thread of its
+    making, whose calls come in an order of their own."""
+    if threading.current_thread().name.startswith("nbagent-node"):
+        return True
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("nbagent.engine.step."):
+            return True
+        frame = frame.f_back
+    return False
