@@ -114,7 +114,8 @@ def _find_parts(kind: type) -> Any:
     """Equal tables hold equal parts, however pandas has laid them out; likewise arrays."""
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return _array_parts
-    return _table_parts if _find_copier(kind) else None
+    is_table = kind.__name__ in ("DataFrame", "Series") and kind.__module__ in _PANDAS
+    return _table_parts if is_table else None
 
 
 def _array_parts(array: Any) -> Any:

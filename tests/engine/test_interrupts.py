@@ -4,9 +4,11 @@ import asyncio
 import operator
 import threading
 import time
+from typing import TypedDict
 
 import pytest
 
+from nbagent import Graph, node
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.errors import NodeError, ThreadError, UnknownQuestion, UnknownThread
 from nbagent.stores.memory import MemoryStore
@@ -380,3 +382,74 @@ def test_a_thread_that_is_not_done_cannot_be_started_again():
 
     with pytest.raises(ThreadError, match="is waiting: resume it"):
         one.start({"log": []})
+
+
+# ------------------------------------------------------------------------------ answered anew
+
+
+def test_an_answer_that_made_its_node_fail_is_given_anew():
+    """The error says how, and the thread goes on with the new one. (R31)"""
+
+    def run(state):
+        number = interrupt("a positive number?")
+        if number < 0:
+            raise ValueError("negative")
+        return {"x": number}
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    with pytest.raises(NodeError, match=r"another answer: resume\(answers=\{'1:a:0': …\}\)"):
+        one.resume(-1).result()
+    with pytest.raises(UnknownQuestion, match=r"answered anew.*1:a:0"):
+        one.resume(5)
+
+    assert {"x": 5} == one.resume(answers={"1:a:0": 5}).result()
+    with pytest.raises(UnknownQuestion):
+        one.resume(answers={"1:a:0": 6})  # its node has finished
+
+
+def test_what_was_asked_after_a_wrong_answer_is_asked_again_if_need_be():
+    """The second question stood on the first answer: it is withdrawn with it. (W21)"""
+
+    def run(state):
+        if interrupt("delete it?") == "no":
+            return {"x": "kept"}
+        return {"x": interrupt("all of it?")}
+
+    one = thread(program(sync("a", run), wires=[Edge(START, "a"), Edge("a", END)]))
+    one.start({}).result()
+    one.resume("yes").result()
+    (before,) = one.questions
+    assert {} == one.resume(answers={"1:a:0": "oh yes"}).result()
+    assert "all of it?" == one.questions[0].question
+    with pytest.raises(UnknownQuestion):
+        one.resume(answers={before.id: "yes"})
+
+    assert {"x": "kept"} == one.resume(answers={"1:a:0": "no"}).result()
+
+
+def test_an_answer_inside_a_subgraph_is_given_anew():
+    """By the id that the parent asked it under."""
+
+    class State(TypedDict):
+        x: int
+
+    store = MemoryStore()
+    with Graph("inner", State) as inner:
+
+        @node
+        def ask(state):
+            number = interrupt("a positive number?")
+            if number < 0:
+                raise ValueError("negative")
+            return {"x": number}
+
+        START >> ask >> END
+    with Graph("outer", State, store=store) as outer:
+        START >> node(inner, name="sub") >> END
+    outer.run({"x": 0}, thread="t")
+    (question,) = outer.thread("t").questions
+    with pytest.raises(NodeError):
+        outer.thread("t").resume(answers={question.id: -1}).result(5)
+
+    assert 5 == outer.thread("t").resume(answers={question.id: 5}).result(5)["x"]

@@ -7,18 +7,21 @@ import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypedDict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbagent import START as BEGIN
+from nbagent import Graph, node
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.policy import Retry
 from nbagent.engine.node.cached import acached, cached
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.store.ownership import current_owner
-from nbagent.errors import NodeError
+from nbagent.errors import NodeError, ThreadError
 from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Edge, program, sync, task, thread
 
@@ -430,3 +433,177 @@ def test_entries_of_an_older_file_are_found_by_their_keys():
 
     assert {"x": ["page a", "page b", "yes"]} == only(run, store).resume("yes").result(5)
     assert (["key 2"], []) == (keys, calls)
+
+
+# ------------------------------------------------------------------------------------- run again
+
+
+def two(store, first, **more):
+    """A graph of which the first node finishes and the second asks."""
+
+    class State(TypedDict):
+        x: str
+        y: str
+
+    with Graph("g", State, store=store) as graph:
+        ask = node(lambda state: {"y": interrupt("ok?")}, name="ask")
+        BEGIN >> [node(first, name="first", **more), ask] >> END
+    return graph
+
+
+@pytest.mark.parametrize("how", [{"on_change": "rerun"}, {"rerun": ["first"]}], ids=str)
+def test_a_node_that_runs_again_does_not_repeat_its_effects(how):
+    """Its code is new, its mail has gone: the result is there, and its questions are asked anew."""
+    sent, store = [], MemoryStore()
+
+    def send(state):
+        return {"x": effect("mail", lambda: sent.append(1) or "sent")}
+
+    def send_and_shout(state):
+        said = effect("mail", lambda: sent.append(1) or "sent")
+        return {"x": said.upper() + interrupt("sure?")}
+
+    two(store, send).run({}, thread="t")
+    one = two(store, send_and_shout).thread("t")
+    (asked,) = one.questions
+    one.resume(answers={asked.id: "yes"}, **how).result(5)
+    assert ["sure?"] == [question.question for question in one.questions]
+
+    assert {"x": "SENT!", "y": "yes"} == one.resume("!").result(5)
+    assert [1] == sent
+
+
+def test_a_graph_that_has_had_effects_does_not_run_again_as_a_whole():
+    """Its steps would be others, and the mail would go twice: an error says so, and nothing is
+    changed; to keep what it did is the other way. (R7)"""
+    sent, store = [], MemoryStore()
+
+    def outer(shout):
+        class State(TypedDict):
+            x: str
+
+        with Graph("inner", State) as inner:
+
+            @node
+            def mail(state):
+                said = effect("mail", lambda: sent.append(1) or "sent")
+                return {"x": said.upper() if shout else said}
+
+            START >> mail >> END
+        return two(store, inner)
+
+    outer(False).run({}, thread="t")
+    one = outer(True).thread("t")
+    with pytest.raises(ThreadError, match="'first' runs a graph that has had effects: 'mail'"):
+        one.resume("yes", on_change="rerun")
+    assert "waiting" == one.status
+
+    assert {"x": "sent", "y": "yes"} == one.resume("yes", on_change="go-on").result(5)
+    assert [1] == sent
+
+
+# --------------------------------------------------------------------------- what stands in
+
+
+class Down(Exception):
+    """With a fact of its own."""
+
+    def __init__(self, status):
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+@pytest.mark.parametrize("way", ["fallback", "recover"])
+def test_what_stands_in_is_tried_again_without_paying_the_node_again(way):
+    """It fails once: at resume it is called, for the same error, and the node is not. (R6)"""
+    calls, broken = [], [1]
+
+    def stand_in(given):
+        calls.append("stand-in")
+        if broken:
+            broken.clear()
+            raise RuntimeError("stand-in is down")
+        return {"x": 1 if way == "fallback" else (type(given).__name__, str(given), given.status)}
+
+    def costly(state):
+        calls.append("costly")
+        raise Down(503)
+
+    handler = stand_in if way == "fallback" else {Down: stand_in}
+    one = only(costly, **{way: handler})
+    with pytest.raises(NodeError, match="stand-in is down"):
+        one.start({}).result(5)
+
+    expected = 1 if way == "fallback" else ("Down", "status 503", 503)
+    assert {"x": expected} == one.resume().result(5)
+    assert ["costly", "stand-in", "stand-in"] == calls
+
+
+def test_a_node_whose_state_a_person_has_mended_is_called_itself():
+    """What it failed on is no longer there, so there is nothing to stand in for."""
+
+    def costly(state):
+        return {"y": 1 / state["x"]}
+
+    def stand_in(state):
+        raise RuntimeError("stand-in is down")
+
+    made = program(sync("a", costly, fallback=stand_in), fields=("x", "y"), wires=WIRES)
+    one = thread(made)
+    with pytest.raises(NodeError, match="stand-in is down"):
+        one.start({"x": 0}).result(5)
+    one.edit({"x": 2})
+
+    assert {"x": 2, "y": 0.5} == one.resume().result(5)
+
+
+# --------------------------------------------------------------------------- cached subgraphs
+
+
+@pytest.mark.parametrize("what", ["question", "effect", "question two levels down"])
+def test_a_cached_graph_that_has_acted_is_not_remembered(what):
+    """Each thread's person is asked, and each thread's mail goes. (R6, W2)"""
+
+    class State(TypedDict):
+        x: str
+
+    store, sent, parts = MemoryStore(), [], []
+    with Graph("inner", State) as inner:
+
+        @node
+        def act(state):
+            if what == "effect":
+                return {"x": effect("mail", lambda: sent.append(1) or "sent")}
+            return {"x": interrupt("ok?")}
+
+        START >> act >> END
+    parts.append(inner)
+    if what == "question two levels down":
+        with Graph("middle", State) as middle:
+            START >> node(inner, name="inner") >> END
+        parts.append(middle)
+    with Graph("outer", State, store=store) as outer:
+        START >> node(parts[-1], name="sub", cache=True) >> END
+    for id in ("monday", "tuesday"):
+        outer.run({"x": ""}, thread=id)
+        if what != "effect":
+            assert ["ok?"] == [question.question for question in outer.thread(id).questions]
+            assert f"yes {id}" == outer.thread(id).resume(f"yes {id}").result(5)["x"]
+
+    assert ([1, 1] if what == "effect" else []) == sent
+
+
+def test_a_cached_graph_that_only_computes_is_remembered():
+    """It runs once for equal inputs."""
+
+    class State(TypedDict):
+        x: int
+
+    store, ran = MemoryStore(), []
+    with Graph("inner", State) as inner:
+        START >> node(lambda state: ran.append(1) or {"x": state["x"] + 1}, name="add") >> END
+    with Graph("outer", State, store=store) as outer:
+        START >> node(inner, name="sub", cache=True) >> END
+
+    assert [2, 2] == [outer.run({"x": 1})["x"] for _ in range(2)]
+    assert [1] == ran

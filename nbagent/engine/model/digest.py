@@ -29,6 +29,7 @@ from typing import Any
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
+from nbagent.engine.model.values import FrozenDict, FrozenList, FrozenSet
 
 _SIMPLE = frozenset((type(None), bool, float, complex, type(Ellipsis), type(NotImplemented)))
 _BASES: dict[type, Callable[[Any], Any]] = {
@@ -43,6 +44,7 @@ _CALLED = (
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
     functools.partial, staticmethod, classmethod, property, functools.cached_property,
 )  # fmt: skip
+_FROZEN = (FrozenList, FrozenDict, FrozenSet)
 _DEEPEST = 120  # nested objects; what is deeper counts by its class
 _LIBRARIES = (
     *(path + os.sep for name, path in sysconfig.get_paths().items() if name.endswith(("lib",))),
@@ -87,13 +89,14 @@ class Digest:
             return self.named(kind)
         self._path.add(place)
         try:
-            made = self._compound(value, kind)
+            made = self.compound(value, kind)
         finally:
             self._path.discard(place)
         self._known[place] = (value, made)
         return made
 
-    def _compound(self, value: Any, kind: type) -> bytes:
+    def compound(self, value: Any, kind: type) -> bytes:
+        """What is more than a number or a text."""
         # By its type: `isinstance` asks the object, which may be a proxy.
         if issubclass(kind, type):
             return self.of_class(value)
@@ -114,6 +117,12 @@ class Digest:
             return self.hash("secret", [value.name.encode()])
         if (parts := ports.find_parts(own)) is not None:
             return self.hash("parts", [self.of_class(kind), self.encode(parts(value))])
+        return self.of_other(value, kind)
+
+    def of_other(self, value: Any, kind: type) -> bytes:
+        """An object of a class that is not Python's own."""
+        if issubclass(kind, types.SimpleNamespace):
+            return self.hash("object", [self.of_class(kind), self.state(value)])
         if is_librarys(kind):
             return self._of_librarys(value, kind)
         held = [self.of_class(kind), self.state(value)]
@@ -192,14 +201,14 @@ class Digest:
             parts = (value.__func__,)
         else:  # a built-in function belongs to its module, a built-in method to its object
             owner = value.__self__
-            parts = (None if isinstance(owner, types.ModuleType) else owner,)
+            parts = (None if is_a(owner, types.ModuleType) else owner,)
             return self.hash("builtin", [_name(value), *map(self.encode, parts)])
         return self.hash(what, map(self.encode, parts))
 
     # ------------------------------------------------------------------------------- inside
 
-    def named(self, kind: type) -> bytes:
-        """A class by its name."""
+    def named(self, kind: Any) -> bytes:
+        """A class, or a function, by its name."""
         return self.hash("class", [_name(kind)])
 
     def hash(self, what: str, parts: Iterable[bytes]) -> bytes:
@@ -208,6 +217,11 @@ class Digest:
             made.update(b"%d:" % len(part))
             made.update(part)
         return b"#" + made.hexdigest().encode()
+
+
+def is_a(value: Any, kinds: Any) -> bool:
+    """`isinstance` by the type alone: of a proxy that would ask the object, whose code may run."""
+    return issubclass(type(value), kinds)
 
 
 def attributes(value: Any) -> Iterator[tuple[str, Any]]:
@@ -219,7 +233,7 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
     except AttributeError:
         held = {}
     for name, item in list(held.items()) if isinstance(held, dict) else ():
-        if not isinstance(find_in_class(kind, name), functools.cached_property):
+        if not is_a(find_in_class(kind, name), functools.cached_property):
             yield str(name), item
     for base in kind.__mro__:
         for name, slot in vars(base).items():
@@ -228,6 +242,18 @@ def attributes(value: Any) -> Iterator[tuple[str, Any]]:
                     yield name, slot.__get__(value, kind)
                 except AttributeError:  # it was never set
                     continue
+
+
+def can_change(value: Any) -> bool:
+    """True for what its code may change as it goes: a list, a table, an object with a state."""
+    kind = type(value)
+    if issubclass(kind, _FROZEN):
+        return False
+    if issubclass(kind, (list, dict, set, bytearray, collections.deque)):
+        return True
+    if kind.__module__ == "builtins" or issubclass(kind, (type, enum.Enum, *_CALLED, *_SHOWN)):
+        return False
+    return find_in_class(kind, "__hash__") in (None, object.__hash__)
 
 
 def find_in_class(kind: type, name: str) -> Any:
@@ -249,9 +275,8 @@ def code_parts(code: types.CodeType) -> tuple[bytes, ...]:
 
 def is_librarys(thing: Any) -> bool:
     """True for a class or a function that is not the user's own: Python's, ours, installed."""
-    code = getattr(thing, "__code__", None)
-    if isinstance(code, types.CodeType):
-        return is_librarys_file(code.co_filename)
+    if is_a(thing, types.FunctionType):
+        return is_librarys_file(thing.__code__.co_filename)
     return is_librarys_module(getattr(thing, "__module__", None))
 
 
@@ -259,6 +284,8 @@ def is_librarys_module(name: Any) -> bool:
     """True for a module of Python's, of ours, and for an installed one."""
     if not isinstance(name, str):
         return True  # what belongs to a built-in type has none
+    if name == "__main__":
+        return False  # whatever file has been run
     if name.partition(".")[0] in sys.stdlib_module_names:
         return True
     return is_librarys_file(getattr(sys.modules.get(name), "__file__", None) or "")

@@ -5,7 +5,7 @@ The work of a super-step: its tasks, what of them has been done, and what they a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from nbagent.engine.model.checkpoint import (
@@ -19,6 +19,7 @@ from nbagent.engine.model.ids import node_of, read_called, task_of
 from nbagent.engine.model.values import MISSING
 
 KIND = "interrupt"
+EFFECT = "effect"
 
 
 def to_question(entry: JournalEntry) -> Question:
@@ -64,6 +65,16 @@ class Work:
         entries = (entry for calls in self.journal.values() for entry in calls.values())
         return tuple(map(to_question, filter(is_open_question, entries)))
 
+    def answered(self) -> tuple[Question, ...]:
+        """The answered questions of tasks that have not finished: they can be answered anew."""
+        return tuple(
+            to_question(entry)
+            for task, entries in self.journal.items()
+            if task not in self.done
+            for entry in entries.values()
+            if entry.kind == KIND and entry.status == "done" and not _is_of_effect(entry, entries)
+        )
+
 
 NOTHING_DONE = Work()
 
@@ -73,15 +84,43 @@ def is_open_question(entry: JournalEntry) -> bool:
     return entry.kind == KIND and entry.status == "open"
 
 
+def _is_of_effect(entry: JournalEntry, entries: Mapping[int, JournalEntry]) -> bool:
+    """True for an effect, and for the question what came of one."""
+    before = entries.get(entry.position - 1)
+    is_question = entry.kind == KIND and before is not None and before.kind == EFFECT
+    return entry.kind == EFFECT or is_question
+
+
+def undone(loaded: Loaded, rerun: Sequence[str]) -> tuple[list[TaskRecord], list[JournalEntry]]:
+    """What the tasks of nodes that are to run again have written, taken back: their results, the
+    answers that they got and what they had cached. Their effects have happened, and stay. (R7)"""
+    records = [
+        replace(record, status="waiting", update={}, goto=())
+        for record in loaded.tasks
+        if record.node in rerun and record.status == "done"
+    ]
+    own = [entry for entry in loaded.journal if node_of(entry.task) in rerun]
+    placed = {(entry.task, entry.position): entry for entry in own}
+    entries = []
+    for entry in own:
+        before = placed.get((entry.task, entry.position - 1))
+        around = {} if before is None else {before.position: before}
+        if not _is_of_effect(entry, around):
+            entries.append(replace(entry, status="void"))
+    return records, entries
+
+
 def work_of(loaded: Loaded, rerun: Sequence[str] = (), nested: Sequence[str] = ()) -> Work:
-    """What has been done of the super-step under way, without the nodes of `rerun`.
+    """What has been done of the super-step under way, without the nodes of `rerun`: of these only
+    the effects are kept, which have happened, and what a person has said of them. (R7)
 
     nested   the places of the threads that are nested in this one
     """
     journal: dict[str, dict[int, JournalEntry]] = {}
     for entry in loaded.journal:
-        if node_of(entry.task) not in rerun:
-            journal.setdefault(entry.task, {})[entry.position] = entry
+        journal.setdefault(entry.task, {})[entry.position] = entry
+    for entry in undone(loaded, rerun)[1]:
+        journal[entry.task][entry.position] = entry
     kept = [record for record in loaded.tasks if record.node not in rerun]
     return Work(
         done={record.task: record for record in kept if record.status == "done"},

@@ -130,11 +130,12 @@ class TaskContext:
     asked      the questions that it has ended with
     under_way  the effects that its coroutines have begun; each is done when it is over
     scope      the first position of its calls
+    has_acted  a graph that it has run has asked a person, or had an effect
     """
 
     __slots__ = (
         "_calls", "_finder", "_is_closed", "_lock", "asked", "attempt", "called", "edited",
-        "journal", "outlet", "place", "scope", "sent", "services", "under_way",
+        "has_acted", "journal", "outlet", "place", "scope", "sent", "services", "under_way",
     )  # fmt: skip
 
     def __init__(
@@ -161,6 +162,7 @@ class TaskContext:
         self.asked: list[JournalEntry] = []
         self.under_way: set[asyncio.Future[None]] = set()
         self.scope = 0
+        self.has_acted = False
         self._finder: Finder | None = None  # made by the first look
         self._is_closed = False
         self._lock = threading.Lock()  # of the journal too, so all attempts share it

@@ -29,10 +29,11 @@ from typing import Any, NamedTuple, NoReturn, TypeVar, cast, overload
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, thaw
+from nbagent.engine.model.work import EFFECT
 from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.engine.node.context import TaskContext, current
 from nbagent.engine.node.interrupts import ask
-from nbagent.engine.node.journal import EFFECT, Given, given
+from nbagent.engine.node.journal import Given, given
 from nbagent.errors import NbagentError, StateError
 
 R = TypeVar("R")

@@ -23,18 +23,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nbagent.engine.model.checkpoint import JournalEntry
-from nbagent.engine.model.digest import Digest, code_parts
+from nbagent.engine.model.digest import Digest, can_change, code_parts, is_a
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.values import FrozenDict, FrozenList, FrozenSet
+from nbagent.engine.model.work import EFFECT
 from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.errors import StateError
 
-EFFECT, CACHED, HANDLER = "effect", "cached", "handler"
+CACHED, HANDLER = "cached", "handler"
 # Where the calls begin that are not the node's own, but its fallback's or a `recover` function's.
 OF_FALLBACK, OF_RECOVERY = 1_000_000, 2_000_000
 _SCOPES = (0, OF_FALLBACK, OF_RECOVERY, sys.maxsize)
-_CHANGE = (list, dict, set, bytearray)
-_FIXED = (FrozenList, FrozenDict, FrozenSet)
 _ALIKE = 0.6  # of 1: texts that may be one question in other words
 
 
@@ -61,11 +59,9 @@ def given(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Give
     arguments = parts.encode((tuple(args), dict(kwargs)))
     code, captured, is_whole = b"", [], True
     for part in _captured(function):
-        if isinstance(part, types.CodeType):
+        if is_a(part, types.CodeType):
             code = parts.hash("code", [code, *code_parts(part)])
-        elif isinstance(part, _CHANGE) and not isinstance(part, _FIXED):
-            is_whole = False
-        elif _can_change(part):
+        elif can_change(part):
             is_whole = False
             captured.append(parts.named(type(part)))
         else:
@@ -82,14 +78,14 @@ def given(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Give
 def _captured(function: Any) -> Iterator[Any]:
     """The code of a function, and what it has captured: in its closure, as defaults, as the
     arguments of a partial, as the object of a method."""
-    while isinstance(function, functools.partial):
+    while is_a(function, functools.partial):
         yield from (*function.args, *sorted(function.keywords.items()))
         function = function.func
-    if isinstance(function, (types.MethodType, types.BuiltinMethodType)):
-        if not isinstance(function.__self__, types.ModuleType):
+    if is_a(function, (types.MethodType, types.BuiltinMethodType)):
+        if not is_a(function.__self__, types.ModuleType):
             yield function.__self__
         function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
+    if not is_a(function, types.FunctionType):
         yield function
         return
     yield function.__code__
@@ -100,21 +96,10 @@ def _captured(function: Any) -> Iterator[Any]:
             held = cell.cell_contents
         except ValueError:  # it is not filled yet
             continue
-        if isinstance(held, types.FunctionType) and held is not function:
+        if is_a(held, types.FunctionType) and held is not function:
             yield held.__code__
         else:
             yield held
-
-
-def _can_change(value: Any) -> bool:
-    """True for an object that its code may change as it goes."""
-    kind = type(value)
-    if kind.__module__ in ("builtins", "datetime", "decimal", "uuid", "pathlib"):
-        return False
-    return not isinstance(value, (*_FIXED, type)) and getattr(kind, "__hash__", None) in (
-        None,
-        object.__hash__,
-    )
 
 
 def _text(made: bytes) -> str:

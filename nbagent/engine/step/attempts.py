@@ -30,6 +30,7 @@ from nbagent.engine.node.context import Attempts, TaskContext
 from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.interrupts import ask
 from nbagent.engine.node.journal import OF_FALLBACK, OF_RECOVERY
+from nbagent.engine.step import handlers
 from nbagent.engine.step.calls import Overdue, Who, finish, is_cancelled
 from nbagent.errors import CircuitOpen, StateError, StoreError, ThreadBusy, said
 
@@ -84,7 +85,14 @@ async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundin
     if said is not None and said.status == "done" and said.result != AGAIN:
         return Returned(_as_said(node, attempts.now, said.result["update"]), is_own=False)
     guard = _Guard(node, argument, attempts, around)
+    begun = handlers.begun(node, attempts.now, argument)
+    if begun is not None and begun.key == handlers.RECOVER:
+        before = handlers.error_of(begun, guard.policy.recover or {})
+        if before is not None:
+            return await guard.recovered(before)
     try:
+        if begun is not None and node.policy.fallback is not None:
+            return await guard.fallen_back(None)
         return await guard.attempts_in_turn()
     except _NOT_THE_NODES:
         raise
@@ -139,12 +147,20 @@ class _Guard:
                     if policy.fallback is None:
                         raise
                     around.mended(error, f"fallback {name_of(policy.fallback)}")
-                    attempts.begin_again(OF_FALLBACK)
-                    return Returned(await self._call(policy.fallback), is_own=False)
+                    return await self.fallen_back(error)
                 wait = retry.delay(number, error, around.clock())
                 around.retried(error, wait, asked is not None)
             await self._sleep(wait)
             attempts.begin_again()
+
+    async def fallen_back(self, error: Exception | None) -> Returned:
+        """What the fallback returns, after the node's error; None: it is called once more."""
+        self.attempts.begin_again(OF_FALLBACK, counts=error is not None)
+        if error is not None:
+            handlers.begin(
+                self.node, self.attempts.now, handlers.FALLBACK, self.argument, origin(error)
+            )
+        return Returned(await self._call(self.policy.fallback), is_own=False)
 
     async def _guarded(self) -> Any:
         """One attempt, when rate limit and breaker allow it."""
@@ -240,11 +256,13 @@ class _Guard:
                 self.around.mended(error, f"recover: {what}")
             if callable(way):
                 self.attempts.begin_again(OF_RECOVERY, counts=False)
+                handlers.begin(self.node, self.attempts.now, handlers.RECOVER, self.argument, cause)
                 given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))
                 called = self.around.executor.call(way, is_async(way), given)
                 return Returned(await finish(called, self.around.who), is_own=False)
             if way is PERSON:
                 self.around.given_up(error)
+                handlers.forget(self.attempts.now)
                 _ask_person(self.node, self.attempts.now, cause)
             return Returned({way: f"{type(cause).__name__}: {said(cause)}"}, is_own=False)
         raise error

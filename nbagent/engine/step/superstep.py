@@ -145,7 +145,7 @@ async def _set_off(program: Program, now: Standing, bench: Bench) -> Standing:
 def _unfinished(now: Standing, executed: Executed) -> Standing:
     """Where the thread stands when a task failed, or waits for a person, or is paused."""
     if executed.failures:
-        return _failed(now, executed, _node_error(executed, executed.failures[0]))
+        return _failed(now, executed, _node_error(executed, executed.failures[0], now.work))
     return replace(
         now,
         work=replace(now.work, done=executed.records),
@@ -164,7 +164,7 @@ def _failed(now: Standing, executed: Executed, error: BaseException) -> Standing
     )
 
 
-def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
+def _node_error(executed: Executed, record: TaskRecord, work: Work) -> NodeError:
     failure = record.failure
     assert failure is not None
     cause = executed.causes.get(record.task)
@@ -173,9 +173,11 @@ def _node_error(executed: Executed, record: TaskRecord) -> NodeError:
         return cause
     others = len(executed.failures) - 1
     more = f" ({others} more failed with it)" if others else ""
+    answered = [one.id for one in work.answered() if one.task == record.task]
+    anew = f", or give another answer: resume(answers={{{answered[-1]!r}: …}})" if answered else ""
     error = NodeError(
         f"node {record.node!r} failed: {failure.type}: {failure.message}{more}. "
-        "What finished is kept: mend the cause and resume the thread",
+        f"What finished is kept: mend the cause and resume the thread{anew}",
         node=record.node,
         task=record.task,
         attempt=record.attempt,

@@ -267,8 +267,9 @@ class _Performance:
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned, argument)
-        asks = bool(self.attempts.now.asked)
-        if node.policy.cache is not None and is_own and not (journal or asks):
+        now = self.attempts.now
+        has_acted = journal or now.asked or now.has_acted or now.calls is not None
+        if node.policy.cache is not None and is_own and not has_acted:
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
     def _find_cached(self, inputs: Any) -> bool:

@@ -98,7 +98,7 @@ def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
                     "name": record.node,
                     "start": record.started,
                     "duration": record.ended - record.started,
-                    "status": "ok" if record.status == "done" else "error",
+                    "status": "error" if record.status == "failed" else "ok",
                     "error": f"{failure.type}: {failure.message}" if failure else "",
                     "then": "",
                 }

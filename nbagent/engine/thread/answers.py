@@ -15,7 +15,7 @@ from nbagent.engine.model.checkpoint import JournalEntry, Loaded, Question
 from nbagent.engine.model.ids import split_question
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.values import MISSING, equal, freeze
-from nbagent.engine.model.work import is_open_question
+from nbagent.engine.model.work import KIND, is_open_question
 from nbagent.errors import StaleAnswer, StateError, UnknownQuestion
 
 THE_ONE = ""  # stands for the id of the only open question
@@ -68,14 +68,20 @@ def match(
     questions: Sequence[Question],
     answers: Mapping[str, Any],
     seen: Mapping[str, Question] | None = None,
+    *,
+    answered: Sequence[Question] = (),
 ) -> dict[str, Any]:
     """Question id -> answer, each checked against its question; `THE_ONE` has got its id.
 
+    answered   those that may be answered anew, by their id
     seen   the questions that whoever answers has looked at; None when that is not known
     """
     given = dict(answers)
     by_id = {question.id: question for question in questions}
     listed = ", ".join(by_id) or "none"
+    if answered:
+        anew = ", ".join(f"{one.id!r}" for one in answered)
+        listed += f"; to be answered anew by answers={{id: …}}: {anew}"
     if THE_ONE in given:
         if len(by_id) != 1:
             raise UnknownQuestion(
@@ -87,6 +93,7 @@ def match(
         if seen is not None and only.id not in seen:
             raise stale(thread, only, seen)
         given[only.id] = given.pop(THE_ONE)
+    by_id |= {question.id: question for question in answered}
     for id, value in given.items():
         if id not in by_id:
             raise UnknownQuestion(
@@ -125,12 +132,21 @@ def split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str,
 
 
 def answered(loaded: Loaded, given: Mapping[str, Any]) -> list[JournalEntry]:
-    """The journal's entries for the thread's own questions that are answered now."""
-    return [
-        replace(entry, status="done", result=freeze(given[entry.call_id]))
-        for entry in loaded.journal
-        if is_open_question(entry) and entry.call_id in given
-    ]
+    """The journal's entries for the thread's own questions that are answered now, for the first
+    time or anew. What a task has asked after an answer that is given anew is withdrawn: it asks
+    again, if it still has to."""
+    entries: list[JournalEntry] = []
+    anew: dict[str, int] = {}
+    for entry in loaded.journal:
+        if entry.kind == KIND and entry.status != "void" and entry.call_id in given:
+            entries.append(replace(entry, status="done", result=freeze(given[entry.call_id])))
+            if entry.status == "done":
+                anew[entry.task] = min(entry.position, anew.get(entry.task, entry.position))
+    for entry in loaded.journal:
+        is_later = entry.position > anew.get(entry.task, entry.position)
+        if is_later and is_open_question(entry) and entry.call_id not in given:
+            entries.append(replace(entry, status="void"))
+    return entries
 
 
 def expired(loaded: Loaded, given: Mapping[str, Any], now: float) -> list[JournalEntry]:

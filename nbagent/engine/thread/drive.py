@@ -21,7 +21,7 @@ from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecor
 from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import MISSING, equal
-from nbagent.engine.model.work import NOTHING_DONE, work_of
+from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.node.context import TaskContext
 from nbagent.engine.node.subgraph import Subgraph, Suspended, Values, as_parents
 from nbagent.engine.step.reconcile import begin
@@ -49,7 +49,7 @@ from nbagent.engine.thread.edits import (
 from nbagent.engine.thread.gate import resumed
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
-from nbagent.engine.watch.events import Observer, SubgraphEvent
+from nbagent.engine.watch.events import Event, NodeEffect, NodeWaiting, Observer, SubgraphEvent
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -184,6 +184,7 @@ class DrivenThread(StoredThread):
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
             under = self.store.under(self.id)
+            self._check_repeats(loaded, rerun, under)
             self._take_answers(lease, loaded, given, under, options.take_over)
             was = lease.before.status if lease.before is not None else ""
             options = replace(options, opens=options.opens and was == "paused")
@@ -191,6 +192,10 @@ class DrivenThread(StoredThread):
                 self.store.put_journal(lease, gates)
             loaded = self.latest()
             if rerun:
+                # So that whoever goes on after a question, or a kill, goes on with what is new.
+                records, entries = undone(loaded, rerun)
+                self.store.put_tasks(lease, records)
+                self.store.put_journal(lease, entries)
                 self._begin_anew(loaded, rerun, under, options.take_over)
             notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
@@ -203,7 +208,9 @@ class DrivenThread(StoredThread):
         """The answers by their questions' ids. `StaleAnswer` for one without an id to a question
         that its giver has not seen, also when the cell that is executed has given it before."""
         asked = self._questions(loaded)
-        answers = match(self.id, self.program.schema, asked, given, self.seen)
+        under = self.store.under(self.id)
+        before = nested.questions(self.store, under, self.id, loaded, are_answered=True)
+        answers = match(self.id, self.program.schema, asked, given, self.seen, answered=before)
         cell = ports.find_cell() if THE_ONE in given else None
         if cell is not None:
             digest, execution = cell
@@ -231,6 +238,24 @@ class DrivenThread(StoredThread):
         entries = answered(loaded, own) + expired(loaded, own, now)
         if entries:
             self.store.put_journal(lease, entries)
+
+    def _check_repeats(self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo]) -> None:
+        """`ThreadError` where a graph that is to run again as a whole has had effects: its steps
+        would be others, so they could not be found, and would happen twice without a word."""
+        for info in under if rerun else ():
+            if info.parent != self.id or not info.checkpoint:
+                continue
+            node = node_of(info.place)
+            if node not in rerun or anchor_of(info.place) != loaded.checkpoint.anchor:
+                continue
+            keys = ", ".join(sorted({repr(key) for key in nested.effects(self.store, under, info)}))
+            if keys:
+                raise ThreadError(
+                    f"node {node!r} runs a graph that has had effects: {keys}. To run it again "
+                    'would make them again: resume with on_change="go-on" to keep what it did, or '
+                    "fork the thread to do all of it once more",
+                    thread=self.id,
+                )
 
     def _begin_anew(
         self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo], take_over: bool
@@ -463,20 +488,25 @@ async def drive(
     at = inside.place
     thread = parent.thread.nested(place, program)
     run = thread.enter(given, parent)
+    # What a person or an effect said in it is not in its input: see `TaskContext.has_acted`.
+    inside.has_acted = inside.has_acted or run is None or not run.is_the_first
     if run is None:  # it was done when the process ended
         return since_its_start(thread, thread.latest().checkpoint)
     first = run.checkpoint
-    run.watch(
-        lambda event: parent.feed.tell(
+
+    def watch(event: Event) -> None:
+        told, inner = (
             SubgraphEvent(
-                thread=parent.thread.id,
-                step=at.step,
-                node=at.node,
-                task=at.task,
-                event=event,
-            )
+                thread=parent.thread.id, step=at.step, node=at.node, task=at.task, event=event
+            ),
+            event,
         )
-    )
+        while isinstance(inner, SubgraphEvent):
+            inner = inner.event
+        inside.has_acted = inside.has_acted or isinstance(inner, (NodeEffect, NodeWaiting))
+        parent.feed.tell(told)
+
+    run.watch(watch)
     await run.drive()
     if run.status in ("waiting", "paused"):
         call = call_of(place)

@@ -12,7 +12,7 @@ from typing import Any
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Loaded, Question, ThreadInfo
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.work import Work, work_of
+from nbagent.engine.model.work import EFFECT, Work, work_of
 from nbagent.engine.node.subgraph import as_parents
 from nbagent.engine.store.ownership import fresh_owner, give_back
 from nbagent.engine.store.protocol import CheckpointStore
@@ -46,16 +46,24 @@ def unfinished(
 
 
 def questions(
-    store: CheckpointStore, nested: list[ThreadInfo], thread: str, loaded: Loaded
+    store: CheckpointStore,
+    nested: list[ThreadInfo],
+    thread: str,
+    loaded: Loaded,
+    *,
+    are_answered: bool = False,
 ) -> list[Question]:
-    """What the thread asks, and what those nested in it ask, as it asks it."""
+    """What the thread asks, and what those nested in it ask, as it asks it.
+
+    are_answered   instead of the open questions those that may be answered anew
+    """
     work = work_of(loaded)
-    found = list(work.questions())
+    found = list(work.answered() if are_answered else work.questions())
     for one in unfinished(nested, thread, loaded, work):
         inner = store.latest(one.info.id)
         if inner is not None:
             node = ids.node_of(one.task)
-            asked = questions(store, nested, one.info.id, inner)
+            asked = questions(store, nested, one.info.id, inner, are_answered=are_answered)
             found += [as_parents(q, one.call, node, one.info.id) for q in asked]
     return found
 
@@ -120,3 +128,14 @@ def begin_anew(store: CheckpointStore, info: ThreadInfo, *, take_over: bool) -> 
     except BaseException:
         give_back(store, lease)
         raise
+
+
+def effects(store: CheckpointStore, nested: list[ThreadInfo], of: ThreadInfo) -> Iterator[str]:
+    """The keys of the effects that a nested thread has begun in all its life, and those in it."""
+    for line in store.history(of.id):
+        for entry in store.load(of.id, line.id).journal:
+            if entry.kind == EFFECT and entry.status != "void":
+                yield entry.key
+    for info in nested:
+        if info.parent == of.id and info.checkpoint:
+            yield from effects(store, nested, info)

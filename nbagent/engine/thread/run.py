@@ -122,6 +122,11 @@ class Run:
         return self._standing.checkpoint
 
     @property
+    def is_the_first(self) -> bool:
+        """True when its thread was made for it: nothing has been done there before."""
+        return self._lease.before is None
+
+    @property
     def questions(self) -> tuple[Question, ...]:
         """What it waits for."""
         return self._standing.questions
