@@ -1,153 +1,316 @@
 """
 What a node's code is, as one short text: compared at resume to notice a changed cell (W11), and
 part of what a cached result depends on (R6).
+
+Rule 1: what the code uses counts: functions and classes of the user's, wherever they are, and what
+        they use; what is captured in closures, defaults, partials and decorators; globals that the
+        bytecode loads, and attributes of modules. A name that is only an attribute's does not.
+Rule 2: what can change as the code goes (a list, a table, a client) is what it works on, and counts
+        in the strict form only, which a cached result depends on.
+Rule 3: nothing of the user's is run, and the text is the same in every process. Libraries count by
+        their names.
+Rule 4: what is too much to look at makes a strict text that is like no other: a result is computed
+        once more, and never a wrong one reused.
 """
 
 from __future__ import annotations
 
+import dis
+import enum
 import functools
 import hashlib
+import importlib.machinery
+import secrets
+import sys
 import types
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from nbagent.engine.model.digest import (
+    Digest,
+    attributes,
+    can_change,
+    code_parts,
+    is_a,
+    is_librarys,
+    is_librarys_file,
+)
 from nbagent.engine.model.program import Program
 
-_DEPTH = 4  # how far helper functions of helper functions are followed
-_MUTABLE = (list, dict, set)
+_MOST = 1_000_000  # values that are looked at for one text
+_LONGEST = 1_000_000  # bytes of a module that a function imports
+_BOOKKEEPING = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_FUNCTIONS = (
+    types.FunctionType, property, staticmethod, classmethod, functools.cached_property,
+    functools.partialmethod,
+)  # fmt: skip
 
 
 def fingerprint(function: Any, *, strict: bool = False) -> str:
-    """16 hex digits that change with the function's code and with the globals that it captures,
-    with the arguments of a `partial`, and with the object of a method as it is now.
+    """16 hex digits that change with the function's code and with what it uses.
 
     Bytecode, not source: comments and layout do not matter, and code without a source file has a
-    fingerprint, too. It differs between minor versions of Python. A list or dict that the code
-    captures is what it works on, not what it is; `strict` counts what it holds all the same.
+    fingerprint, too. It differs between minor versions of Python.
     """
-    return _Digest(strict).of(function)
+    return _Code(strict).text(function)
 
 
 def fingerprint_of(program: Program, *joints: Any, strict: bool = False) -> str:
     """The fingerprint of a graph as a node: its nodes, its wires, its state, and `joints`, which
     join it to its parent."""
-    nodes = program.nodes.values()
+
+    def of_node(node: Any) -> Any:
+        inner = node.function
+        if not strict:
+            return node.fingerprint
+        if node.program is None:
+            return fingerprint(inner, strict=True)
+        return fingerprint_of(node.program, inner.inputs, inner.outputs, strict=True)
+
+    nodes = tuple(program.nodes.values())
     wired = (
-        [(node.name, node.fingerprint, node.function if strict else "") for node in nodes],
-        [(edge.source, edge.target) for edge in program.edges],
-        [(join.sources, join.target) for join in program.joins],
-        [(branch.source, branch.choose, branch.targets) for branch in program.branches],
-        [(each.source, each.items, each.target) for each in program.eaches],
-        [(node.name, node.on, node.defer) for node in nodes],
-        [(type(kind), getattr(kind, "reducer", None)) for kind in program.fields.values()],
+        tuple((node.name, of_node(node)) for node in nodes),
+        tuple((edge.source, edge.target) for edge in program.edges),
+        tuple((join.sources, join.target) for join in program.joins),
+        tuple(
+            (branch.source, branch.choose, _fixed(branch.targets)) for branch in program.branches
+        ),
+        tuple((each.source, each.items, each.target) for each in program.eaches),
+        tuple((node.name, node.on, node.defer) for node in nodes),
+        tuple(
+            (name, type(kind), getattr(kind, "reducer", None))
+            for name, kind in program.fields.items()
+        ),
         program.schema.fingerprint,
-        joints,
+        tuple(map(_fixed, joints)),
     )
-    return _Digest(strict).of(wired)
+    return _Code(strict).text(wired)
 
 
-class _Digest:
-    """What a value is, as far as text can say it: code, built-in values, an object's class."""
+def _fixed(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+class _TooMuch(Exception):
+    """There is more to look at than is looked at."""
+
+
+class _Code(Digest):
+    """The digest of code and of what it uses. Functions and classes are looked at one after
+    another, however they refer to each other; in values they stand as their number."""
 
     def __init__(self, strict: bool) -> None:
+        super().__init__()
         self._strict = strict
-        self._digest = hashlib.blake2b(digest_size=8)
-        self._seen: set[int] = set()
+        self._left = _MOST
+        self._numbers: dict[int, tuple[Any, int]] = {}
+        self._waiting: deque[Any] = deque()
+        self._first: Any = None
 
-    def of(self, value: Any) -> str:
-        self._add(value, _DEPTH)
-        return self._digest.hexdigest()
-
-    def _write(self, text: str) -> None:
-        self._digest.update(text.encode())
-
-    def _add(self, value: Any, depth: int) -> None:
-        function = getattr(value, "__wrapped__", None) or value
-        if isinstance(value, functools.partial):
-            self._add((value.args, value.keywords), depth)
-            self._add(value.func, depth)
-        elif isinstance(value, types.MethodType):
-            self._add_object(value.__self__, depth)
-            self._add(value.__func__, depth)
-        elif isinstance(value, (tuple, frozenset, *_MUTABLE)):
-            self._add_items(value, depth)
-        elif isinstance(value, (str, int, float, bytes, bool, type(None))):
-            self._write(repr(value))
-        elif isinstance(getattr(function, "__code__", None), types.CodeType):
-            self._add_function(function, depth)
-        else:
-            named = value if hasattr(value, "__qualname__") else type(value)
-            # A method of a built-in type (`str.upper`) has no module.
-            self._write(f"{getattr(named, '__module__', '')}.{named.__qualname__}")
-            call = getattr(type(value), "__call__", None)  # noqa: B004  (of a callable object)
-            if isinstance(call, types.FunctionType):
-                self._add_object(value, depth)
-                self._add(call, depth)
-
-    def _add_items(self, items: Any, depth: int) -> None:
-        self._write(f"{type(items).__name__}{len(items)}")
-        if depth <= 0:
-            return
-        if isinstance(items, dict):
-            items = [part for pair in items.items() for part in pair]
-        elif isinstance(items, (set, frozenset)):
-            items = sorted(items, key=repr)
-        for item in items:
-            self._add(item, depth - 1)
-            self._write(",")
-
-    def _add_object(self, thing: Any, depth: int) -> None:
-        """The object of a method, or one that is called: its class, what its attributes hold."""
-        kind = thing if isinstance(thing, type) else type(thing)
-        self._write(f"{kind.__module__}.{kind.__qualname__}")
-        if thing is not kind and id(thing) not in self._seen and depth > 0:
-            self._seen.add(id(thing))
-            self._add_items(getattr(thing, "__dict__", {}), depth - 1)
-
-    def _add_function(self, function: Any, depth: int) -> None:
-        code = function.__code__
-        if id(code) in self._seen:
-            return
-        self._seen.add(id(code))
-        self._add_code(code)
-        self._add_captured(getattr(function, "__defaults__", None) or (), depth)
-        self._add_captured(_cells(function), depth)
-        names = getattr(function, "__globals__", {})
-        self._add_captured([names[name] for name in code.co_names if name in names], depth)
-
-    def _add_captured(self, values: Iterable[Any], depth: int) -> None:
-        for value in values:
-            leads_on = isinstance(value, (types.FunctionType, types.MethodType, functools.partial))
-            if isinstance(value, types.ModuleType):
-                self._write(value.__name__)
-            elif isinstance(value, _MUTABLE) and not self._strict:
-                continue
-            elif depth > 0 or not (leads_on or hasattr(value, "__wrapped__")):
-                self._add(value, depth - 1)
-
-    def _add_code(self, code: types.CodeType) -> None:
-        self._digest.update(code.co_code)
-        self._write(" ".join(code.co_names))
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                self._add_code(constant)
-            else:
-                self._write(_text(constant))
-
-
-def _cells(function: Any) -> list[Any]:
-    """What a closure has captured; a cell that is not filled yet is left out."""
-    found = []
-    for cell in getattr(function, "__closure__", None) or ():
+    def text(self, value: Any) -> str:
+        self._first = value.__self__ if is_a(value, types.MethodType) else value
         try:
-            found.append(cell.cell_contents)
+            parts = [self.encode(value)]
+            while self._waiting:
+                thing = self._waiting.popleft()
+                look = self._in_class if is_a(thing, type) else self._in_function
+                parts.append(self.hash("code", look(thing)))
+        except (_TooMuch, RecursionError):
+            return secrets.token_hex(8) if self._strict else "0" * 16
+        return hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+
+    # ---------------------------------------------------------------------------------- values
+
+    def encode(self, value: Any) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuch
+        return super().encode(value)
+
+    def compound(self, value: Any, kind: type) -> bytes:
+        module = kind.__module__
+        if module.startswith("nbagent.graph."):
+            return self._of_graphs(value, kind)
+        if kind.__module__ == "functools" and is_a(wrapped := _wrapped(value), types.FunctionType):
+            return self.hash("wrapped", [self.named(kind), self.encode(wrapped)])  # with a cache
+        if not self._strict and can_change(value):
+            # Of the node itself, where it is an object or an object's method, what it holds.
+            held = [self.state(value)] if value is self._first and not is_librarys(kind) else []
+            return self.hash("changes", [self.of_class(kind), *held])
+        return super().compound(value, kind)
+
+    def _of_graphs(self, value: Any, kind: type) -> bytes:
+        """A node or a graph that the code calls: its function, its functions."""
+        held = dict(attributes(value))
+        if "function" in held:
+            return self.hash("node", [self.encode(held["function"])])
+        nodes = held.get("nodes")
+        called = tuple(nodes.items()) if isinstance(nodes, dict) else ()
+        return self.hash("graph", [self.named(kind), *map(self.encode, called)])
+
+    # ------------------------------------------------------------------------------------ code
+
+    def of_class(self, kind: type) -> bytes:
+        return self.named(kind) if is_librarys(kind) else self._number(kind)
+
+    def of_function(self, function: types.FunctionType) -> bytes:
+        if not is_librarys(function):
+            return self._number(function)
+        # What a library's decorator has made of the user's function, and of its arguments.
+        held = [*_cells(function).values(), _wrapped(function)]
+        return self.hash("library", [self.named(function), *map(self.encode, held)])
+
+    def _number(self, thing: Any) -> bytes:
+        """A function or a class by its number; it is looked at later."""
+        if id(thing) not in self._numbers:
+            self._numbers[id(thing)] = (thing, len(self._numbers))
+            self._waiting.append(thing)
+        return b"n%d" % self._numbers[id(thing)][1]
+
+    def _in_function(self, function: types.FunctionType) -> Iterator[bytes]:
+        code = function.__code__
+        yield from code_parts(code)
+        yield self.encode((function.__defaults__, *sorted((function.__kwdefaults__ or {}).items())))
+        yield self.encode(tuple(sorted(vars(function).items(), key=lambda item: str(item[0]))))
+        cells = _cells(function)
+        for name, held in cells.items():
+            yield name.encode() + b"=" + self.encode(held)
+        for kind, name, path in _uses(code):
+            if kind == "import":
+                yield self._of_import(name, function.__globals__)
+                continue
+            names = cells if kind == "cell" else function.__globals__
+            if name in names and (kind != "cell" or is_a(names[name], types.ModuleType)):
+                yield f"{name}.{'.'.join(path)}=".encode() + self._found(names[name], path)
+
+    def _found(self, value: Any, path: tuple[str, ...]) -> bytes:
+        """What a name stands for, and past a module what its attribute does."""
+        for name in path:
+            if not is_a(value, types.ModuleType):
+                break
+            held = vars(value)
+            if name not in held or is_librarys_file(str(held.get("__file__") or "")):
+                break
+            value = held[name]
+        return self.encode(value)
+
+    def _of_import(self, name: str, names: dict[str, Any]) -> bytes:
+        """A module that the function imports itself: its file, for it may not be loaded yet."""
+        level = len(name) - len(name.lstrip("."))
+        if level:
+            package = str(names.get("__package__") or "").split(".")
+            base = package[: len(package) - level + 1]
+            name = ".".join([*base, *filter(None, [name[level:]])])
+        path = _file_of(name)
+        parts = () if path is None else _file_parts(path, Path(path).stat().st_mtime_ns)
+        return self.hash("import", [name.encode(), *parts])
+
+    def _in_class(self, kind: type) -> Iterator[bytes]:
+        yield self.named(kind)
+        for base in kind.__bases__:
+            yield self.of_class(base)
+        held = vars(kind)
+        is_enum = issubclass(kind, enum.Enum)
+        if is_enum:
+            members = held["_member_map_"].items()
+            yield self.encode(tuple((name, one._value_) for name, one in members))
+        for name in sorted(held):
+            value = held[name]
+            is_code = issubclass(type(value), _FUNCTIONS)
+            is_hidden = name.startswith("__") and name.endswith("__")
+            if is_code or not (
+                is_hidden or is_enum or name == "_abc_impl" or type(value) in _BOOKKEEPING
+            ):
+                yield name.encode() + b"=" + self.encode(value)
+        for name in ("__dataclass_fields__", "__pydantic_fields__"):
+            fields = held.get(name)
+            for field, made in fields.items() if isinstance(fields, dict) else ():
+                given = (getattr(made, "default", None), getattr(made, "default_factory", None))
+                yield str(field).encode() + b"=" + self.encode(given)
+
+
+def _wrapped(value: Any) -> Any:
+    return vars(value).get("__wrapped__") if hasattr(value, "__dict__") else None
+
+
+def _cells(function: Any) -> dict[str, Any]:
+    """What a closure has captured; a cell that is not filled yet is left out."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            found[name] = cell.cell_contents
         except ValueError:
             continue
     return found
 
 
-def _text(constant: Any) -> str:
-    """A constant as text that is the same in every process: a set has no order of its own."""
-    if isinstance(constant, frozenset):
-        return f"frozenset({sorted(map(repr, constant))})"
-    return repr(constant)
+@functools.lru_cache(maxsize=4096)
+def _uses(code: types.CodeType) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """What the bytecode, and that inside it, reaches by a name: ("global" or "cell", the name, the
+    attributes that it goes on with), or ("import", the module, ()) with a dot for each level."""
+    found: dict[tuple[str, str, tuple[str, ...]], None] = {}
+    now: tuple[str, str, tuple[str, ...]] | None = None
+    before: list[Any] = [None, None]
+    module = ""
+    for step in dis.get_instructions(code):
+        operation, value = step.opname, step.argval
+        if operation in ("LOAD_ATTR", "LOAD_METHOD") and now is not None:
+            now = (now[0], now[1], (*now[2], str(value)))
+            continue
+        if now is not None:
+            found[now] = None
+            now = None
+        if operation in ("LOAD_GLOBAL", "LOAD_NAME") or operation.startswith("LOAD_FROM_DICT"):
+            now = ("global", str(value), ())
+        elif "DEREF" in operation and operation.startswith("LOAD"):
+            now = ("cell", str(value), ())
+        elif operation == "IMPORT_NAME":
+            level = before[0] if isinstance(before[0], int) else 0
+            module = "." * level + str(value)
+            found["import", module, ()] = None
+        elif operation == "IMPORT_FROM":
+            joint = "" if module.endswith(".") else "."
+            found["import", f"{module}{joint}{value}", ()] = None
+        if operation.startswith("LOAD_CONST") or operation == "LOAD_SMALL_INT":
+            before = [before[1], value]
+    if now is not None:
+        found[now] = None
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found.update(dict.fromkeys(_uses(constant)))
+    return tuple(found)
+
+
+def _file_of(name: str) -> str | None:
+    """The file of a user's module, found without importing anything; None where there is none."""
+    locations: Any = None
+    path = ""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        full = ".".join(parts[:count])
+        if full.partition(".")[0] in sys.stdlib_module_names:
+            return None
+        try:
+            spec = importlib.machinery.PathFinder.find_spec(full, locations)
+        except Exception:  # an entry of sys.path that is not what it should be
+            return None
+        if spec is None:
+            return None
+        path, locations = str(spec.origin or ""), spec.submodule_search_locations
+        if locations is None and count < len(parts):
+            return None
+    return path if path.endswith(".py") and not is_librarys_file(path) else None
+
+
+@functools.lru_cache(maxsize=512)
+def _file_parts(path: str, changed: int) -> tuple[bytes, ...]:
+    """What the code in a file is; `changed` is when it was last written."""
+    try:
+        source = Path(path).read_bytes()
+        if len(source) > _LONGEST:
+            return (source,)
+        return code_parts(compile(source, path, "exec", dont_inherit=True))
+    except (OSError, SyntaxError, ValueError):
+        return ()

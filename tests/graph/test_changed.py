@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import pathlib
 import subprocess
 import sys
-from typing import TypedDict
+import types
+from typing import ClassVar, TypedDict
 
+import httpx
 import pytest
 
 from nbagent import END, START, Graph, interrupt, node
@@ -93,3 +97,223 @@ def test_a_fingerprint_is_the_same_in_every_process():
     assert first != print_of(program.replace("LIMIT = 3", "LIMIT = 4"), "1")
     assert first != print_of(program.replace("'d'", "'x'"), "1")
     assert fingerprint(len) == fingerprint(len)
+
+
+# --------------------------------------------------------------------------- what the code uses
+
+
+SOURCE = """
+import abc, collections, dataclasses, decimal, enum, functools, threading, types
+import numpy as np, pandas as pd
+lib = types.ModuleType("lib")
+exec("LIMIT = {v}\\ndef f(x): return g(x)\\ndef g(x): return x + {v}", lib.__dict__)
+class Base:
+    def render(self): return {v}
+class Tool(Base):
+    pass
+class Lazy:
+    @functools.cached_property
+    def text(self): return {v}
+    @property
+    def prop(self): return {v}
+    @staticmethod
+    def static(): return {v}
+class Model:
+    def __init__(self, m): self.m = m
+    def ask(self, x): return (self.m, x)
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    model: str = "{v}"
+class Pair(collections.namedtuple("Pair", "a b")):
+    pass
+class Colour(enum.Enum):
+    RED = {v}
+class Slots:
+    __slots__ = ("m",)
+    def __init__(self, m): self.m = m
+def scale(by):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(x): return function(x) * by
+        return wrapper
+    return decorate
+def make(n):
+    def inner(x): return x * n
+    return inner
+def deep(n):
+    function = lambda x: n
+    for _ in range(20):
+        function = (lambda below: lambda x: below(x))(function)
+    return function
+@scale({v})
+def scaled(x): return x
+@functools.lru_cache
+def remembered(x): return {v}
+zero, other, below = make(0), make({v}), deep({v})
+model, slots, settings, pair = Model({v}), Slots({v}), Settings("{v}"), Pair({v}, 0)
+table, array, rate = pd.DataFrame(dict(a=[{v}])), np.array([{v}]), decimal.Decimal({v})
+config, space, items = dict(a=[{v}]), types.SimpleNamespace(a={v}), collections.deque([{v}])
+client = types.SimpleNamespace(lock=threading.Lock(), model={v})
+total = {v}
+class Box:
+    total = 7
+box = Box()
+def n(state):
+    return {use}
+"""
+CODE = [
+    "lib.f(1)", "lib.LIMIT", "Tool().render()", "Lazy().text", "Lazy().prop", "Lazy.static()",
+    "Settings()", "Colour.RED", "settings.model", "pair", "rate", "scaled(1)", "zero(1) + other(1)",
+    "below(1)", "remembered(1)", "total", "[total for _ in state]", "(lambda: lib.f(1))()",
+]  # fmt: skip
+DATA = [
+    "model.ask(1)", "slots.m", "table", "array", "config", "space.a", "items", "client.model",
+]  # fmt: skip
+NEITHER = ["box.total", "state.total", "print(state)", "len(lib.__name__)"]
+
+
+def prints(use, *values, strict=False):
+    """The fingerprints of a function that uses something, with each of the values in it."""
+    found = []
+    for value in values:
+        names = {"__name__": "__main__"}
+        exec(SOURCE.format(use=use, v=value), names)
+        found.append(fingerprint(names["n"], strict=strict))
+    return found
+
+
+@pytest.mark.parametrize("use", CODE)
+def test_code_that_a_node_uses_is_its_code(use):
+    """Another helper, class, constant, closure, decorator's argument: noticed, in both forms."""
+    for strict in (False, True):
+        first, same, other = prints(use, 1, 1, 2, strict=strict)
+        assert first == same != other
+
+
+@pytest.mark.parametrize("use", DATA)
+def test_data_that_a_node_works_on_counts_for_its_cache_only(use):
+    """A table, a client, settings that change: another result, yet no changed code."""
+    first, same, other = prints(use, 1, 1, 2, strict=True)
+    assert first == same != other
+    assert 1 == len(set(prints(use, 1, 2)))
+
+
+@pytest.mark.parametrize("use", NEITHER)
+def test_what_only_shares_a_name_does_not_count(use):
+    """An attribute of the name of a global, and what is not used at all."""
+    for strict in (False, True):
+        assert 1 == len(set(prints(use, 1, 2, strict=strict)))
+
+
+class Watched:
+    """Tells of every way in which its own code could be run."""
+
+    ran: ClassVar[list] = []
+
+    def told(self, *words, **more):
+        Watched.ran.append(words)
+        raise AssertionError("the fingerprint runs what is not ours")
+
+    __repr__ = __eq__ = __str__ = __len__ = __iter__ = __bool__ = __reduce__ = told
+    __reduce_ex__ = __getstate__ = __getattr__ = __copy__ = __deepcopy__ = told
+    __hash__ = object.__hash__
+    __class__ = property(told)
+    asked = property(told)
+
+
+def test_nothing_of_the_users_is_run():
+    """Neither methods nor properties of what is captured, nor a module's __getattr__."""
+    watched = Watched()
+    module = types.ModuleType("watched")
+    module.__getattr__ = watched.told
+    kept = [watched, {"a": watched}]
+
+    def run(state):
+        return watched.asked, module.missing, kept, Watched
+
+    assert fingerprint(run, strict=True) == fingerprint(run, strict=True)
+    assert [] == Watched.ran
+
+
+def test_a_module_that_the_function_imports_itself_counts(tmp_path, monkeypatch):
+    """It need not be loaded: the same before and after the first call, and another when edited."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "helper_of_a_node.py"
+    file.write_text("def help(): return 1")
+
+    def whole(state):
+        import helper_of_a_node
+
+        return helper_of_a_node.help()
+
+    def part(state):
+        from helper_of_a_node import help
+
+        return help()
+
+    for function in (whole, part):
+        file.write_text("def help(): return 1")
+        os.utime(file, ns=(1, 1))
+        before = fingerprint(function)
+        assert 1 == function({})
+        assert before == fingerprint(function)
+        file.write_text("# a comment\ndef help(): return 1")
+        os.utime(file, ns=(2, 2))
+        assert before == fingerprint(function)
+        file.write_text("def help(): return 2")
+        os.utime(file, ns=(3, 3))
+        assert before != fingerprint(function)
+        sys.modules.pop("helper_of_a_node")
+
+
+def test_what_is_too_much_to_look_at_is_like_no_other():
+    """Its cached result is not reused; whether the code has changed is still known."""
+    many = list(range(1_200_000))
+
+    def run(state):
+        return many
+
+    assert fingerprint(run, strict=True) != fingerprint(run, strict=True)
+    assert fingerprint(run) == fingerprint(run)
+
+
+def test_objects_that_lead_back_to_themselves_have_a_fingerprint():
+    """A tree with parents, a function in its own closure, classes that name each other."""
+    root = types.SimpleNamespace(children=[])
+    root.children.append(types.SimpleNamespace(parent=root))
+
+    def walk(state, left=3):
+        return root.children if not left else walk(state, left - 1)
+
+    assert fingerprint(walk, strict=True) == fingerprint(walk, strict=True)
+
+
+def test_a_client_with_its_connections_is_the_same_after_a_call():
+    """A cached node that asks a model by a global client is found again. (R6)"""
+    client = types.SimpleNamespace(http=httpx.Client(), log=logging.getLogger("a node"))
+
+    def run(state):
+        return client.http
+
+    before = fingerprint(run, strict=True)
+    client.log.isEnabledFor(logging.DEBUG)
+    client.http.cookies.set("a", "b")
+    assert before == fingerprint(run, strict=True)
+
+
+def test_every_text_is_the_same_in_every_process():
+    """Hash seeds, addresses and the order of a set do not come into it."""
+    text = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from tests.graph.test_changed import CODE, DATA, prints\n"
+        "print([prints(use, 1, strict=True) for use in CODE + DATA])\n"
+    )
+
+    def say(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        root = str(pathlib.Path(__file__).parents[2])
+        words = [sys.executable, "-c", text, root]
+        return subprocess.run(words, capture_output=True, text=True, env=environment).stdout
+
+    assert len(say("1")) > 100
+    assert say("1") == say("2")
