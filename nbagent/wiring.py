@@ -71,6 +71,8 @@ def _copy_cells(column: Any) -> Any:
 def _open_memory(url: str) -> Any:
     from nbagent.stores.memory import MemoryStore
 
+    if "key_env" in url:
+        raise StoreError(f"{url!r}: a store in memory has no key, for nothing of it is on a disk")
     return MemoryStore(url)
 
 
@@ -89,12 +91,28 @@ def _open_postgres(url: str) -> Any:
 _SCHEMES = {"memory": _open_memory, "postgresql": _open_postgres, "sqlite": _open_sqlite}
 
 
-def _open_url(url: str) -> Any:
+def _open_url(url: str | os.PathLike[str]) -> Any:
+    if isinstance(url, os.PathLike):
+        from nbagent.stores.sqlite import SqliteStore
+
+        return SqliteStore(url)
     scheme, colon, _ = url.partition(":")
     if scheme not in _SCHEMES or not colon:
         known = ", ".join(f"{name}://" for name in _SCHEMES)
         raise StoreError(f"no store for {url!r}: a store's URL starts with one of {known}")
     return _SCHEMES[scheme](url)
+
+
+def _locate(url: str | os.PathLike[str], folder: str) -> str | os.PathLike[str]:
+    from nbagent.stores.urls import located
+
+    return located(url, folder)
+
+
+def _identify(url: str | os.PathLike[str]) -> str:
+    from nbagent.stores.urls import identity
+
+    return identity(url)
 
 
 def _find_copier(kind: type) -> Any:
@@ -202,6 +220,8 @@ def wire() -> None:
     ports.make_table.fill(_pandas_table)
     ports.draw_trace.fill(_plot)
     ports.open_url.fill(_open_url)
+    ports.locate.fill(_locate)
+    ports.identify.fill(_identify)
     ports.find_tracer.fill(_find_otel)
     ports.nest_loop.fill(_nest)
     ports.digest.fill(_digest)

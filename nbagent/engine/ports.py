@@ -9,6 +9,7 @@ Rule 2: nothing here knows a type of the engine's, so every floor may call a por
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -16,6 +17,7 @@ from nbagent.errors import NbagentError, StoreError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Url = str | os.PathLike[str]
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -56,8 +58,12 @@ def _shortened(value: Any) -> str:
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _no_store(url: str) -> Any:
+def _no_store(url: Url) -> Any:
     raise StoreError(f"no store for {url!r}: `import nbagent` brings SQLite, PostgreSQL and memory")
+
+
+def _as_it_is(url: Url, folder: str) -> Url:
+    return url
 
 
 def _no_plot(trace: Any, ax: Any) -> Any:
@@ -70,8 +76,14 @@ make_table = Port[[Rows, Sequence[str]], Any](_plain_table)
 draw_trace = Port[[Any, Any], Any](_no_plot)
 """(trace, ax) -> the trace drawn on matplotlib's ax, or on a new one for None."""
 
-open_url = Port[[str], Any](_no_store)
-"""(url) -> the `CheckpointStore` that it names. Empty: `StoreError`."""
+open_url = Port[[Url], Any](_no_store)
+"""(url or path) -> the `CheckpointStore` that it names. Empty: `StoreError`."""
+
+locate = Port[[Url, str], Url](_as_it_is)
+"""(url or path, folder) -> the same, with a relative path in it made absolute. Empty: as it is."""
+
+identify = Port[[Url], str](str)
+"""(url or path) -> a text that all spellings of one store have in common. Empty: its text."""
 
 find_tracer = Port[[], Any](_nothing)
 """() -> a `Bridge` to somebody else's tracer, at the start of each run. Empty: there is none."""

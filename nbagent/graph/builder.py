@@ -24,7 +24,8 @@ from nbagent.engine.model.callables import is_async, name_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.node import calls
 from nbagent.engine.node.subgraph import Subgraph
-from nbagent.engine.store.opening import resolve_store
+from nbagent.engine.ports import Url
+from nbagent.engine.store.opening import name_store, resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.run import Run, stream
 from nbagent.engine.thread.thread import Thread
@@ -62,8 +63,8 @@ _compiling: contextvars.ContextVar[tuple[Graph, ...]] = contextvars.ContextVar(
 class Graph(Building):
     """An agent as a graph. `state` is a TypedDict, a dataclass or a pydantic model.
 
-    store     where its threads live: a URL or an open store; by default that of `use_store`, which
-              is `sqlite:///nbagent.db` in the current folder
+    store     where its threads live: a URL, a path or an open store; by default that of
+              `use_store`, which is `nbagent.db` in the folder where nbagent was imported
     on_error  what a failed node does to those that run beside it: they "finish" and their results
               are kept, or it "cancel"s them
     on_stall  called, on a thread of its own, when a node is silent for longer than it should be
@@ -78,7 +79,7 @@ class Graph(Building):
         name: str,
         state: type,
         *,
-        store: str | CheckpointStore | None = None,
+        store: Url | CheckpointStore | None = None,
         on_error: Literal["finish", "cancel"] = "finish",
         on_stall: Callable[[NodeStalled], object] | None = None,
         migrate: Migrate | None = None,
@@ -95,7 +96,7 @@ class Graph(Building):
         self.wires: list[Any] = []
         self.on_error = on_error
         self.on_stall = on_stall
-        self._store = store
+        self._store = name_store(store)
         self._program: Program | None = None
         defined[name] = self
         self._tokens: list[contextvars.Token[Building | None]] = []

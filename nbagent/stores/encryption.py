@@ -13,9 +13,9 @@ from __future__ import annotations
 import base64
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
 
 from nbagent.errors import CorruptError, StoreError
+from nbagent.stores.urls import options_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,12 +32,16 @@ def new_key() -> str:
 
 def key_in(url: str) -> str | None:
     """The key that a store's URL names with `key_env=VARIABLE`; None when it names none."""
-    name = dict(parse_qsl(urlsplit(url).query)).get("key_env")
-    if name is None:
+    options = options_of(url)
+    if "key_env" not in options:
         return None
+    name = options["key_env"]
     key = os.environ.get(name)
-    if key is None:
-        raise StoreError(f"the environment variable {name}, which is to hold the key, is not set")
+    if not key:
+        raise StoreError(
+            f"{url!r}: the environment variable {name or '(none)'}, which is to hold the key, is "
+            "not set: set it, or leave key_env= out for a store without encryption"
+        )
     return key
 
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
@@ -27,6 +27,7 @@ from nbagent.stores.encryption import key_in
 from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.postgres_tables import MIGRATIONS
 from nbagent.stores.sql.store import SqlStore
+from nbagent.stores.urls import options_of
 
 try:
     import psycopg
@@ -73,7 +74,9 @@ class PostgresServer(Database):
     def __init__(self, url: str) -> None:
         super().__init__()
         parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query))
+        if "#" in url:  # what stands behind it, such as key_env=, would be lost
+            raise StoreError("a `#` in a store's URL is written %23")
+        options = options_of(url)
         self.schema = options.pop("schema", "nbagent")
         options.pop("key_env", None)
         self._place = urlunsplit(parts._replace(query=urlencode(options)))

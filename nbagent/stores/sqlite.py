@@ -21,14 +21,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import parse_qs
 
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
-from nbagent.stores.encryption import key_in
+from nbagent.stores.encryption import Cipher, key_in
 from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.sqlite_tables import migrate
 from nbagent.stores.sql.store import SqlStore
+from nbagent.stores.urls import options_of, sqlite_path, sqlite_url
 
 _BUSY = 5.0  # seconds to wait for another process's write
 _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
@@ -36,21 +36,19 @@ _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
 
 def open_url(url: str) -> SqliteStore:
     """`sqlite:///relative.db`, `sqlite:////absolute.db`; options are `?durability=process`, and
-    `key_env=VARIABLE`, the environment variable that holds the key of an encrypted store."""
-    rest = url.removeprefix("sqlite://")
-    path, _, query = rest.partition("?")
-    if not path.startswith("/") or len(path) < 2:
-        raise StoreError(f"{url!r} names no file: write sqlite:///agents.db")
-    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    `key_env=VARIABLE`, the environment variable that holds the key of an encrypted store. In the
+    path `?`, `#` and `%` are percent-encoded."""
+    path, options = sqlite_path(url), options_of(url)
     durability = options.pop("durability", "power")
     options.pop("key_env", None)
     if options or durability not in ("power", "process"):
         raise StoreError(
             f"{url!r}: the options are durability=power or durability=process, and key_env=, the "
-            "environment variable that holds the key"
+            "environment variable that holds the key. A `?` that belongs to the path is written "
+            "%3F, or give the path as a pathlib.Path"
         )
     kind: Literal["power", "process"] = "process" if durability == "process" else "power"
-    return SqliteStore(path[1:], durability=kind, key=key_in(url))
+    return SqliteStore(path, durability=kind, key=key_in(url))
 
 
 class SqliteStore(SqlStore):
@@ -67,6 +65,8 @@ class SqliteStore(SqlStore):
         clock: Callable[[], float] = time.time,
         key: str | None = None,
     ) -> None:
+        if key is not None:
+            Cipher(key)  # one that is none is said before a file is made
         file = SqliteFile(Path(path).absolute(), durability)
         super().__init__(file, lease=lease, clock=clock, key=key)
         self.path = file.path
@@ -82,7 +82,7 @@ class SqliteFile(Database):
     def __init__(self, path: Path, durability: Literal["power", "process"]) -> None:
         super().__init__()
         self.path = path
-        self.url = f"sqlite:///{path}"
+        self.url = sqlite_url(path)
         self._read_lock = threading.RLock()
         with self.said():
             if not path.exists():

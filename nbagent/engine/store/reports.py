@@ -11,13 +11,13 @@ from nbagent.engine.model.checkpoint import CheckpointInfo
 from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, equal, thaw
-from nbagent.engine.ports import make_table
+from nbagent.engine.ports import Url, make_table
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.store.upkeep import family
 
 
-def threads(store: str | CheckpointStore | None = None, *, nested: bool = False) -> Any:
+def threads(store: Url | CheckpointStore | None = None, *, nested: bool = False) -> Any:
     """All threads of a store (by default the current one), newest first, one a row.
 
     nested  those of subgraphs, too

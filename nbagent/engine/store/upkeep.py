@@ -9,15 +9,17 @@ Rule 3: a thread that runs is left alone; `ThreadBusy` says by whom.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Lease, SizeInfo, Status, ThreadInfo
-from nbagent.engine.ports import make_table
+from nbagent.engine.ports import Url, make_table
 from nbagent.engine.store.opening import open_store, resolve_store
 from nbagent.engine.store.ownership import fresh_owner, give_back
 from nbagent.engine.store.protocol import CheckpointStore
@@ -63,9 +65,9 @@ def _copy_one(
         raise
 
 
-def export(source: CheckpointStore, id: str, path: str) -> None:
+def export(source: CheckpointStore, id: str, path: str | os.PathLike[str]) -> None:
     """Write a thread to a file of its own, which any nbagent opens as a store."""
-    target = open_store(f"sqlite:///{path}")
+    target = open_store(Path(path))
     try:
         copy(source, id, target)
     finally:
@@ -89,7 +91,10 @@ def _delete(store: CheckpointStore, lease: Lease) -> None:
 
 
 def import_threads(
-    path: str, store: str | CheckpointStore | None = None, *, threads: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    store: Url | CheckpointStore | None = None,
+    *,
+    threads: Sequence[str] = (),
 ) -> list[str]:
     """Copy the threads of an exported file into a store; their ids.
 
@@ -98,7 +103,7 @@ def import_threads(
 
     `ThreadError` when one of them is there already; those before it have been copied.
     """
-    source = open_store(f"sqlite:///{path}")
+    source = open_store(Path(path))
     try:
         found = [info.id for info in source.threads() if not info.is_nested]
         wanted = list(threads) or found
@@ -120,7 +125,7 @@ class Pruned:
 
 
 def prune(
-    store: str | CheckpointStore | None = None,
+    store: Url | CheckpointStore | None = None,
     *,
     keep: int | None = None,
     older_than: float | None = None,
@@ -205,12 +210,12 @@ def _prune_one(store: CheckpointStore, lease: Lease, keep: int | None) -> tuple[
     return gone, False
 
 
-def sizes(store: str | CheckpointStore | None = None) -> Any:
+def sizes(store: Url | CheckpointStore | None = None) -> Any:
     """What each field of each thread takes in the store: versions and bytes, as a table."""
     return _table(resolve_store(store).sizes(), SizeInfo)
 
 
-def vacuum(store: str | CheckpointStore | None = None) -> None:
+def vacuum(store: Url | CheckpointStore | None = None) -> None:
     """Give the space of pruned threads back to the disk. Others wait while it lasts."""
     resolve_store(store).vacuum()
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nbagent.engine.ports import Url
 from nbagent.engine.store import upkeep
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
@@ -64,15 +65,15 @@ class Thread(DrivenThread):
 
     # -------------------------------------------------------------------------------- keeping
 
-    def copy(self, to: str | CheckpointStore, id: str | None = None) -> None:
-        """Copy it with its whole history into another store (a URL or an open one), or under
-        another id into this one."""
+    def copy(self, to: Url | CheckpointStore, id: str | None = None) -> None:
+        """Copy it with its whole history into another store (a URL, a path or an open one), or
+        under another id into this one."""
         upkeep.copy(self.store, self.id, resolve_store(to), id)
 
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file of its own: `import_threads(path)` takes it into a store, and
         `Graph(store="sqlite:///PATH")` goes on in the file itself."""
-        upkeep.export(self.store, self.id, os.fspath(path))
+        upkeep.export(self.store, self.id, path)
 
     def delete(self) -> None:
         """Throw it away, with the threads under it. `ThreadBusy` while it runs."""
