@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, Unpack, overload
 
-from nbagent.engine.model.callables import is_async, name_of, takes
+from nbagent.engine.model.callables import answers, is_async, name_of
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import NO_POLICY, Cache, Policy, Retry, make_policy
 from nbagent.errors import GraphError, Location
@@ -152,9 +152,10 @@ def node(
         if (inputs or outputs) and not isinstance(function, Building):
             raise GraphError("inputs= and outputs= are for a Graph as a node", location=location)
         for option, joint in (("inputs", inputs), ("outputs", outputs)):
-            if callable(joint) and not takes(joint, 1):
+            if callable(joint) and not answers(joint, 1):
                 raise GraphError(
-                    f"{option}={name_of(joint)}: it is called with one state", location=location
+                    f"{option}={name_of(joint)}: give a plain function of one state",
+                    location=location,
                 )
         made: NodeFunction[..., Any] = NodeFunction(
             function,

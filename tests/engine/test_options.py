@@ -32,6 +32,10 @@ class State(TypedDict, total=False):
     said: str
 
 
+async def waits(error):
+    """Its coroutine would be taken for True."""
+
+
 def one_node(function, **options):
     with Graph("g", State, store=MemoryStore()) as graph:
         START >> node(function, name="a", **options) >> END
@@ -65,6 +69,9 @@ def one_node(function, **options):
         lambda: Cache(ttl="1h"),
         lambda: Cache(key=3),
         lambda: Cache(key=lambda: "x"),
+        lambda: Retry(on=waits),
+        lambda: Breaker(on=waits),
+        lambda: Cache(key=waits),
     ],
 )
 def test_a_policy_that_cannot_work_is_not_made(make):

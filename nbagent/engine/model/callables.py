@@ -28,6 +28,11 @@ def takes(function: Any, count: int) -> bool:
     return True
 
 
+def answers(function: Any, count: int) -> bool:
+    """True for a plain function of so many arguments, which gives its answer and no coroutine."""
+    return callable(function) and takes(function, count) and not is_async(function)
+
+
 def name_of(function: Any) -> str:
     """What people call it: its name, a partial's function's, or its class's."""
     while isinstance(function, functools.partial):

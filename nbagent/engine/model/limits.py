@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
-from nbagent.engine.model.callables import takes
+from nbagent.engine.model.callables import answers
 from nbagent.errors import CircuitOpen
 
 
@@ -90,8 +90,8 @@ class Breaker:
                 f"Breaker({failures!r}, reset={reset!r}): give a whole number of failures, at "
                 "least 1, and the seconds that it stays open, more than 0"
             )
-        if on is not None and not (callable(on) and takes(on, 1)):
-            raise TypeError(f"Breaker(on={on!r}): give a function of the exception")
+        if on is not None and not answers(on, 1):
+            raise TypeError(f"Breaker(on={on!r}): give a plain function of the exception")
         self.failures = failures
         self.reset = reset
         self.on = on

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nbagent.engine.model.callables import name_of, takes
+from nbagent.engine.model.callables import answers, name_of, takes
 from nbagent.engine.model.limits import Breaker, RateLimit, is_seconds
 from nbagent.engine.model.transient import Kinds, is_kind, is_transient, origin, retry_after
 
@@ -61,9 +61,9 @@ class Retry:
             object.__setattr__(self, "on", tuple(self.on))
         if self.on is None or are_exceptions(self.on):
             return
-        if isinstance(self.on, type) or not callable(self.on) or not takes(self.on, 1):
+        if isinstance(self.on, type) or not answers(self.on, 1):
             raise TypeError(
-                f"Retry(on={self.on!r}): give exception types, or a function of the exception"
+                f"Retry(on={self.on!r}): give exception types, or a plain function of the exception"
             )
 
     def applies(self, error: BaseException) -> bool:
@@ -100,8 +100,10 @@ class Cache:
         if self.ttl is not None and not (is_seconds(self.ttl) and self.ttl > 0):
             raise ValueError(f"Cache(ttl={self.ttl!r}): give seconds, more than 0")
         if callable(self.key):
-            if not takes(self.key, 1):
-                raise TypeError(f"Cache(key={name_of(self.key)}): it is called with the state")
+            if not answers(self.key, 1):
+                raise TypeError(
+                    f"Cache(key={name_of(self.key)}): give a plain function of the state"
+                )
         elif self.key is not None and not all(isinstance(name, str) for name in self.key):
             raise TypeError(f"Cache(key={self.key!r}): give state fields, or a function")
 
