@@ -271,3 +271,20 @@ def test_a_join_that_was_changed_half_way_names_what_is_missing():
     half_full("ac", store).run({}, thread="t")
     with pytest.raises(GraphChanged, match="node 'j' waited for 'a' and others"):
         half_full("bc", store).thread("t").resume("A").result()
+
+
+@pytest.mark.parametrize("kind", [Route, AsyncRoute])
+def test_what_cannot_be_stored_is_its_nodes_failure_whatever_follows(kind, tmp_path):
+    """Also where it is stored early, because a route has to be waited for."""
+
+    class Any_(TypedDict, total=False):
+        x: object
+
+    store, route = SqliteStore(tmp_path / "a.db"), kind()
+    with Graph("g", Any_, store=store) as graph:
+        START >> node(lambda state: {"x": object()}, name="odd") >> branch(route, end=END)
+    with pytest.raises(Exception, match="odd"):
+        graph.run({}, thread="t")
+    assert "failed" == graph.thread("t").status
+    assert (kind is Route) == bool(route.read)
+    store.close()

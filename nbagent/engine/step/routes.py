@@ -204,11 +204,14 @@ class Onward:
                 return chosen
         except BaseException as error:  # its own, sys.exit() included
             raise self._failed(route, word, error) from error
-        if self.waiting is None:
+        try:
+            if self.waiting is None:
+                raise MustWait
+            self.waiting()
+        except BaseException:
             if inspect.iscoroutine(chosen):
                 chosen.close()  # it has not begun
-            raise MustWait
-        self.waiting()
+            raise
         try:
             chosen = await finish(chosen, (route.source, _unheard))
             check_untouched(read)

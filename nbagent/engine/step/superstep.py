@@ -98,7 +98,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         keep(executed.unstored, executed, now.checkpoint, bench)
         executed.unstored.clear()
         if executed.failures:  # it was not of a kind that can be stored
-            raise _node_error(executed, executed.failures[0])
+            raise _node_error(executed, executed.failures[0], now.work)
 
     try:
         step = await reconcile(
