@@ -192,7 +192,7 @@ class Digest:
         if issubclass(kind, types.MethodType):
             parts = (value.__self__, value.__func__)
         elif issubclass(kind, functools.partial):
-            parts = (value.func, value.args, value.keywords)
+            parts = (value.func, value.args, tuple(value.keywords.items()))
         elif issubclass(kind, property):
             parts = (value.fget, value.fset, value.fdel)
         elif issubclass(kind, functools.cached_property):
