@@ -15,7 +15,7 @@ import sys
 import textwrap
 import threading
 import zoneinfo
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 import numpy
@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbagent import CodecError, register_type
+from nbagent import END, START, CodecError, Graph, NbagentError, NodeError, node, register_type
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.values import freeze, frozen_dict, isolate
 from nbagent.engine.store.ownership import current_owner
@@ -584,3 +584,50 @@ def test_a_class_that_the_next_session_would_not_find_is_refused_at_once(
     )
     found = run(code)
     assert found.startswith("free a") and said in found
+
+
+class State(TypedDict):
+    v: Any
+
+
+def around() -> Any:
+    made: list[Any] = []
+    made.append({"again": made})
+    return made
+
+
+def around_objects() -> Any:
+    made = Job("a")
+    made.name = (made,)
+    return made
+
+
+def deep(levels: int) -> Any:
+    made: Any = 1
+    for _ in range(levels):
+        made = [made]
+    return made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [around(), around_objects(), deep(250), deep(3000), Job(threading.Lock()), len, [object()]],
+    ids=["a circle", "objects in a circle", "deep", "deeper", "a lock", "a function", "an object"],
+)
+def test_a_run_says_which_field_of_which_node_cannot_be_kept(value: Any, tmp_path: Any) -> None:
+    """In the same words for every store; the thread is where it was and can be resumed."""
+    said = []
+    for store in (MemoryStore(), SqliteStore(tmp_path / "a.db")):
+        with Graph("g", State, store=store) as graph:
+            START >> node(lambda state: {"v": value}, name="a") >> END
+        with pytest.raises(NbagentError) as caught:
+            graph.run({"v": "before"}, thread="t")
+        thread = graph.thread("t")
+        assert ("failed", "before") == (thread.status, thread.state["v"])
+        cause: Any = caught.value.__cause__ if isinstance(caught.value, NodeError) else caught.value
+        assert ("v", "a") == (cause.field, cause.node)
+        said.append(str(caught.value))
+        store.close()
+
+    assert said[0] == said[1]
+    assert "field 'v' (written by node 'a')" in said[0]
