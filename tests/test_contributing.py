@@ -13,10 +13,7 @@ import nbagent
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 IN_FILES = (  # a name that a guide says to look for, and the file in which it says that it is
-    ("Channel =", "nbagent/engine/model/channels.py"),
-    ("def _field", "nbagent/graph/schema.py"),
-    ("def shared", "nbagent/engine/node/subgraph.py"),
-    ("def _change", "nbagent/engine/node/subgraph.py"),
+    ("class Channel", "nbagent/engine/model/channels.py"),
     ("__all__", "nbagent/__init__.py"),
     ("WORDS", "nbagent/notebook/magic/cell.py"),
     ("class CheckpointStore", "nbagent/engine/store/protocol.py"),

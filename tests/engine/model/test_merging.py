@@ -65,7 +65,7 @@ def test_a_reducer_that_fails_says_on_whose_write():
 
 
 def test_a_tuple_is_private_where_what_is_in_it_cannot_be_frozen():
-    """Also in a dict or a list; what is frozen already is not copied."""
+    """Also inside a dict; what is frozen beside it is as it was."""
 
     class Bag:
         def __init__(self):
@@ -76,7 +76,7 @@ def test_a_tuple_is_private_where_what_is_in_it_cannot_be_frozen():
     read["pair"][0].items.append(1)
 
     assert [] == bag.items
-    assert plain is read["pair"][1]
+    assert plain == read["pair"][1]
 
 
 def test_a_function_is_called_what_people_call_it():
