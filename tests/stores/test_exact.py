@@ -395,7 +395,7 @@ ARRAYS = {
     "half": numpy.array([1.5], dtype="f2"),
     "a record": numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])[0],
     "a day": numpy.datetime64("2020-01-01", "D"),
-    "no day": numpy.datetime64("NaT"),
+    "no day": numpy.datetime64("NaT", "D"),
 }
 
 
