@@ -80,3 +80,16 @@ def test_no_part_of_a_log_record_tells_a_secret(monkeypatch):
     for said in (record.getMessage(), record.exc_text, record.stack_info):
         assert "sk-" not in said
         assert secrets.STRUCK_OUT in said
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+def test_a_record_that_nobody_handles_is_said_as_python_does(level, monkeypatch, capsys):
+    """The handler that catches nodes' records does not hide it: from a warning on, once."""
+    monkeypatch.setattr(logging.root, "handlers", [output._handler])
+    monkeypatch.setattr(logging.lastResort, "_stream", None, raising=False)
+    output._handler.handle(logging.LogRecord("l", level, "f", 1, "said", (), None))
+    others = [output._handler, logging.NullHandler()]
+    monkeypatch.setattr(logging.root, "handlers", others)
+    output._handler.handle(logging.LogRecord("l", level, "f", 1, "handled", (), None))
+
+    assert ("said\n" if level >= logging.WARNING else "") == capsys.readouterr().err
