@@ -296,14 +296,21 @@ class Graph(Building):
         return Thread(id, program=self.compile(), store=self.store)
 
     def start(
-        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+        self,
+        input: Mapping[str, Any],
+        thread: str | None = None,
+        *,
+        step_limit: int = 1000,
+        fresh: bool = False,
     ) -> Run:
         """Start a thread with `input` and return at once; the run displays as the live widget.
 
         thread      its id; by default `GRAPH-` and six random characters
         step_limit  super-steps after which `StepLimit` is raised; the thread can be resumed
+        fresh       begin with nothing but the input, also where the thread has run before
         """
-        return self.thread(thread or new_id(self.name)).start(input, step_limit=step_limit)
+        to_start = self.thread(thread or new_id(self.name))
+        return to_start.start(input, step_limit=step_limit, fresh=fresh)
 
     def run(
         self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000

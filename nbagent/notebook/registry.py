@@ -4,6 +4,7 @@ The graphs and stores that a notebook's variables hold, and threads found in the
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from nbagent.engine.store.opening import resolve_store
@@ -39,6 +40,29 @@ def stores(namespace: dict[str, Any]) -> list[CheckpointStore]:
     """The stores in use: the current one, and those of the graphs here."""
     own = [graph.store for graph in graphs(namespace).values()]
     return list(dict.fromkeys([resolve_store(None), *own]))
+
+
+def names_here() -> dict[str, Any]:
+    """The notebook's variables; none outside IPython."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell.user_ns if shell is not None else {}
+
+
+def as_defined_now(thread: Thread) -> Thread:
+    """The thread with its graph as the notebook has it now: the graph's cell may have been run
+    again since. A thread under another one, or of a graph that is not here, stays as it is."""
+    graph = graphs(names_here()).get(thread.program.name)
+    if graph is None or thread.within is not None or graph.store is not thread.store:
+        return thread
+    program = graph.compile()
+    return thread if program is thread.program else thread.sibling(thread.id, program)
+
+
+def variable_of(name: str) -> str:
+    """The variable that holds the graph of that name; the name, where none does."""
+    own = {n: one for n, one in names_here().items() if isinstance(one, Graph) and n[0] != "_"}
+    return name if name in own else next((n for n, g in own.items() if g.name == name), name)
 
 
 def thread_named(

@@ -272,6 +272,10 @@ test("what must be said of a thread", () => {
   assert.deepEqual(notices(now, null, false), [["nba-notice", "It is paused. Next: a, b. Fields can be corrected below."]]);
   assert.deepEqual(notices({ ...now, error: "no" }, null, true), [["nba-error", "no"]]);
   assert.match(notices(now, { checkpoint: 3, step: 2, note: "n" }, false)[0][1], /^You look at checkpoint 3, after super-step 2. “n”$/);
+  const turn = notices({ ...now, turn: 2 }, null, false)[0];
+  assert.match(turn[1], /^This is turn 2 of the thread, on top of what turn 1 left\. $/);
+  assert.equal(turn[2], "afresh");
+  assert.equal(notices({ ...now, turn: 2, status: "running" }, null, false)[0][2], undefined);
   assert.equal(progress({ status: "new" }, 0), "not started");
   assert.equal(progress({ status: "running", step: 3, started: 10, ended: 0 }, 12.5), "super-step 3 · 2.5 s");
 });

@@ -41,9 +41,16 @@ class Kernel:
         self.manager: KernelManager
         self.manager, self.client = start_new_kernel(cwd=str(folder))
 
-    def run(self, code: str, *, interrupt_after: float | None = None) -> str:
-        """What the cell printed or raised; the stop button is pressed after so many seconds."""
-        asked = self.client.execute(code)
+    def run(self, code: str, *, interrupt_after: float | None = None, cell: str = "") -> str:
+        """What the cell printed or raised; the stop button is pressed after so many seconds.
+
+        cell   its id, as a notebook's page sends it
+        """
+        content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True}
+        metadata = {"cellId": cell} if cell else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        asked = message["header"]["msg_id"]
         said = []
         deadline = time.monotonic() + 30
         pressed = interrupt_after is None
@@ -62,7 +69,7 @@ class Kernel:
             if message["msg_type"] == "stream":
                 said.append(content["text"])
             elif message["msg_type"] == "error":
-                said.append(content["ename"])
+                said.append(content["ename"] + (f": {content['evalue']}" if cell else ""))
             elif message["msg_type"] == "status" and content["execution_state"] == "idle":
                 return "".join(said)
         raise TimeoutError("".join(said))

@@ -137,6 +137,14 @@ def check_free(
 def busy(thread: str, owner: Owner, since: float) -> ThreadBusy:
     """The error for whoever comes second."""
     when = time.strftime("%H:%M:%S", time.localtime(since))
+    if owner.token.startswith(current_owner().token):
+        return ThreadBusy(
+            f"thread {thread!r} runs in this process already, since {when}: its `.run` is that "
+            "run, to be awaited, paused or stopped",
+            thread=thread,
+            owner=owner.label,
+            since=since,
+        )
     return ThreadBusy(
         f"thread {thread!r} has been run by {owner.label} since {when}: wait for it or pause it "
         "there, or take it over with resume(take_over=True)",

@@ -55,6 +55,7 @@ from nbagent.errors import (
     StateError,
     ThreadBusy,
     ThreadError,
+    UnknownQuestion,
     WrongGraph,
     nearest,
 )
@@ -73,21 +74,28 @@ class DrivenThread(StoredThread):
         steps: int | None = None,
         observer: Observer | None = None,
         digest: str = "",
+        fresh: bool = False,
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
         observer  called with every event, from the first on
         digest    of the input, kept with the thread, which is then to be new: else `ThreadError`
+        fresh     begin with nothing but the input, whatever the thread holds, asks or has failed
+                  at: its history keeps that as a branch of its own
         """
         options = RunOptions(step_limit, steps)
-        return self._begin(given, options, digest=digest).launch(observer)
+        run = self._begin(given, options, digest=digest, fresh=fresh)
+        run.given = dict(given) if isinstance(given, Mapping) else None
+        return run.launch(observer)
 
     def _begin(
         self,
         given: Any,
         options: RunOptions,
         parent: Run | None = None,
+        *,
         digest: str = "",
+        fresh: bool = False,
     ) -> Run:
         if not isinstance(given, Mapping):
             given = fields_of(given, None) or given  # an object of the state class
@@ -97,14 +105,16 @@ class DrivenThread(StoredThread):
                 "give a dict of state fields"
             )
         given = read_names(self.program, given, START)
-        if self.stored() is None:  # a bad input is refused before a thread is made
+        if fresh or self.stored() is None:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
+            if fresh:
+                found = None
             if found is not None and before is not None and (digest or before.status != "done"):
                 raise ThreadError(
-                    f"thread {self.id!r} is {before.status}: resume it, or start under another "
-                    "thread id",
+                    f"thread {self.id!r} is {before.status}: resume it, start under another "
+                    "thread id, or begin anew with start(…, fresh=True)",
                     thread=self.id,
                 )
             previous = None if found is None else self._adopted(found).checkpoint
@@ -178,6 +188,16 @@ class DrivenThread(StoredThread):
         """A run from the last checkpoint, with answers by question id."""
         with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
             loaded = self.latest()
+            is_done = lease.before is not None and lease.before.status == "done"
+            if is_done and given:
+                raise UnknownQuestion(
+                    f"thread {self.id!r} is finished and asks nothing: look at its .state, or "
+                    "give it a new input with start({…})",
+                    thread=self.id,
+                )
+            if is_done:
+                finished = f"Thread {self.id!r} is finished: there was nothing left to run."
+                options = replace(options, notice=finished)
             if given:
                 given = self._matched(loaded, given)
             changed = changed_nodes(loaded.checkpoint, self.program)
@@ -197,7 +217,8 @@ class DrivenThread(StoredThread):
                 self.store.put_tasks(lease, records)
                 self.store.put_journal(lease, entries)
                 self._begin_anew(loaded, rerun, under, options.take_over)
-            notice = " ".join(filter(None, [loaded.notice, changed_notice(changed)]))
+            said = changed_notice(changed) if not is_done else ""
+            notice = " ".join(filter(None, [options.notice, loaded.notice, said]))
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
             options = replace(options, notice=notice)
             newest = max(_next_id(lease) - 1, loaded.checkpoint.id)

@@ -90,6 +90,7 @@ class Run:
         parent: Run | None = None,
     ) -> None:
         self.thread: Any = thread
+        self.given: Mapping[str, Any] | None = None  # the input, where it began with one
         is_kernels = thread.program.loop == "kernel"
         self._standing = start
         self.status: Status = "running"

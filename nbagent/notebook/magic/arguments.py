@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
-from IPython.utils.text import FullEvalFormatter
+from IPython.utils.text import EvalFormatter, FullEvalFormatter
 
 from nbagent.errors import nearest
 from nbagent.graph.schema import takes_text
@@ -142,8 +142,9 @@ def _word_for(value: Any) -> str:
 
 
 def evaluate(code: str, names: Mapping[str, Any]) -> Any:
-    """A Python expression over the variables that there are where the magic is called."""
-    return eval(code, {**names})
+    """A Python expression over the variables that there are where the magic is called, as IPython
+    itself evaluates what a magic's line holds."""
+    return EvalFormatter().get_field(code.strip(), (), {**names})[0]
 
 
 def _object(text: str, code: str, names: Mapping[str, Any]) -> Any:

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import keyword
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic import (
@@ -18,6 +19,7 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
+from nbagent.engine.model.values import equal
 from nbagent.engine.node.output import view_follows
 from nbagent.engine.store.opening import resolve_store, use_store
 from nbagent.engine.store.reports import threads
@@ -29,6 +31,7 @@ from nbagent.notebook.magic.arguments import Helped, read_fields, read_value, sp
 from nbagent.notebook.magic.cell import define
 from nbagent.notebook.magic.parsers import agent_parser, graph_parser
 from nbagent.notebook.registry import graph_named, thread_named
+from nbagent.notebook.shown.run_model import turn
 
 
 @no_var_expand
@@ -45,6 +48,10 @@ class AgentMagics(Magics):
     """The two magics."""
 
     shell: Any  # set by IPython before any magic is called
+    # The last run of a thread that this kernel has given an input.
+    _begun: ClassVar[weakref.WeakValueDictionary[tuple[str, str], Run]] = (
+        weakref.WeakValueDictionary()
+    )
     _names: dict[str, Any]  # the variables that there are where %agent was called
 
     @no_var_expand
@@ -88,16 +95,62 @@ class AgentMagics(Magics):
         graph = graph_named(options.graph, self._names)
         given = self._fields(graph.compile().schema.json_schema(), options.fields)
         thread = graph.thread(options.thread or new_id(graph.name))
-        return thread.start(given, step_limit=options.step_limit, steps=options.steps)
+        again = self._again(thread, given, options) if options.thread else None
+        if again is not None:
+            return again
+        run = thread.start(
+            given, step_limit=options.step_limit, steps=options.steps, fresh=options.fresh
+        )
+        self._begun[thread.store.url, thread.id] = run
+        number = 1 if options.fresh else turn(thread.line())
+        if number > 1:
+            print(
+                f"Turn {number} of thread {thread.id!r}: this input came on top of what turn "
+                f"{number - 1} left. Add --fresh to begin anew."
+            )
+        return run
+
+    def _again(self, thread: Thread, given: dict[str, Any], options: Any) -> Run | None:
+        """The run that the same line has begun, where it runs or asks: whoever runs a cell twice
+        wants to see it. A sentence where the thread cannot take an input now."""
+        live = thread.run
+        run = live or self._begun.get((thread.store.url, thread.id))
+        is_same = run is not None and (run.given is None or equal(run.given, given))
+        if live is not None and is_same:
+            return live
+        info = thread.stored()
+        if live is not None:
+            raise UsageError(
+                f"%agent run: thread {thread.id!r} runs here already, with another input: wait "
+                f"for it, `%agent stop {thread.id}`, or take another --thread"
+            )
+        if info is None or options.fresh or info.status in ("done", "running"):
+            return None
+        if is_same and info.status == "waiting":
+            return run
+        how = {"waiting": "asks a question", "failed": "has failed"}.get(info.status)
+        mend = "ANSWER" if info.status == "waiting" else ""
+        raise UsageError(
+            f"%agent run: thread {thread.id!r} {how or 'is ' + info.status}: go on with "
+            f"`{f'%agent resume {thread.id} {mend}'.strip()}`, begin anew with --fresh, or take "
+            "another --thread"
+        )
 
     def _resume(self, options: Any) -> Any:
         thread = self._thread(options.thread)
+        if thread.status == "done":
+            raise UsageError(
+                f"%agent resume: thread {thread.id!r} is finished: `%agent show {thread.id}` shows "
+                f"it, `%agent run {thread.program.name} … --thread {thread.id}` gives it another "
+                "input, with --fresh from the beginning"
+            )
         more = {"take_over": options.take_over, "steps": options.steps, "rerun": options.rerun}
         more["on_change"] = options.on_change
         if not options.answer:
             return thread.resume(**more)
         text = " ".join(options.answer)
-        questions = thread.questions
+        # Another handle looks: this one has shown nobody the questions that it answers.
+        questions = self._thread(options.thread).questions
         asked = [q for q in questions if options.question in (None, q.id)]
         schema = asked[0].schema if len(asked) == 1 else None
         answer = read_value(text, schema, self._names)

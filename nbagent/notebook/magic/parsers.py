@@ -94,6 +94,9 @@ def agent_parser(names: Mapping[str, Any] | None = None) -> Parser:
     run.add_argument("fields", nargs="*", help="input: field=value, field=$variable, field={1 + 1}")
     run.add_argument("--thread", type=a_thread, help="the thread's id (default: a new one)")
     run.add_argument("--step-limit", type=a_number, default=1000, help="super-steps at most")
+    run.add_argument(
+        "--fresh", action="store_true", help="begin anew, also where the thread has run before"
+    )
     run.add_argument("--steps", type=a_number, help="pause after so many super-steps")
 
     resume = command("resume", "go on where a thread stopped, with an answer if it asked", "thread")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nbagent.engine.model.checkpoint import Failure, Loaded, Question
+from nbagent.engine.model.checkpoint import CheckpointInfo, Failure, Loaded, Question
 from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.work import work_of
 from nbagent.engine.step.plan import plan
@@ -47,6 +47,7 @@ class RunModel:
             "status": "new",
             "step": 0,
             "count": 0,
+            "turn": 1,
             "started": 0.0,
             "ended": 0.0,
             "nodes": {box.name: _idle() for box in drawing.boxes if box.kind == "node"},
@@ -124,6 +125,7 @@ class RunModel:
         if last.parent is not None:
             model._changes = changed(thread.load(last.parent).checkpoint, last, last.updated)
         line = thread.line()
+        state["turn"] = turn(line)
         model.remember((task for entry in line for task in entry.ran), len(line))
         for name, node in state["nodes"].items():
             model._skip(name, node)
@@ -382,6 +384,11 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.NodeCancelled: RunModel._cancelled,
     ev.SubgraphEvent: RunModel._inside,
 }
+
+
+def turn(line: Iterable[CheckpointInfo]) -> int:
+    """How many inputs a thread has been given on the way to where it stands."""
+    return max(1, sum(info.kind == "input" for info in line))
 
 
 def _idle() -> dict[str, Any]:

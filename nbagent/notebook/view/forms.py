@@ -21,6 +21,7 @@ from nbagent.engine.model.values import thaw
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import FieldProblem, NbagentError, StaleEdit, StateError
+from nbagent.notebook.registry import as_defined_now
 from nbagent.notebook.shown.preview import label_text, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
@@ -208,7 +209,8 @@ def edit_form(thread: Thread) -> Any:
     checkpoint = thread.latest().checkpoint
 
     def submit(payload: dict[str, Any]) -> dict[str, Any]:
-        return save(thread, payload, lambda: fill(form, thread))
+        now = as_defined_now(thread)
+        return save(now, payload, lambda: fill(form, now))
 
     form = StateForm(
         thread.program.schema.json_schema(),

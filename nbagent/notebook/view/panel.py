@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,7 +28,8 @@ from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
 from nbagent.graph.layout import layout
 from nbagent.notebook.host import is_headless
-from nbagent.notebook.shown.run_model import RunModel
+from nbagent.notebook.registry import as_defined_now, variable_of
+from nbagent.notebook.shown.run_model import RunModel, turn
 from nbagent.notebook.view import lookback as explorer
 from nbagent.notebook.view.forms import fill, json_values, question_dict, refusal, write
 
@@ -37,6 +38,7 @@ _later = ThreadPoolExecutor(1, thread_name_prefix="nbagent-panels")
 _lock = threading.Lock()
 _stale: dict[int, Panel] = {}
 _shown: dict[tuple[str, str], Panel] = {}
+LONGEST = 1_000  # characters of an input in a line for copying
 _EDITABLE = ("paused", "failed", "stopped")
 
 
@@ -56,6 +58,7 @@ class Panel:
         self.picture: Any = None
         self._box: Any = None
         self._line: list[CheckpointInfo] = []
+        self._given: Mapping[str, Any] | None = None  # the last input, where this kernel gave it
         self._unwatch: Callable[[], None] = lambda: None
         self._gate = threading.Lock()
         self._waiting: list[Event] | None = None  # while a model is being made
@@ -132,6 +135,7 @@ class Panel:
         self._unwatch = lambda: None
         self.run = run
         if run is not None:
+            self._given = run.given if run.given is not None else self._given
             self._line = run.thread.line()
             run.echo.is_shown = True
             self._unwatch = run.watch(self.see, past=past)
@@ -179,7 +183,7 @@ class Panel:
         with self.view.model() as model:
             if not any(node["runs"] for node in model.state["nodes"].values()):
                 model.remember(task for info in before for task in info.ran)
-            model.set(count=len(before))
+            model.set(count=len(before), turn=turn(before))
 
     def _offer(self, status: str, run: Run | None = None) -> None:
         """Offer the form for what a person can do now."""
@@ -199,8 +203,20 @@ class Panel:
 
     # -------------------------------------------------------------------------------- commands
 
+    def renew(self) -> None:
+        """Go on with the graph as its cell has it now, unless the thread runs."""
+        now = as_defined_now(self.thread)
+        if now is self.thread or self.thread.run is not None:
+            return
+        is_own, self.thread = self.looked_at is self.thread, now
+        self.form.update(schema=now.program.schema.json_schema())
+        if is_own:
+            self.looked_at, self.drawing = now, layout(now.program)
+            self._attach(_current(now, None))
+
     def command(self, name: str, payload: dict[str, Any]) -> None:
         """A button; comes on any thread. What it raises is shown in the view."""
+        self.renew()
         if name == "open":
             self.open(self._named(str(payload.get("thread"))))
             return
@@ -226,6 +242,8 @@ class Panel:
             self._go_on("resume(steps=1)", steps=1)
         elif name == "resume":
             self._go_on("resume()")
+        elif name == "afresh":
+            self._begin_afresh()
         elif name == "branch":
             self.thread.fork(checkpoint=checkpoint, in_place=True)
             self._go_on(f"fork(checkpoint={checkpoint}, in_place=True).resume()")
@@ -242,6 +260,19 @@ class Panel:
         self.watch(self.thread.resume(**how))
         self._did(code)
 
+    def _begin_afresh(self) -> None:
+        """The last input again, in the same thread, on top of nothing."""
+        given = self._given
+        if given is None:
+            thread = f"{variable_of(self.thread.program.name)}.thread({_quoted(self.thread.id)})"
+            raise NbagentError(
+                "what the thread was given is not known here: run its cell again with --fresh, or "
+                f"{thread}.start({{…}}, fresh=True)"
+            )
+        self.watch(self.thread.start(given, fresh=True))
+        text = repr(given)
+        self._did(f"start({text if len(text) <= LONGEST else '…'}, fresh=True)")
+
     def ask(self, what: str, args: dict[str, Any]) -> Any:
         """What the page asks about the past of the thread that it looks at."""
         answer = explorer.answer(self.looked_at, what, args)
@@ -255,7 +286,8 @@ class Panel:
 
     def _did(self, call: str) -> None:
         """Note the Python for what was done by mouse."""
-        self.code.append(f'{self.thread.program.name}.thread("{self.thread.id}").{call}')
+        graph = variable_of(self.thread.program.name)
+        self.code.append(f"{graph}.thread({_quoted(self.thread.id)}).{call}")
         with self.view.model() as model:
             model.set(code=self._last())
 
@@ -266,8 +298,9 @@ class Panel:
         """The form's button; comes on any thread. Nothing is written unless all of it fits."""
         edits, answers = payload.get("edits") or {}, payload.get("answers") or {}
         goes_on = payload.get("resume") or answers
-        shown = self.form.form
         try:
+            self.renew()
+            shown = self.form.form
             open_questions = {question.id: question for question in self.thread.questions}
             for id, answer in answers.items():
                 if id in open_questions:
@@ -426,9 +459,14 @@ def _edited(edits: dict[str, Any], note: str | None) -> str:
     return f"edit({edits!r}, note={note!r})" if note else f"edit({edits!r})"
 
 
+def _quoted(text: str) -> str:
+    """A text as Python, in double quotes where that needs no more signs."""
+    made = repr(text)
+    return f'"{made[1:-1]}"' if made.startswith("'") and '"' not in made else made
+
+
 def _resumed(answers: dict[str, Any]) -> str:
-    if len(answers) == 1:
-        return f"resume({next(iter(answers.values()))!r})"
+    """The line names the question: copied, it can answer no other one."""
     return f"resume(answers={answers!r})" if answers else "resume()"
 
 
@@ -451,9 +489,14 @@ def reconnect(comm: Any, message: Any) -> None:
 def refresh(keep: bool = False) -> None:
     """Refresh the pictures of runs that ended. `keep`: and again after the next cell."""
     with _lock:
-        stale = list(_stale.values())
+        stale, shown = list(_stale.values()), list(_shown.values())
         if not keep:
             _stale.clear()
+    for panel in [] if keep else shown:
+        try:
+            panel.renew()
+        except NbagentError:  # the graph's cell is being worked on: a command will say so
+            continue
     for panel in stale:
         panel.refresh(after_cell=not keep)
 

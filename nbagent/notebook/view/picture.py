@@ -88,8 +88,12 @@ def _headline(state: dict[str, Any]) -> str:
         f"{html.escape(state['graph'])}</b> · {html.escape(state['thread'])} "
         f'<span style="background:{shown.fill};color:{shown.ink};border:1px solid {shown.stroke};'
         f'border-radius:9px;padding:0 8px;margin:0 4px">{shown.icon} {html.escape(status)}</span> '
-        f"super-step {state['step']}{took}</div>"
+        f"{_turn(state)}super-step {state['step']}{took}</div>"
     )
+
+
+def _turn(state: dict[str, Any]) -> str:
+    return f"turn {state['turn']} · " if state["turn"] > 1 else ""
 
 
 def _table(title: str, rows: str) -> str:
@@ -164,7 +168,7 @@ def static_text(model: RunModel) -> str:
     state = model.state
     took = time.strftime("%H:%M:%S", time.localtime(state["ended"])) if state["ended"] else "now"
     text = [
-        f"{state['graph']} · {state['thread']}: {state['status']} at super-step "
+        f"{state['graph']} · {state['thread']}: {state['status']} at {_turn(state)}super-step "
         f"{state['step']} ({took})"
     ]
     text += [f"  asks: {question['text']}" for question in state["questions"]]

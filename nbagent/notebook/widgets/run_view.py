@@ -28,7 +28,7 @@ from nbagent.notebook.widgets.bundle import module, style
 log = logging.getLogger("nbagent")
 INTERVAL = 0.05  # seconds between two messages to the page
 BACKLOG = 5_000  # events that may wait; then the engine's thread takes them in itself
-COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open")
+COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open", "afresh")
 
 
 class RunView(anywidget.AnyWidget):

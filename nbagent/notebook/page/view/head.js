@@ -15,9 +15,12 @@ const BUTTONS = [
   { name: "stop", key: "x", label: "Stop", tip: "Stop now; unfinished nodes run again at resume (x)" },
 ];
 
-/** What must be said about a thread, each with its class. @param {Now} now @param {Past | null} past @param {boolean} isGone @returns {Array<[string, string]>} */
+/**
+ * What must be said about a thread, each with its class, and with a command where it offers one.
+ * @param {Now} now @param {Past | null} past @param {boolean} isGone @returns {Array<[string, string, string?]>}
+ */
 export function notices(now, past, isGone) {
-  /** @type {Array<[string, string]>} */
+  /** @type {Array<[string, string, string?]>} */
   const said = [];
   if (past) {
     const note = past.note ? ` “${past.note}”` : "";
@@ -26,6 +29,10 @@ export function notices(now, past, isGone) {
   if (now.notice) said.push(["nba-notice", now.notice]);
   if (now.error) said.push(["nba-error", now.error]);
   if (isGone) return said;
+  if (now.turn > 1) {
+    const again = now.status === "running" ? undefined : "afresh";
+    said.push(["nba-notice nba-turn", `This is turn ${now.turn} of the thread, on top of what turn ${now.turn - 1} left. `, again]);
+  }
   if (now.status === "waiting") {
     said.push(["nba-notice", "It waits for an answer; nothing runs. The form is below."]);
   } else if (now.status === "paused" || now.status === "stopped") {
@@ -86,9 +93,10 @@ export function headPart({ command, rename, open }) {
       const due = notices(now, past, isGone);
       if (said === JSON.stringify(due)) return;
       said = JSON.stringify(due);
-      message.replaceChildren(...due.map(([className, text]) => {
+      message.replaceChildren(...due.map(([className, text, act]) => {
         const line = el("div", className);
         line.append(folded(text));
+        if (act) line.append(button("Start afresh", "nba-link", () => command(act), "The same input again, without what the thread holds; the history keeps it"));
         return line;
       }));
     },

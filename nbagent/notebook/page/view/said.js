@@ -26,7 +26,7 @@
 /**
  * A thread as it stands now.
  * @typedef {Shown & {
- *   thread: string, title: string, parent: string, store: string, graph: string, status: string, count: number, started: number, ended: number,
+ *   thread: string, title: string, parent: string, store: string, graph: string, status: string, count: number, turn: number, started: number, ended: number,
  *   next: string[], error: string, notice: string, code: string,
  * }} Now
  * @typedef {Partial<Omit<Now, "nodes" | "values">> & {nodes?: Record<string, NodeState | null>, values?: Record<string, Preview | null>, whole?: boolean}} Patch
