@@ -128,3 +128,44 @@ def test_every_kind_of_field_can_be_corrected(open_notebook: OpenNotebook) -> No
     assert "high kind='paper' doi='10.1/bees' year=2026 8 {'rows': 99}" in shown
     assert "4 [['Ada', 36, 1.5], ['Bo', 41, nan]]" in shown
     assert "int64" in shown
+
+
+def test_yes_and_no_are_one_click_each(open_notebook: OpenNotebook) -> None:
+    """A question for a bool is answered "no" by one click; a bool that nobody has set is not
+    written; of two answers the wrong one is marked."""
+    graph = """\
+%%graph g
+class State(TypedDict):
+    urgent: bool
+    go: bool
+    rows: int
+@node
+def ask(state): return {"go": interrupt("Send?", schema=bool)}
+@node
+def count(state):
+    return {"rows": interrupt("How many?", schema=Annotated[int, Field(multiple_of=5)])}
+START >> [ask, count]
+ask >> END
+count >> END
+"""
+    look = "t = g.thread('t'); print(t.status, t.state)"
+    start = "run = %agent run g --thread t\nrun"
+    notebook = open_notebook([f"{setup('yes-no')}\nfrom pydantic import Field", graph, start, look])
+    for place in range(3):
+        notebook.run(place)
+    status(notebook, 2, "waiting")
+    shown = form(notebook, 2)
+    expect(shown.get_by_role("radio", name="yes")).to_be_visible()
+    assert "You are about to change" not in shown.inner_text()
+    shown.get_by_role("radio", name="no").click()
+    shown.get_by_label("answer", exact=True).last.fill("7")
+    shown.get_by_role("button", name="Answer and resume").click()
+    wrong = shown.locator("[aria-invalid=true]")
+    expect(wrong).to_have_count(1)
+    assert "7" == wrong.input_value()
+    wrong.fill("10")
+    shown.get_by_role("button", name="Answer and resume").click()
+    status(notebook, 2, "done")
+    notebook.run(3)
+
+    assert "done {'go': False, 'rows': 10}" in notebook.outputs(3)

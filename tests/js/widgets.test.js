@@ -56,6 +56,17 @@ test("a new row holds a value for every property", () => {
   assert.equal(form.isFlat({ type: "object", properties: { a: { type: "string" } } }, {}), true);
 });
 
+test("nothing is chosen in an answer that nobody has chosen", () => {
+  const schema = {
+    type: "object",
+    properties: { ok: { type: "boolean" }, why: { type: "string" }, kind: { enum: ["a", "b"] }, on: { type: "boolean", default: true }, deep: { $ref: "#/$defs/D" } },
+  };
+  const defs = { D: { type: "object", properties: { sure: { type: "boolean" }, n: { type: "integer" } } } };
+  assert.deepEqual(form.unset(schema, defs), { why: "", on: true, deep: { n: 0 } });
+  assert.equal(form.missing("'ok' is a required property"), "ok");
+  assert.equal(form.missing("3 is not of type 'string'"), "");
+});
+
 test("differences go down to the leaves", () => {
   const old = { plan: [{ a: 1, b: [1] }, { a: 2, b: [] }] };
   assert.deepEqual(form.differences(old, structuredClone(old), "x"), []);

@@ -14,6 +14,7 @@ import pytest
 from nbagent import END, START, Graph, NbagentError, emit, interrupt, node
 from nbagent.engine.ports import run_began
 from nbagent.notebook.view import panel as panels
+from nbagent.notebook.view.forms import unmerged_lines
 from nbagent.notebook.view.panel import Panel
 from nbagent.stores.memory import MemoryStore
 
@@ -205,3 +206,59 @@ def test_a_closed_panel_is_let_go():
         return sum(one() is not None for one in found) <= 1
 
     assert until(gone)
+
+
+def two_asking(first, second):
+    """A graph whose two nodes ask side by side, each with a schema, and a third that writes."""
+    with Graph("g", State, store=MemoryStore()) as graph:
+
+        @node
+        def a(state):
+            return {"log": [str(interrupt("A?", schema=first))]}
+
+        @node
+        def b(state):
+            return {"log": [str(interrupt("B?", schema=second))]}
+
+        @node
+        def done(state):
+            return {"log": ["written"], "n": 7}
+
+        START >> [a, b, done]
+        a >> END
+        b >> END
+        done >> END
+    graph.start({"n": 1}, "t").result(5)
+    return graph
+
+
+def test_an_error_says_which_answer_is_wrong():
+    """Each problem with its question's id, all of them, and nothing is written."""
+    panel = Panel(two_asking(int, dict[str, int]).thread("t"))
+    a, b = [question.id for question in panel.thread.questions]
+    one = panel.submit({"answers": {a: 1, b: {"x": "oops"}}, "resume": True})
+    both = panel.submit({"answers": {a: "no", b: {"x": 1.5}}, "resume": True})
+
+    assert [(b, ["answer", "x"])] == [(e["question"], e["path"]) for e in one["errors"]]
+    assert "B? (asked by b)" in one["message"]
+    assert [a, b] == [error["question"] for error in both["errors"]]
+    assert 2 == len(panel.thread.questions)
+    panel.close()
+
+
+def test_the_form_says_what_finished_siblings_have_written():
+    """Beside its field, whether it will be joined or replaced; gone when it is merged."""
+    panel = Panel(two_asking(bool, bool).thread("t"))
+    lines = panel.form.form["unmerged"]
+    a, b = [question.id for question in panel.thread.questions]
+
+    said = "done has finished and wrote"
+    assert {
+        "log": [f"{said} ['written']. It is added when the super-step is over."],
+        "n": [f"{said} 7. It replaces this when the super-step is over, unless you set it here."],
+    } == lines
+    panel.submit({"answers": {a: True, b: False}, "resume": True})
+    panel.run.result(5)
+    assert "done" == panel.thread.status
+    assert {} == unmerged_lines(panel.thread)
+    panel.close()

@@ -8,7 +8,7 @@ Rule 2: a table goes as its first rows, and comes back as the cells that were ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -186,6 +186,43 @@ def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
     }
 
 
+def wrong_answers(
+    thread: Thread, questions: Iterable[Question], answers: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What a form is told of answers that do not fit their questions, each problem with its
+    question's id; None where all of them fit."""
+    problems, said = [], []
+    for question in questions:
+        if question.id not in answers:
+            continue
+        try:
+            thread.program.schema.check_answer(question.schema, answers[question.id])
+        except StateError as error:
+            said.append(f"{short(question.question, 60)} (asked by {question.node}): {error}")
+            problems += [
+                {"path": list(p.path), "message": p.message, "question": question.id}
+                for p in error.errors
+            ]
+    if not said:
+        return None
+    return {"ok": False, "message": "\n".join(said), "errors": problems}
+
+
+def unmerged_lines(thread: Thread) -> dict[str, list[str]]:
+    """Beside which fields a form says what nodes that have finished wrote to them. (R35)"""
+    found = {}
+    for name, written in thread.unmerged.items():
+        channel = thread.program.fields.get(name)
+        then = "is added" if channel is not None and channel.folds else "replaces this"
+        kept = "" if channel is not None and channel.folds else ", unless you set it here"
+        found[name] = [
+            f"{node} has finished and wrote {short(value, 200)}. It {then} when the super-step is "
+            f"over{kept}."
+            for node, value in written
+        ]
+    return found
+
+
 def refusal(error: NbagentError, thread: Thread) -> dict[str, Any]:
     """What a form is told when nothing was written: the sentence, which fields, and how the state
     is now where the form showed an older one. (W12)"""
@@ -216,6 +253,7 @@ def edit_form(thread: Thread) -> Any:
         thread.program.schema.json_schema(),
         json_values(thread, checkpoint.values),
         questions=[],
+        unmerged=unmerged_lines(thread),
         checkpoint=checkpoint.id,
         on_submit=submit,
         editing=True,
@@ -246,4 +284,5 @@ def fill(form: Any, thread: Thread, **more: Any) -> None:
     """Show a thread's state in a form, as it stands."""
     checkpoint = thread.latest().checkpoint
     values = json_values(thread, checkpoint.values)
-    form.update(values=values, checkpoint=checkpoint.id, **more)
+    lines = unmerged_lines(thread)
+    form.update(values=values, unmerged=lines, checkpoint=checkpoint.id, **more)

@@ -31,7 +31,15 @@ from nbagent.notebook.host import is_headless
 from nbagent.notebook.registry import as_defined_now, variable_of
 from nbagent.notebook.shown.run_model import RunModel, turn
 from nbagent.notebook.view import lookback as explorer
-from nbagent.notebook.view.forms import fill, json_values, question_dict, refusal, write
+from nbagent.notebook.view.forms import (
+    fill,
+    json_values,
+    question_dict,
+    refusal,
+    unmerged_lines,
+    write,
+    wrong_answers,
+)
 
 log = logging.getLogger("nbagent")
 _later = ThreadPoolExecutor(1, thread_name_prefix="nbagent-panels")
@@ -196,6 +204,7 @@ class Panel:
         checkpoint = run.checkpoint if run is not None else self.thread.latest().checkpoint
         self.form.update(
             values=json_values(self.thread, checkpoint.values),
+            unmerged=unmerged_lines(self.thread),
             questions=asked if status == "waiting" else [],
             checkpoint=checkpoint.id,
             editing=status != "waiting",
@@ -301,10 +310,9 @@ class Panel:
         try:
             self.renew()
             shown = self.form.form
-            open_questions = {question.id: question for question in self.thread.questions}
-            for id, answer in answers.items():
-                if id in open_questions:
-                    self.thread.program.schema.check_answer(open_questions[id].schema, answer)
+            wrong = wrong_answers(self.thread, self.thread.questions, answers)
+            if wrong is not None:
+                return wrong
             if edits:
                 made = write(self.thread, payload)
                 self._did(_edited(edits, payload.get("note")))
@@ -335,7 +343,11 @@ class Panel:
             self._unwatch()
             self.thread = self.looked_at = thread
             self.form.update(
-                schema=thread.program.schema.json_schema(), values={}, questions=[], editing=False
+                schema=thread.program.schema.json_schema(),
+                values={},
+                unmerged={},
+                questions=[],
+                editing=False,
             )
             if self.live is not None:
                 self._claim()

@@ -22,7 +22,8 @@ class StateForm(anywidget.AnyWidget):
 
     The payload has `answers` (question id -> value), `edits` (only the changed fields), `note`,
     `checkpoint` (the one that the form showed) and `resume`. An error's `path` begins with a
-    field's name or "answer". It may be called on any thread.
+    field's name, or with "answer", and then `question` is the question's id. It may be called on
+    any thread. `unmerged` has lines to stand beside fields: field -> sentences.
     """
 
     _esm = module("form/state_form")
@@ -35,6 +36,7 @@ class StateForm(anywidget.AnyWidget):
         values: Mapping[str, Any],
         *,
         questions: Sequence[Mapping[str, Any]] = (),
+        unmerged: Mapping[str, Sequence[str]] | None = None,
         checkpoint: int = 0,
         on_submit: Callable[[dict[str, Any]], dict[str, Any]],
         editing: bool = False,
@@ -46,6 +48,7 @@ class StateForm(anywidget.AnyWidget):
                 "schema": dict(schema),
                 "values": dict(values),
                 "questions": [dict(question) for question in questions],
+                "unmerged": {name: list(lines) for name, lines in (unmerged or {}).items()},
                 "checkpoint": checkpoint,
                 "editing": editing,
                 "expanded": expanded,

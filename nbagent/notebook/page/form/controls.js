@@ -5,7 +5,7 @@
 // Rule 3: a control that nobody touched gives back the very value that it was made with.
 // @ts-check
 import { button, el, plain } from "../dom.js";
-import { blank, brief, choices, equal, fitting, inexact, isFlat, isObject, isSheet, jsonProblem, own, resolve, tooLarge, unwrapNull } from "./schema.js";
+import { blank, brief, choices, equal, fitting, inexact, isFlat, isObject, isSheet, jsonProblem, missing, own, resolve, tooLarge, unset, unwrapNull } from "./schema.js";
 
 /** @typedef {import("./schema.js").Json} Json */
 /** @typedef {import("./schema.js").Maybe} Maybe */
@@ -29,6 +29,9 @@ export function control(raw, value, defs, changed, label, tight) {
   if (schema.const !== undefined && equal(schema.const, value)) {
     return { node: el("div", "nbf-readonly", String(value)), read: () => value, fail: () => {} };
   }
+  if (schema.type === "boolean" && !tight && (nullable || value === undefined || value === null)) {
+    return yesNo(value, changed, label, nullable);
+  }
   if (nullable) return optional(schema, value, defs, changed, label, tight);
   if (choices(schema).length > 1) return union(schema, value, defs, changed, label, tight);
   if (schema.enum || schema.const !== undefined) return choice(schema.enum || [schema.const ?? null], value, changed, label, tight);
@@ -41,12 +44,18 @@ export function control(raw, value, defs, changed, label, tight) {
       ? grid(schema.items, items, defs, changed, label)
       : list(schema.items, items, defs, changed, label);
   }
-  const whole = value ?? blank(schema, defs);
+  const whole = value ?? unset(schema, defs);
   if (schema.type === "object" && schema.properties && isObject(whole)) return object(schema.properties, whole, defs, changed, label);
   if (schema.type === "object" && typeof schema.additionalProperties === "object" && isObject(value) && !tight) {
     return mapping(schema.additionalProperties, value, defs, changed, label);
   }
   return json(value, changed, label);
+}
+
+/** The control for an answer, where yes and no are one click each. @param {Schema} raw @param {Maybe} value @param {Defs} defs @param {() => void} changed @returns {Control} */
+export function answerControl(raw, value, defs, changed) {
+  const { schema, nullable } = unwrapNull(resolve(raw, defs), defs);
+  return schema.type === "boolean" ? yesNo(value, changed, "answer", nullable) : control(raw, value, defs, changed, "answer");
 }
 
 /** Mark an input, with the words below it. @param {HTMLElement} input @param {HTMLElement} after */
@@ -101,6 +110,13 @@ function checkbox(value, changed, label) {
   return single(input, value, () => input.checked, changed, label);
 }
 
+/** Yes, no, or neither yet: a box could not say that. @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} nullable @returns {Control} */
+function yesNo(value, changed, label, nullable) {
+  return choice([true, false, ...(nullable ? [null] : [])], value, changed, label, false, SAID);
+}
+
+const SAID = new Map(/** @type {Array<[Json, string]>} */ ([[true, "yes"], [false, "no"], [null, "none"]]));
+
 /** @param {Schema} schema @param {Maybe} value @param {() => void} changed @param {string} label @returns {Control} */
 function number(schema, value, changed, label) {
   const input = el("input", "nbf-number");
@@ -150,8 +166,8 @@ function text(schema, value, changed, label, tight) {
   });
 }
 
-/** @param {Json[]} options @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} [tight] @returns {Control} */
-function choice(options, value, changed, label, tight) {
+/** @param {Json[]} options @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} [tight] @param {Map<Json, string>} [names] @returns {Control} */
+function choice(options, value, changed, label, tight, names) {
   if (options.length <= 3 && !tight) {
     const group = el("div", "nbf-radios");
     group.setAttribute("role", "radiogroup");
@@ -169,7 +185,7 @@ function choice(options, value, changed, label, tight) {
         said("");
         changed();
       });
-      row.append(input, el("span", "", String(option)));
+      row.append(input, el("span", "", names?.get(option) ?? String(option)));
       group.append(row);
     }
     const node = el("div", "nbf-control");
@@ -237,7 +253,7 @@ function object(properties, value, defs, changed, label) {
   return {
     node,
     read: () => filled(value, inner),
-    fail: (path, message) => (inner.get(String(path[0])) || [...inner.values()][0])?.fail(path.slice(1), message),
+    fail: (path, message) => (inner.get(String(path[0] ?? missing(message))) || [...inner.values()][0])?.fail(path.slice(1), message),
   };
 }
 

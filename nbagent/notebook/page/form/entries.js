@@ -5,7 +5,7 @@
 // Rule 2: the fields that are folded away are made when they are opened.
 // @ts-check
 import { clock, el } from "../dom.js";
-import { control } from "./controls.js";
+import { answerControl, control } from "./controls.js";
 import { brief, equal, own } from "./schema.js";
 import { nothing } from "./typed.js";
 
@@ -48,10 +48,15 @@ export function entriesPart(form, typed, { changed, isOpen, opened }) {
       changed();
     }, name);
     const row = el("div", "nbf-field");
-    row.append(el("span", "nbf-name", name), inner.node);
+    row.append(el("span", "nbf-name", name), inner.node, ...besides(name));
     row.dataset.field = name;
     fields.set(name, { row, inner });
     return row;
+  }
+
+  /** What is to be known beside a field. @param {string} name @param {string} [label] */
+  function besides(name, label = "") {
+    return (own(form.unmerged, name) ?? []).map((line) => el("div", "nbf-muted nbf-beside", label + line));
   }
 
   /** @param {Question} question */
@@ -65,10 +70,10 @@ export function entriesPart(form, typed, { changed, isOpen, opened }) {
       box.append(row);
     }
     const wanted = question.schema || { type: "string" };
-    const inner = control(wanted, typed.answers.get(question.id), wanted.$defs || {}, () => {
+    const inner = answerControl(wanted, typed.answers.get(question.id), wanted.$defs || {}, () => {
       touched.answers.add(question.id);
       changed();
-    }, "answer");
+    });
     answers.set(question.id, inner);
     const row = el("div", "nbf-field nbf-answer");
     row.append(el("span", "nbf-name", "Your answer"), inner.node);
@@ -78,6 +83,7 @@ export function entriesPart(form, typed, { changed, isOpen, opened }) {
 
   const nodes = form.questions.map(questionBox);
   const others = Object.keys(properties).filter((name) => !fields.has(name));
+  nodes.push(...others.flatMap((name) => besides(name, `${name}: `)));
   if (others.length) nodes.push(foldedFields());
 
   function foldedFields() {
@@ -129,11 +135,11 @@ export function entriesPart(form, typed, { changed, isOpen, opened }) {
     mark(typed) {
       for (const [name, { row }] of fields) row.classList.toggle("nbf-changed", typed.has(name));
     },
-    /** Say what the kernel refused; a path begins with a field's name or "answer". @param {Array<{path: Array<string | number>, message: string}>} errors */
+    /** Say what the kernel refused; a path begins with a field's name, or is inside the answer to the question named. @param {import("./typed.js").Problem[]} errors */
     fail(errors) {
-      for (const { path, message } of errors) {
+      for (const { path, message, question } of errors) {
         const [first, ...rest] = path;
-        const place = first === "answer" && touched.answers.size ? answers.get([...touched.answers][0]) : fields.get(String(first))?.inner;
+        const place = question !== undefined ? answers.get(question) : fields.get(String(first))?.inner;
         if (place) place.fail(rest, message);
       }
     },

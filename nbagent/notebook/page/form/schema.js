@@ -74,6 +74,25 @@ export function blank(raw, defs) {
   return schema.type === "integer" || schema.type === "number" ? 0 : null;
 }
 
+/**
+ * What an object begins with that nobody has filled in yet: nothing is chosen in it that a person
+ * has not chosen. @param {Schema | undefined} raw @param {Defs} defs @returns {Json}
+ */
+export function unset(raw, defs) {
+  const schema = resolve(raw, defs);
+  if (schema.default !== undefined || schema.type !== "object") return blank(schema, defs);
+  const open = Object.entries(schema.properties || {}).filter(([, inner]) => {
+    const one = resolve(inner, defs);
+    return one.default !== undefined || (one.type !== "boolean" && !one.enum && !choices(one).length);
+  });
+  return Object.fromEntries(open.map(([name, inner]) => [name, unset(inner, defs)]));
+}
+
+/** The property that a refusal says is missing; "" where it says something else. @param {string} message */
+export function missing(message) {
+  return /^'(.*)' is a required property$/.exec(message)?.[1] ?? "";
+}
+
 /** Same JSON? @param {unknown} a @param {unknown} b */
 export function equal(a, b) {
   return a === b || JSON.stringify(a) === JSON.stringify(b);

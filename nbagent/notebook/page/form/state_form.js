@@ -16,7 +16,7 @@ import { carried, dropped, isEmpty, moved, nothing, undoSteps, without } from ".
 /** @typedef {import("./typed.js").Form} Form */
 /** @typedef {import("./typed.js").Typed} Typed */
 /** @typedef {import("./schema.js").Difference} Difference */
-/** @typedef {{ok: boolean, message: string, errors?: Array<{path: Array<string | number>, message: string}>, stale?: Partial<Form>}} Answer the kernel's to a submission */
+/** @typedef {{ok: boolean, message: string, errors?: import("./typed.js").Problem[], stale?: Partial<Form>}} Answer the kernel's to a submission */
 
 const GONE = 1500; // milliseconds that a form may be away before what was typed is shown without it
 
