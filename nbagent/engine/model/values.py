@@ -203,31 +203,30 @@ class StateView(FrozenDict):
     """The state as a node of a TypedDict graph reads it: a field becomes the node's own when it
     is first read.
 
-    fields  the names that the state has
-    own     those that have been read
-    aside   names of what is kept from a class that had them
+    names  those that the state has, and those of what is kept from a class that had them
+    own    those that have been read
     """
 
-    __slots__ = ("aside", "fields", "own")
-    aside: Sequence[str]
-    fields: Collection[str]
-    own: set[str]
+    __slots__ = ("names", "own")
+    names: tuple[Collection[str], Sequence[str]]
+    own: tuple[str, ...]
 
     def __getitem__(self, name: Any) -> Any:
         value = dict.__getitem__(self, name)
         if type(value) in _ATOMS or name in self.own:
             return value
-        self.own.add(name)
+        self.own += (name,)
         value = isolate(value)
         dict.__setitem__(self, name, value)
         return value
 
     def __missing__(self, name: Any) -> Any:
-        if name not in self.fields:
-            raise KeyError(f"{name!r} is not a field of the state{nearest(str(name), self.fields)}")
+        fields, aside = self.names
+        if name not in fields:
+            raise KeyError(f"{name!r} is not a field of the state{nearest(str(name), fields)}")
         raise KeyError(
             f"{name!r} has not been written yet: give it in the input, or read it with "
-            f"state.get({name!r}){perhaps_renamed(self.aside)}"
+            f"state.get({name!r}){perhaps_renamed(aside)}"
         )
 
     def get(self, name: Any, default: Any = None) -> Any:
@@ -285,14 +284,11 @@ def perhaps_renamed(aside: Sequence[str]) -> str:
     )
 
 
-def view_of(
-    values: Mapping[str, Any], fields: Collection[str], aside: Sequence[str] = ()
-) -> StateView:
+def view_of(values: Mapping[str, Any], names: tuple[Collection[str], Sequence[str]]) -> StateView:
     """The state as one reader gets it: `state[field]`."""
     view: StateView = dict.__new__(StateView)
     dict.update(view, values)
-    view.opaque = view.nested = True
-    view.origin, view.fields, view.own, view.aside = None, fields, set(), aside
+    view.names, view.own = names, ()
     return view
 
 
@@ -369,8 +365,10 @@ def frozen_dict(mapping: Mapping[Any, Any]) -> FrozenDict:
 def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
     """A `FrozenDict` of items that are frozen already; each stays the object that it is."""
     frozen = _new_dict(mapping)
-    frozen.nested = any(map(_is_own, frozen.values()))
-    frozen.opaque = frozen.nested and any(map(is_opaque, frozen.values()))
+    frozen.nested = frozen.opaque = False
+    if not _ATOMS.issuperset(map(type, frozen.values())):
+        frozen.nested = any(map(_is_own, frozen.values()))
+        frozen.opaque = frozen.nested and any(map(is_opaque, frozen.values()))
     return frozen
 
 
@@ -384,9 +382,9 @@ def replaced(
         if key not in written:
             dict.pop(made, key, None)
     dict.update(made, written)
-    made.nested = any(map(_is_own, made.values()))
     looked_at = made if getattr(before, "opaque", True) else written
-    made.opaque = made.nested and any(map(is_opaque, looked_at.values()))
+    made.opaque = any(map(is_opaque, looked_at.values()))
+    made.nested = True  # nobody is given all of it, so it need not be known
     return made
 
 
@@ -396,15 +394,13 @@ def isolate(value: Any) -> Any:
     if kind in _ATOMS:
         return value
     if kind is FrozenList:
-        own = _new_list([isolate(item) for item in value] if value.nested else value[:])
+        value = value if value.origin is None else value.origin
+        own = _new_list(_isolated(value) if value.nested else value[:])
         own.opaque, own.nested, own.origin = value.opaque, value.nested, value
         own.token, own.stem = value.token, value.stem
         return own
     if kind is FrozenDict:
-        made = {key: isolate(item) for key, item in value.items()} if value.nested else value
-        copied = _new_dict(made)
-        copied.opaque, copied.nested, copied.origin = value.opaque, value.nested, value
-        return copied
+        return _own_dict(value)
     if kind is FrozenSet:
         return _new_set(value, value)
     if kind is tuple:
@@ -413,6 +409,33 @@ def isolate(value: Any) -> Any:
     if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
         return value
     return copy_opaque(value)
+
+
+def _isolated(items: Iterable[Any]) -> list[Any]:
+    """For a list of dicts, which is what long lists mostly are besides texts and numbers, what
+    there is to do is done here and not in a call each."""
+    made = []
+    for item in items:
+        if type(item) is FrozenDict and not item.nested and item.origin is None:
+            own: FrozenDict = _make_dict(FrozenDict)
+            _fill_dict(own, item)
+            own.opaque = own.nested = False
+            own.origin = item
+            made.append(own)
+        else:
+            made.append(isolate(item))
+    return made
+
+
+_make_dict, _fill_dict = dict.__new__, dict.update
+
+
+def _own_dict(value: FrozenDict) -> FrozenDict:
+    value = value if value.origin is None else value.origin
+    nested = value.nested
+    own = _new_dict({key: isolate(item) for key, item in value.items()} if nested else value)
+    own.opaque, own.nested, own.origin = value.opaque, nested, value
+    return own
 
 
 def thaw(value: Any) -> Any:
@@ -452,6 +475,8 @@ def frozen_fields(written: Mapping[str, Any], node: str) -> FrozenDict:
 
 def check_untouched(read: Any, node: str | None = None) -> None:
     """`ChangedInPlace` when what a reader was given was changed behind its methods' backs."""
+    if type(read) is StateView and not read.own:
+        return
     for name, value in _handed_out(read):
         if not is_untouched(value):
             what = f"field {name!r}" if name else "the input"

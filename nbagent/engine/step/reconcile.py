@@ -171,10 +171,12 @@ def merge(
             changes[name] = (old, new)
         made[name] = new
     values = replaced(before, made, program.transient)
-    try:
-        program.check_together(values)
-    except StateError as error:
-        raise _written_by(error, [one for some in writes.values() for one in some]) from error
+    if program.invariant is not None:
+        try:
+            program.invariant(values)
+        except StateError as error:
+            every = [write for some in writes.values() for write in some]
+            raise _written_by(error, every) from error
     return values, changes
 
 

@@ -60,6 +60,7 @@ class Field:
     is_bounded  the type says more of the whole than of its parts
     alias       another name that an input or edit may use
     note        a text that stands in its `Annotated`
+    at_once     pydantic's own function for a write, where nothing else is to be asked
     """
 
     name: str
@@ -74,6 +75,7 @@ class Field:
     is_bounded: bool = False
     alias: str | None = None
     note: str = ""
+    at_once: Callable[..., Any] | None = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -226,6 +228,8 @@ def _field(title: str, name: str, found: _Found) -> Field:
     write: Check | None = check
     if written is not annotation:
         write = None if written is UNCHECKED else Check(_adapter(title, name, written).validator)
+    is_fixed = typing_extensions.ReadOnly in qualifiers
+    is_plain = write is not None and write.name is None and not is_fixed
     return Field(
         name=name,
         annotation=annotation,
@@ -235,7 +239,8 @@ def _field(title: str, name: str, found: _Found) -> Field:
         adapter=adapter,
         default=default,
         required=required and default is None and not channel.transient,
-        is_fixed=typing_extensions.ReadOnly in qualifiers,
+        is_fixed=is_fixed,
+        at_once=write.validator.validate_python if write is not None and is_plain else None,
         is_bounded=bool(kept) or found.check is not None,
         alias=_alias(found.info or next((i for i in kept if isinstance(i, FieldInfo)), None)),
         note=next((item for item in metadata if isinstance(item, str)), ""),

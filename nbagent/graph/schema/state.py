@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pydantic
@@ -158,6 +159,10 @@ class StateSchema:
 
     def check_write(self, field: str, value: Any, node: str | None) -> None:
         found = self.fields.get(field)
+        if found is not None and found.at_once is not None:
+            with suppress(pydantic.ValidationError):
+                if found.at_once(value, strict=True) is value:
+                    return
         problems: list[FieldProblem] = []
         if found is None:
             problems = [self._unknown(field)]

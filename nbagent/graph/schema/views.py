@@ -23,7 +23,8 @@ View = Callable[[Mapping[str, Any], Sequence[str]], Any]  # values, and what is 
 
 def dict_view(fields: Collection[str]) -> View:
     """What makes a view of values for the nodes of a TypedDict graph."""
-    return lambda values, aside: view_of(values, fields, aside)
+    known = (fields, ())
+    return lambda values, aside: view_of(values, (fields, aside) if aside else known)
 
 
 def object_view(state: type, fields: Collection[str]) -> View:
