@@ -460,7 +460,7 @@ def test_what_cannot_fit_is_said_when_the_graph_is_made():
 
 
 def test_a_reducer_that_hides_what_was_added_is_refused(store):
-    """A mean of means says nothing about what the subgraph added: no guess is made."""
+    """A mean says nothing about what a subgraph with another reducer added: no guess is made."""
 
     def mean(a, b):
         return (a + b) / 2 + 0.125
@@ -468,7 +468,10 @@ def test_a_reducer_that_hides_what_was_added_is_refused(store):
     class Means(TypedDict):
         level: Annotated[float, mean]
 
-    with Graph("inner", Means) as inner:
+    class Plain(TypedDict):
+        level: float
+
+    with Graph("inner", Plain) as inner:
         START >> node(lambda state: {"level": 5.0}, name="n") >> END
     with Graph("outer", Means, store=store) as outer:
         START >> inner >> END

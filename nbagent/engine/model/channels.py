@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.several import Several, each_write
 from nbagent.engine.model.values import MISSING, FrozenList, equal, freeze, is_untouched, isolate
 from nbagent.errors import ConflictError, StateError, said
 
@@ -41,6 +42,11 @@ class Write:
     node: str
     task: str
     value: Any
+
+
+def writes_of(node: str, task: str, value: Any) -> list[Write]:
+    """What a task's record holds for a field, as the writes that it is."""
+    return [Write(node, task, one) for one in each_write(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,14 @@ class Channel:
     def change(self, before: Any, after: Any) -> Any:
         """What to write, so that `merge` makes `after` of `before`."""
         return after
+
+    def folds_like(self, inner: Channel) -> bool:
+        """True when a subgraph's writes to its own `inner` are this one's, one after another."""
+        return False
+
+    def together(self, values: Sequence[Any]) -> Any:
+        """Several writes, at least one, as what one task's record holds of them."""
+        return values[0] if len(values) == 1 else Several(tuple(values))
 
     def problem(self) -> str:
         """What is wrong with how it was declared; "" for nothing."""
@@ -184,6 +198,14 @@ class Reduced(Channel):
             return UNCHECKED
         found = hints.get(names[1], UNCHECKED) if len(names) > 1 else UNCHECKED
         return UNCHECKED if _has_variables(found) else found
+
+    def folds_like(self, inner: Channel) -> bool:
+        return type(inner) is type(self) and inner.reducer == self.reducer
+
+    def together(self, values: Sequence[Any]) -> Any:
+        if self.reducer is operator.add and all(type(value) is FrozenList for value in values):
+            return freeze([item for value in values for item in value])
+        return Channel.together(self, values)
 
     def is_checked(self, before: Any, after: Any) -> bool:
         return self._takes_its_own and type(after) is FrozenList and after.grew_from(before)

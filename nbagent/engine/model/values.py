@@ -31,6 +31,7 @@ from typing import Any, NoReturn
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
+from nbagent.engine.model.several import Several
 from nbagent.errors import ChangedInPlace, CodecError, StateError, nearest
 
 _ATOMS: frozenset[type] = frozenset(
@@ -56,7 +57,7 @@ _ATOMS: frozenset[type] = frozenset(
         type,
     )
 )
-_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret)
+_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several)
 
 
 class _Missing:
@@ -451,6 +452,8 @@ def thaw(value: Any) -> Any:
         return set(value)
     if kind is tuple:
         return tuple(thaw(item) for item in value)
+    if kind is Several:
+        return [thaw(item) for item in value.values]
     return copy_opaque(value) if is_opaque(value) else value
 
 

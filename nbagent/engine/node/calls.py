@@ -82,13 +82,13 @@ async def _on_the_loop(
         made = asyncio.ensure_future(inside.services.nest(inside, place, program, given))
         calls.under_way[place] = made
     try:
-        _, last = await asyncio.shield(made)
+        ended = await asyncio.shield(made)
     except asyncio.CancelledError:
         if not made.done() and not has_suspended(calls.under_way.values()):
             made.cancel()
             await asyncio.wait([made])
         raise
-    state: dict[str, Any] = thaw(last)
+    state: dict[str, Any] = thaw(ended.last)
     return state
 
 

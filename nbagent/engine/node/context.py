@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import JournalEntry
@@ -28,8 +28,23 @@ from nbagent.errors import NbagentError
 
 LANDING = 10.0  # seconds that a node's end waits for effects that its coroutines have begun
 Values = Mapping[str, Any]
-Nest = Callable[["TaskContext", str, Program, Values], Awaitable[tuple[Values, Values]]]
-"""(inside, place, program, input) -> the first values and the last ones of the thread there."""
+
+
+class Nested(NamedTuple):
+    """What has come of a thread that a task runs.
+
+    first, last   its values when it began, and when it ended
+    writes        what its nodes wrote since, field by field, in the order of reconciliation; of a
+                  field that a person has set in it, nothing is known
+    """
+
+    first: Values
+    last: Values
+    writes: Mapping[str, Sequence[Any] | None]
+
+
+Nest = Callable[["TaskContext", str, Program, Values], Awaitable[Nested]]
+"""(inside, place, program, input) -> what has come of the thread at that place."""
 
 
 @fact

@@ -6,8 +6,9 @@ Rule 2: a task's end is its subgraph's end: done, failed; while the subgraph wai
         or is paused, the task is unfinished and the parent waits or is paused, too.
 Rule 3: a field that both states have is shared: the subgraph begins with the parent's value, and
         the parent gets what the subgraph changed. `inputs=` and `outputs=` say otherwise.
-Rule 4: where the parent's field has a reducer, it gets the change and not the whole value, so
-        nothing is added twice.
+Rule 4: where both fields have one reducer, the parent's gets each write of the subgraph's nodes,
+        as if they were its own nodes: so subgraphs side by side give what plain nodes would.
+        Where the subgraph's is another, the parent's gets the change and not the whole value.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.ids import inner_question, task_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import MISSING, equal
-from nbagent.engine.node.context import current
+from nbagent.engine.node.context import Nested, current
 from nbagent.errors import StateError
 
 Values = Mapping[str, Any]
@@ -60,8 +61,7 @@ class Subgraph:
         """What `node.function` does: run the graph to its end; what the parent is to write."""
         inside = current("a subgraph")
         nest, given = inside.services.nest, self.read(argument, inside.sent)
-        first, last = await nest(inside, inside.place.task, self.program, given)
-        return self.write(first, last)
+        return self.write(await nest(inside, inside.place.task, self.program, given))
 
     def read(self, argument: Any, sent: bool) -> Values:
         """The subgraph's input, from the parent's state or from what was sent to the node."""
@@ -87,8 +87,9 @@ class Subgraph:
             if not channel.transient and (name not in self.into or self.into[name].is_given)
         }
 
-    def write(self, first: Values, last: Values) -> Values:
-        """The parent's writes for a subgraph that began with `first` and ended with `last`."""
+    def write(self, ended: Nested) -> Values:
+        """The parent's writes for what has come of the subgraph."""
+        first, last = ended.first, ended.last
         if callable(self.outputs):
             return self.outputs(self.program.schema.view(last))
         pairs = self.outputs if self.outputs is not None else self.shared()
@@ -96,6 +97,11 @@ class Subgraph:
         for outer, inner in pairs.items():
             before, channel = first.get(inner, MISSING), self.into[outer]
             if inner not in last:
+                continue
+            writes = ended.writes.get(inner, ())
+            if writes is not None and channel.folds_like(self.program.fields[inner]):
+                if writes:  # as if the subgraph's nodes were the parent's own
+                    written[outer] = channel.together(writes)
                 continue
             whole = self.outputs or (self.whole and not channel.folds)
             if whole or not equal(before, last[inner]):

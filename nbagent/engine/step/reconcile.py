@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine.model.channels import Barrier, Write
+from nbagent.engine.model.channels import Barrier, Write, writes_of
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.ids import END_CHANNEL, START_CHANNEL, read_channel, to_channel
@@ -56,7 +56,7 @@ async def reconcile(
     writes: dict[str, list[Write]] = {}
     for task in tasks:
         for name, value in records[task.id].update.items():
-            writes.setdefault(name, []).append(Write(task.node, task.id, value))
+            writes.setdefault(name, []).extend(writes_of(task.node, task.id, value))
     values, changes = merge(program, checkpoint.values, writes)
 
     control = _carried_over(program, checkpoint, {task.node for task in tasks})

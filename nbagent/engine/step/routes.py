@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.callables import is_async
-from nbagent.engine.model.channels import Barrier, Write
+from nbagent.engine.model.channels import Barrier, writes_of
 from nbagent.engine.model.checkpoint import TaskRecord
 from nbagent.engine.model.ids import (
     END_CHANNEL,
@@ -253,7 +253,7 @@ def reading(program: Program, before: Values, task: Task, record: TaskRecord) ->
     made = {
         name: freeze(
             program.fields[name].merge(
-                before.get(name, MISSING), [Write(task.node, task.id, value)]
+                before.get(name, MISSING), writes_of(task.node, task.id, value)
             )
         )
         for name, value in record.update.items()

@@ -15,6 +15,7 @@ from nbagent.engine.model.checkpoint import Failure
 from nbagent.engine.model.order import in_order
 from nbagent.engine.model.program import END, START, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
+from nbagent.engine.model.several import each_write
 from nbagent.engine.model.values import (
     MISSING,
     check_untouched,
@@ -88,7 +89,8 @@ def check_update(program: Program, update: Mapping[str, Any], node: str | None) 
     """`StateError` for the first write that the state cannot take; `node` is who writes."""
     for name, value in update.items():
         check_field(program, name, node)
-        program.schema.check_write(name, value, node)
+        for one in each_write(value):
+            program.schema.check_write(name, one, node)
 
 
 def read_names(program: Program, values: Mapping[str, Any], node: str | None) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from nbagent.engine.model.checkpoint import JournalEntry, Loaded, Question
 from nbagent.engine.model.ids import split_question
 from nbagent.engine.model.program import Program, Schema
+from nbagent.engine.model.several import each_write
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.model.work import KIND, is_open_question
 from nbagent.errors import StaleAnswer, StateError, UnknownQuestion
@@ -48,7 +49,8 @@ def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[st
                 why = "migrate= makes anew from the state alone"
             else:
                 try:
-                    program.schema.check_write(name, value, record.node)
+                    for one in each_write(value):
+                        program.schema.check_write(name, one, record.node)
                 except StateError as error:
                     why = f"does not fit the state class that there is now ({error})"
             if why:

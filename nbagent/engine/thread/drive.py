@@ -22,7 +22,7 @@ from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
-from nbagent.engine.node.context import TaskContext
+from nbagent.engine.node.context import Nested, TaskContext
 from nbagent.engine.node.subgraph import Subgraph, Suspended, Values, as_parents
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
@@ -47,6 +47,7 @@ from nbagent.engine.thread.edits import (
     user,
 )
 from nbagent.engine.thread.gate import resumed
+from nbagent.engine.thread.inner_writes import Seen, written
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
 from nbagent.engine.watch.events import Event, NodeEffect, NodeWaiting, Observer, SubgraphEvent
@@ -501,8 +502,8 @@ def _next_id(lease: Lease) -> int:
 
 async def drive(
     parent: Run, inside: TaskContext, place: str, program: Program, given: Values
-) -> tuple[Values, Values]:
-    """Begin the thread at a place in the parent's, or go on in it; its first values and its last.
+) -> Nested:
+    """Begin the thread at a place in the parent's, or go on in it, to its end.
 
     `Suspended` when it waits or is paused, its own error when it failed.
     """
@@ -512,8 +513,9 @@ async def drive(
     # What a person or an effect said in it is not in its input: see `TaskContext.has_acted`.
     inside.has_acted = inside.has_acted or run is None or not run.is_the_first
     if run is None:  # it was done when the process ended
-        return since_its_start(thread, thread.latest().checkpoint)
-    first = run.checkpoint
+        last = thread.latest().checkpoint
+        return Nested(*since_its_start(thread, last), written(thread, last))
+    first, seen = run.checkpoint, Seen(run.work.done)
 
     def watch(event: Event) -> None:
         told, inner = (
@@ -525,6 +527,7 @@ async def drive(
         while isinstance(inner, SubgraphEvent):
             inner = inner.event
         inside.has_acted = inside.has_acted or isinstance(inner, (NodeEffect, NodeWaiting))
+        seen.see(event)
         parent.feed.tell(told)
 
     run.watch(watch)
@@ -537,8 +540,9 @@ async def drive(
     if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
         raise Suspended(())
     if first.id == 1:
-        return first.values, run.checkpoint.values
-    return since_its_start(thread, run.checkpoint)
+        return Nested(first.values, run.checkpoint.values, seen.writes)
+    before = written(thread, first)
+    return Nested(*since_its_start(thread, run.checkpoint), seen.behind(before))
 
 
 def since_its_start(thread: DrivenThread, last: Checkpoint) -> tuple[Values, Values]:

@@ -23,6 +23,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.ids import nested_thread
 from nbagent.engine.model.program import Program
+from nbagent.engine.model.several import each_write
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, seal, thaw
 from nbagent.engine.model.work import work_of
@@ -116,7 +117,9 @@ class StoredThread:
         done = work_of(self.latest()).done.values()
         for record in sorted(done, key=lambda record: record.ended):
             for name, value in record.update.items():
-                found.setdefault(name, []).append((record.node, thaw(value)))
+                found.setdefault(name, []).extend(
+                    (record.node, thaw(one)) for one in each_write(value)
+                )
         return found
 
     def _questions(self, loaded: Loaded) -> tuple[Question, ...]:

@@ -23,6 +23,7 @@ from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import thaw
+from nbagent.engine.model.work import Work
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.subgraph import Suspended
@@ -45,9 +46,7 @@ log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 Values = Mapping[str, Any]
-Nest = Callable[
-    ["Run", context.TaskContext, str, Program, Values], Awaitable[tuple[Values, Values]]
-]
+Nest = Callable[["Run", context.TaskContext, str, Program, Values], Awaitable[context.Nested]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,11 @@ class Run:
     def is_the_first(self) -> bool:
         """True when its thread was made for it: nothing has been done there before."""
         return self._lease.before is None
+
+    @property
+    def work(self) -> Work:
+        """What has been done of the super-step under way."""
+        return self._standing.work
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -382,7 +386,7 @@ class Run:
 
     async def _run_nested(
         self, inside: context.TaskContext, place: str, program: Program, given: Values
-    ) -> tuple[Values, Values]:
+    ) -> context.Nested:
         return await self._nest(self, inside, place, program, given)
 
     def _end(self, status: Status, failure: BaseException | None) -> None:

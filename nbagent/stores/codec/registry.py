@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from nbagent.engine.model.several import Several
 from nbagent.errors import CodecError
 
 
@@ -152,6 +153,7 @@ def _of_a_known_library(name: str) -> type | None:
 _PLAIN_LIBRARIES = ("langchain_core.messages.",)
 registry = TypeRegistry()
 register_type = registry.register
+register_type(Several)  # part of a task's record
 
 
 def register_types_in(annotation: Any) -> None:

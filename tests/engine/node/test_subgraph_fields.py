@@ -58,7 +58,10 @@ def test_a_reducer_that_gives_no_way_back_is_an_error_with_the_mend():
     class Counted(TypedDict):
         count: Annotated[int, lambda old, new: (old + new) // 2]
 
-    graph = around(inside(lambda state: {"count": 7}, Counted), Counted)
+    class Plain(TypedDict):
+        count: int
+
+    graph = around(inside(lambda state: {"count": 7}, Plain), Counted)
     with pytest.raises((StateError, NodeError), match=r"outputs=function"):
         graph.run({"count": 1})
 
