@@ -103,6 +103,13 @@ def _open_url(url: str | os.PathLike[str]) -> Any:
     return _SCHEMES[scheme](url)
 
 
+def _open_file(path: Any, store: Any, to_read: bool) -> Any:
+    from nbagent.stores.sqlite import SqliteStore
+
+    key = store if isinstance(store, str) else getattr(store, "key", None)
+    return SqliteStore(path, key=key, read_only=to_read)
+
+
 def _locate(url: str | os.PathLike[str], folder: str) -> str | os.PathLike[str]:
     from nbagent.stores.urls import located
 
@@ -220,6 +227,7 @@ def wire() -> None:
     ports.make_table.fill(_pandas_table)
     ports.draw_trace.fill(_plot)
     ports.open_url.fill(_open_url)
+    ports.open_file.fill(_open_file)
     ports.locate.fill(_locate)
     ports.identify.fill(_identify)
     ports.find_tracer.fill(_find_otel)

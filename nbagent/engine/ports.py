@@ -62,6 +62,10 @@ def _no_store(url: Url) -> Any:
     raise StoreError(f"no store for {url!r}: `import nbagent` brings SQLite, PostgreSQL and memory")
 
 
+def _no_file(path: Any, store: Any, to_read: bool) -> Any:
+    return _no_store(path)
+
+
 def _as_it_is(url: Url, folder: str) -> Url:
     return url
 
@@ -78,6 +82,10 @@ draw_trace = Port[[Any, Any], Any](_no_plot)
 
 open_url = Port[[Url], Any](_no_store)
 """(url or path) -> the `CheckpointStore` that it names. Empty: `StoreError`."""
+
+open_file = Port[[Any, Any, bool], Any](_no_file)
+"""(path, store, to_read) -> a store in a file, encrypted as `store` is: to be read as it stands,
+without a mark on it, or new. Empty: `StoreError`."""
 
 locate = Port[[Url, str], Url](_as_it_is)
 """(url or path, folder) -> the same, with a relative path in it made absolute. Empty: as it is."""

@@ -27,6 +27,7 @@ from nbagent.engine.model.checkpoint import (
     TaskRecord,
     ThreadInfo,
 )
+from nbagent.engine.model.ids import PART
 from nbagent.engine.model.span import Span
 from nbagent.engine.store.ownership import (
     LEASE,
@@ -77,6 +78,8 @@ class _Stored:
 
 class MemoryStore:
     """A `CheckpointStore` that ends with the process."""
+
+    is_on_disk = False
 
     def __init__(
         self,
@@ -180,6 +183,7 @@ class MemoryStore:
             stored.lease_until = 0.0
             stored.info = replace(
                 stored.info,
+                place="" if stored.info.place == PART else stored.info.place,
                 status=status,
                 error=error,
                 owner=None,
@@ -271,14 +275,14 @@ class MemoryStore:
 
     def threads(self) -> list[ThreadInfo]:
         with self._lock:
-            found = [self.thread(id) for id in self._threads]
+            found = [self.thread(id) for id, one in self._threads.items() if one.info.place != PART]
         return sorted(found, key=lambda info: info.updated, reverse=True)
 
     def under(self, thread: str) -> list[ThreadInfo]:
         with self._lock:
             by_parent: dict[str, list[str]] = {}
             for id, stored in self._threads.items():
-                if stored.info.is_nested:
+                if stored.info.is_nested and stored.info.place != PART:
                     by_parent.setdefault(stored.info.parent or "", []).append(id)
             found = sorted(by_parent.get(thread, ()))
             for id in found:  # it grows while it is read

@@ -13,14 +13,18 @@ Rule 2: what SQLite says is told as a sentence: what is wrong and what to do.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+from urllib.parse import quote_from_bytes
 
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
@@ -64,10 +68,13 @@ class SqliteStore(SqlStore):
         lease: float = LEASE,
         clock: Callable[[], float] = time.time,
         key: str | None = None,
+        read_only: bool = False,
     ) -> None:
+        """read_only: of a file that is there, as it stands; nothing is written to or beside it.
+        Where it cannot be written that goes without saying."""
         if key is not None:
             Cipher(key)  # one that is none is said before a file is made
-        file = SqliteFile(Path(path).absolute(), durability)
+        file = SqliteFile(Path(path).absolute(), durability, read_only)
         super().__init__(file, lease=lease, clock=clock, key=key)
         self.path = file.path
         self._reader = file.reader  # to look at the file as the store sees it
@@ -79,18 +86,22 @@ class SqliteStore(SqlStore):
 class SqliteFile(Database):
     """A file with a connection that writes and one that reads."""
 
-    def __init__(self, path: Path, durability: Literal["power", "process"]) -> None:
+    def __init__(
+        self, path: Path, durability: Literal["power", "process"], read_only: bool = False
+    ) -> None:
         super().__init__()
         self.path = path
+        self.is_read_only = read_only or _is_read_only(path)
         self.url = sqlite_url(path)
         self._read_lock = threading.RLock()
         with self.said():
-            if not path.exists():
+            self._opened = self._as_it_stands() if self.is_read_only else path
+            if not self._opened.exists():
                 # Made with its rights from the start: checkpoints hold what users type.
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             self.writer = self._connect()
             try:
-                self.writer.execute(f"PRAGMA journal_mode = {journal_mode(path)}")
+                self.writer.execute(f"PRAGMA journal_mode = {journal_mode(self._opened)}")
                 full = "FULL" if durability == "power" else "NORMAL"
                 self.writer.execute(f"PRAGMA synchronous = {full}")
                 migrate(self.writer, str(path))
@@ -101,9 +112,34 @@ class SqliteFile(Database):
             self.reader.execute("PRAGMA query_only = ON")
         self._closed = False
 
+    def _as_it_stands(self) -> Path:
+        """A copy that is this process's own: what SQLite writes to read a file, and what makes an
+        older file a newer one, is written there."""
+        if not self.path.is_file():
+            raise StoreError(f"there is no file {self.path}")
+        folder = Path(tempfile.mkdtemp(prefix="nbagent-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        copy = folder / "copy.db"
+        place = quote_from_bytes(os.fsencode(self.path))
+        if not _is_open(self.path):
+            shutil.copyfile(self.path, copy)
+            return copy
+        try:
+            with (
+                closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(copy)) as target,
+            ):
+                source.backup(target)  # also of a file that somebody writes to
+        except sqlite3.OperationalError:  # nothing can be written there, so nobody does
+            copy.unlink(missing_ok=True)
+            for end in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{self.path}{end}", f"{copy}{end}")
+        return copy
+
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
+            self._opened, timeout=_BUSY, isolation_level=None, check_same_thread=False
         )
 
     @contextmanager
@@ -115,6 +151,8 @@ class SqliteFile(Database):
             raise StoreError(f"{_sentence(error)} ({self.path}: {error})") from error
 
     def write(self) -> _Transaction:
+        if self.is_read_only:
+            raise StoreError(f"{_sentence(PermissionError())} ({self.path} is only read)")
         return _Transaction(self)
 
     @contextmanager
@@ -153,6 +191,17 @@ class SqliteFile(Database):
                 self._closed = True
                 self.reader.close()
                 self.writer.close()
+
+
+def _is_open(path: Path) -> bool:
+    """False for a file whose log is in it: nobody can have it open. To open it would make one."""
+    with path.open("rb") as file:
+        has_log = file.read(20)[18:19] == b"\x02"  # the file format's write version: WAL
+    return not has_log or Path(f"{path}-wal").exists()
+
+
+def _is_read_only(path: Path) -> bool:
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
 class _Transaction:

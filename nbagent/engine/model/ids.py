@@ -7,7 +7,8 @@ Ids: the one place that makes them and takes them apart.
                checkpoint that planned it and its node, so it is the same after a restart
     place      where in its parent a thread is nested: the TASK whose node is a graph;
                TASK@N:DIGEST:GRAPH for the N-th thread of a graph that the task's code calls;
-               QUESTION>GRAPH, or ANCHOR>GRAPH, for the graph that helps
+               QUESTION>GRAPH, or ANCHOR>GRAPH, for the graph that helps; PART for a copy that is
+               being written: no place in a parent, and nobody's thread yet
     question   TASK:POSITION in its thread; TASK/ID or TASK@N/ID for one of a thread that the task
                runs, as many levels deep as there are
     gate       ANCHOR:before@NODE, ANCHOR:after@NODE: a breakpoint, in the journal
@@ -83,6 +84,9 @@ def escalation(asked: str | None, anchor: int, checkpoint: int, graph: str) -> s
     """
     stands = f"{anchor}" if anchor == checkpoint else f"{anchor}.{checkpoint}"
     return f"{asked or stands}>{graph}"
+
+
+PART = "part"
 
 
 def fork(thread: str, number: int) -> str:

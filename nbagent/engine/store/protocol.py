@@ -53,8 +53,10 @@ class CheckpointStore(Protocol):
         take_over: take it even from a live owner, whose next write then fails.
         Free at once are threads that nobody holds, that this very owner token holds, whose
         owner's process is dead on this host, and those whose lease has expired. Otherwise
-        `ThreadBusy`. `graph` is the graph of a thread that is made; without `create`, the one that
-        it is of from now on ("" leaves it).
+        `ThreadBusy`. At the place `PART` one is made that nobody sees before it is released, which
+        leaves it at no place; what a dead owner has left there is thrown away.
+        `graph` is the graph of a thread that is made; without `create`, the one that it is of from
+        now on ("" leaves it).
         """
         ...
 

@@ -4,26 +4,29 @@ Threads as things to keep: copied between stores, exported to a file, thinned ou
 Rule 1: what belongs to a thread (its subgraphs' threads, and those it was escalated to) goes where
         it goes.
 Rule 2: a copy is an ordinary thread: it can be looked at, resumed and forked where it is.
-Rule 3: a thread that runs is left alone; `ThreadBusy` says by whom.
+Rule 3: nothing of a thread that runs is thrown away; `ThreadBusy` says by whom it is run.
+Rule 4: what was encrypted is written in the clear only where somebody says so.
 """
 
 from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from nbagent.engine import ports
 from nbagent.engine.model import ids
-from nbagent.engine.model.checkpoint import Lease, SizeInfo, Status, ThreadInfo
+from nbagent.engine.model.checkpoint import Lease, SizeInfo, ThreadInfo
 from nbagent.engine.ports import Url, make_table
-from nbagent.engine.store.opening import open_store, resolve_store
-from nbagent.engine.store.ownership import fresh_owner, give_back
+from nbagent.engine.store.opening import resolve_store
+from nbagent.engine.store.ownership import LEASE, found_as, fresh_owner, give_back
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
+from nbagent.errors import StoreError, ThreadBusy, ThreadError, UnknownThread
 
 
 def family(store: CheckpointStore, id: str) -> list[ThreadInfo]:
@@ -31,47 +34,133 @@ def family(store: CheckpointStore, id: str) -> list[ThreadInfo]:
     return [store.thread(id), *store.under(id)]
 
 
-def copy(source: CheckpointStore, id: str, target: CheckpointStore, to: str | None = None) -> None:
-    """Copy a thread with its whole history; `ThreadError` when `to` is there already."""
-    made = {id: to or id}  # thread -> its copy
-    for info in family(source, id):
-        if info.id != id:
-            made[info.id] = ids.nested_thread(made[info.parent or ""], info.place)
-        parent = made[info.parent or ""] if info.id != id else None
-        _copy_one(source, info, target, made[info.id], parent)
-
-
-def _copy_one(
-    source: CheckpointStore, info: ThreadInfo, target: CheckpointStore, to: str, parent: str | None
+def copy(
+    source: CheckpointStore,
+    id: str,
+    target: CheckpointStore,
+    to: str | None = None,
+    *,
+    plain: bool = False,
 ) -> None:
-    with suppress(UnknownThread):
-        target.thread(to)
-        raise ThreadError(f"{target!r} has a thread {to!r} already: copy to another id", thread=to)
-    place = info.place if parent is not None else ""
-    lease = _acquire(target, to, graph=info.graph, create=True, parent=parent, place=place)
+    """Copy a thread with all that belongs to it; `ThreadError` when `to` is there already.
+
+    plain  write in the clear what the source has encrypted
+
+    It is there as a whole, or, after a kill too, not at all. One that runs is copied as a kill at
+    this moment would leave it.
+    """
+    _check_hidden(source, target, plain)
+    info, copied = source.thread(id), to or id
+    if _has(target, copied):
+        raise ThreadError(
+            f"{target!r} has a thread {copied!r} already: copy to another id", thread=copied
+        )
+    lease = _acquire(
+        target, copied, graph=info.graph, create=True, parent=info.parent, place=ids.PART
+    )
+    made = {id: copied}  # thread -> its copy
     try:
-        anchors: set[int] = set()
-        for line in source.history(info.id):
-            loaded = source.load(info.id, line.id)
-            target.commit(lease, loaded.checkpoint, at=line.at)
-            if loaded.checkpoint.anchor not in anchors:
-                anchors.add(loaded.checkpoint.anchor)
-                target.put_tasks(lease, loaded.tasks)
-                target.put_journal(lease, loaded.journal)
-        status: Status = "stopped" if info.status == "running" else info.status
-        target.release(lease, status, error=info.error)
+        beat = _Beat(target, lease)
+        _fill(source, info, target, lease, beat)
+        for one in source.under(id):  # now: one that its parent knows of is there
+            parent = made[one.parent or ""]
+            inner = ids.nested_thread(parent, one.place)
+            while _has(target, inner):  # it is somebody else's
+                inner += "~"
+            made[one.id] = inner
+            below = _acquire(
+                target, inner, graph=one.graph, create=True, parent=parent, place=one.place
+            )
+            _fill(source, one, target, below, beat)
+            target.release(below, found_as(one), error=one.error, at=one.updated)
+        if source.thread(id).salt != info.salt:
+            raise UnknownThread(f"thread {id!r} was thrown away while it was copied", thread=id)
+        target.release(lease, found_as(info), error=info.error, at=info.updated)
     except BaseException:
-        target.delete(lease)  # a copy is whole or not there
+        for inner in reversed([*made.values()][1:]):
+            with suppress(UnknownThread):
+                target.delete(_acquire(target, inner, take_over=True))
+        target.delete(lease)
         raise
 
 
-def export(source: CheckpointStore, id: str, path: str | os.PathLike[str]) -> None:
-    """Write a thread to a file of its own, which any nbagent opens as a store."""
-    target = open_store(Path(path))
+class _Beat:
+    """Says that a copy is being written, as often as its lease asks for."""
+
+    def __init__(self, store: CheckpointStore, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+        self._last = time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._last > LEASE / 6:
+            self._last = time.monotonic()
+            self._store.renew(self._lease)
+
+
+def _fill(
+    source: CheckpointStore,
+    info: ThreadInfo,
+    target: CheckpointStore,
+    lease: Lease,
+    beat: _Beat,
+) -> None:
+    """Write the thread's checkpoints, tasks, journal and spans into the one that is held."""
+    anchors: set[int] = set()
+    for line in source.history(info.id):
+        beat()
+        loaded = source.load(info.id, line.id)
+        target.commit(lease, loaded.checkpoint, at=line.at)
+        if loaded.checkpoint.anchor not in anchors:
+            anchors.add(loaded.checkpoint.anchor)
+            target.put_tasks(lease, loaded.tasks)
+            target.put_journal(lease, loaded.journal)
+    beat()
+    target.put_spans([replace(span, thread=lease.thread) for span in source.spans(info.id)])
+
+
+def _has(store: CheckpointStore, id: str) -> bool:
     try:
-        copy(source, id, target)
+        store.thread(id)
+    except UnknownThread:
+        return False
+    return True
+
+
+def _check_hidden(source: Any, target: Any, plain: bool) -> None:
+    """`StoreError` where what was encrypted would be in the clear on a disk."""
+    hides = getattr(target, "is_encrypted", False) or not getattr(target, "is_on_disk", True)
+    if getattr(source, "is_encrypted", False) and not hides and not plain:
+        raise StoreError(
+            f"{source!r} is encrypted and {target!r} is not: give that one a key, or say "
+            "plain=True to write the thread in the clear"
+        )
+
+
+def export(
+    source: CheckpointStore, id: str, path: str | os.PathLike[str], *, plain: bool = False
+) -> None:
+    """Write a thread to a file of its own, which any nbagent opens as a store; into a file that is
+    there it is copied.
+
+    plain  write in the clear what the source has encrypted; else the file has the source's key
+    """
+    place, like = Path(path).absolute(), None if plain else source
+    if place.exists():
+        with closing(_opened(place, source, False)) as target:
+            copy(source, id, target, plain=plain)
+        return
+    part = place.with_name(f".{place.name[:100]}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        with closing(ports.open_file(part, like, False)) as target:
+            copy(source, id, target, plain=plain)
+        os.replace(part, place)  # it is whole, and its log is in it
+    except OSError as error:
+        raise StoreError(f"{place} cannot be written: {error}") from error
     finally:
-        target.close()
+        for end in ("", "-wal", "-shm", "-journal"):
+            with suppress(OSError):
+                os.unlink(f"{part}{end}")
 
 
 def delete(store: CheckpointStore, id: str) -> None:
@@ -95,23 +184,43 @@ def import_threads(
     store: Url | CheckpointStore | None = None,
     *,
     threads: Sequence[str] = (),
+    key_env: str | None = None,
+    plain: bool = False,
 ) -> list[str]:
-    """Copy the threads of an exported file into a store; their ids.
+    """Copy the threads of an exported file into a store; their ids. The file is only read.
 
     threads  which ones; by default all
-    store    where to, a URL or an open store; by default the one that graphs use
+    store    where to, a URL, a path or an open store; by default the one that graphs use
+    key_env  the environment variable with the file's key, where it is not the store's
+    plain    write in the clear what the file has encrypted
 
     `ThreadError` when one of them is there already; those before it have been copied.
     """
-    source = open_store(Path(path))
-    try:
+    target = resolve_store(store)
+    key: Any = target
+    if key_env is not None:
+        key = os.environ.get(key_env)
+        if not key:
+            raise StoreError(f"the environment variable {key_env} is not set: it is to hold a key")
+    with closing(_opened(Path(path), key, True)) as source:
         found = [info.id for info in source.threads() if not info.is_nested]
         wanted = list(threads) or found
         for id in wanted:
-            copy(source, id, resolve_store(store))
-    finally:
-        source.close()
+            copy(source, id, target, plain=plain)
     return wanted
+
+
+def _opened(path: Path, key: Any, to_read: bool) -> CheckpointStore:
+    """A file that is there as the store that it is: plain, or with the key (of a store)."""
+    try:
+        found: CheckpointStore = ports.open_file(path, None, to_read)
+    except StoreError as error:
+        if "encrypted" not in str(error):
+            raise
+        if not isinstance(key, str) and getattr(key, "key", None) is None:
+            raise StoreError(f"{path} is encrypted: name its key with key_env=VARIABLE") from error
+        found = ports.open_file(path, key, to_read)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,15 +65,22 @@ class Thread(DrivenThread):
 
     # -------------------------------------------------------------------------------- keeping
 
-    def copy(self, to: Url | CheckpointStore, id: str | None = None) -> None:
+    def copy(
+        self, to: Url | CheckpointStore, id: str | None = None, *, plain: bool = False
+    ) -> None:
         """Copy it with its whole history into another store (a URL, a path or an open one), or
-        under another id into this one."""
-        upkeep.copy(self.store, self.id, resolve_store(to), id)
+        under another id into this one: whole, or not at all. While it runs, it is copied as a kill
+        at this moment would leave it.
 
-    def export(self, path: str | os.PathLike[str]) -> None:
+        plain  write in the clear what is encrypted here
+        """
+        upkeep.copy(self.store, self.id, resolve_store(to), id, plain=plain)
+
+    def export(self, path: str | os.PathLike[str], *, plain: bool = False) -> None:
         """Write it to a file of its own: `import_threads(path)` takes it into a store, and
-        `Graph(store="sqlite:///PATH")` goes on in the file itself."""
-        upkeep.export(self.store, self.id, path)
+        `Graph(store="sqlite:///PATH")` goes on in the file itself. Of an encrypted store the file
+        has the key, unless it is to be `plain`."""
+        upkeep.export(self.store, self.id, path, plain=plain)
 
     def delete(self) -> None:
         """Throw it away, with the threads under it. `ThreadBusy` while it runs."""

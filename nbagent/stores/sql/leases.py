@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status
 from nbagent.engine.model.readable import to_json
-from nbagent.engine.store.ownership import check_free, check_place, dated, disown, lost, unknown
+from nbagent.engine.store.ownership import busy, check_free, check_place, dated, disown, lives, lost, unknown
+from nbagent.engine.model.ids import PART
 from nbagent.errors import StoreError
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
@@ -49,6 +50,14 @@ class Leases:
                     ).rowcount
                 )
                 before = self._reading.line(db, thread)
+                if before is not None and before.place == PART and not is_new:
+                    if not create:
+                        raise unknown(thread)
+                    if before.owner and lives(before.owner, self._until(db, thread), now):
+                        raise busy(thread, before.owner, before.since)
+                    for one in [*self._reading.below(db, thread), thread]:
+                        erase(db, one)
+                    continue
                 if before is None:
                     raise unknown(thread)
                 if create:
@@ -71,6 +80,10 @@ class Leases:
                 return Lease(thread, owner, epoch + 1, before.salt, None if is_new else before)
             # Somebody was faster between the two statements: look again who has it.
 
+    def _until(self, db: Connection, thread: str) -> float:
+        row = db.execute("SELECT lease_until FROM threads WHERE id = ?", (thread,)).fetchone()
+        return float(row[0])
+
     def renew(self, lease: Lease) -> None:
         now = self._shelf.clock()
         owner = json.dumps(asdict(dated(lease.owner, now)))
@@ -84,6 +97,7 @@ class Leases:
                 self.touch(
                     db,
                     lease,
+                    f"place = CASE place WHEN '{PART}' THEN '' ELSE place END, "
                     "status = ?, error = ?, owner = NULL, lease_until = 0, updated = ?, "
                     "epoch = epoch + 1, checkpoint = coalesce("
                     "(SELECT max(id) FROM checkpoints WHERE thread = threads.id), 0)",
@@ -140,6 +154,13 @@ class Leases:
         if row is None:
             raise unknown(lease.thread)
         raise lost(lease.thread, read_owner(row[0]), row[1])
+
+
+def erase(db: Connection, thread: str) -> None:
+    """Throw all rows of a thread away."""
+    for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
+        db.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
+    db.execute("DELETE FROM threads WHERE id = ?", (thread,))
 
 
 _CREATE = (

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from nbagent.engine.model.checkpoint import Lease, SizeInfo
 from nbagent.stores.sql.database import Connection, Shelf
-from nbagent.stores.sql.leases import Leases
+from nbagent.stores.sql.leases import Leases, erase
 from nbagent.stores.sql.reading import written
 from nbagent.stores.sql.rows import numbers
 
@@ -78,9 +78,7 @@ class Pruning:
     def delete(self, lease: Lease) -> None:
         with self._database.write() as db:
             self._leases.check(db, lease)
-            for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
-                db.execute(f"DELETE FROM {table} WHERE thread = ?", (lease.thread,))
-            db.execute("DELETE FROM threads WHERE id = ?", (lease.thread,))
+            erase(db, lease.thread)
             self._shelf.held.pop(lease.thread, None)
 
     def vacuum(self) -> None:

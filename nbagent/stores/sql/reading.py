@@ -18,6 +18,7 @@ from nbagent.engine.model.checkpoint import (
     TaskRecord,
     ThreadInfo,
 )
+from nbagent.engine.model.ids import PART
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import frozen_dict
 from nbagent.engine.store.ownership import status_now, unknown
@@ -44,10 +45,10 @@ class Reading:
         with self._database.read() as db:
             found = db.execute(
                 "SELECT checkpoint, (SELECT max(id) FROM checkpoints WHERE thread = threads.id)"
-                " FROM threads WHERE id = ?",
+                ", place FROM threads WHERE id = ?",
                 (thread,),
             ).fetchone()
-            if found is None:
+            if found is None or (found[2] == PART and thread not in self._shelf.held):
                 raise unknown(thread)
             wanted, broken = max(found[0], found[1] or 0), []
             if not wanted:
@@ -206,7 +207,7 @@ class Reading:
     def thread(self, thread: str) -> ThreadInfo:
         with self._database.read() as db:
             found = self.line(db, thread)
-        if found is None:
+        if found is None or found.place == PART:
             raise unknown(thread)
         return found
 
@@ -217,7 +218,9 @@ class Reading:
 
     def threads(self) -> list[ThreadInfo]:
         with self._database.read() as db:
-            rows = db.execute(f"{_THREADS} ORDER BY updated DESC").fetchall()
+            rows = db.execute(
+                f"{_THREADS} WHERE t.place <> '{PART}' ORDER BY updated DESC"
+            ).fetchall()
         return list(map(self._info, rows))
 
     def under(self, thread: str) -> list[ThreadInfo]:
@@ -226,6 +229,11 @@ class Reading:
                 f"{_BELOW}{_THREADS} JOIN below b ON b.id = t.id ORDER BY b.depth, t.id", (thread,)
             ).fetchall()
         return list({row[0]: self._info(row) for row in rows}.values())
+
+    def below(self, db: Connection, thread: str) -> list[str]:
+        """The ids of the threads nested in this one, inside a transaction, the deepest first."""
+        rows = db.execute(f"{_BELOW}SELECT id FROM below ORDER BY depth DESC", (thread,))
+        return [row[0] for row in rows.fetchall()]
 
     def _info(self, row: tuple[Any, ...]) -> ThreadInfo:
         id, graph, status, checkpoint, step, created, updated, owner, since, until, *rest = row
@@ -345,7 +353,7 @@ _THREADS = (
 # Nobody nests so deep; rows that were made to go in circles end there.
 _BELOW = (
     "WITH RECURSIVE below (id, depth) AS ("
-    " SELECT id, 1 FROM threads WHERE parent = ? AND place <> ''"
+    f" SELECT id, 1 FROM threads WHERE parent = ? AND place NOT IN ('', '{PART}')"
     " UNION SELECT t.id, b.depth + 1 FROM below b JOIN threads t ON t.parent = b.id"
-    " AND t.place <> '' WHERE b.depth < 100) "
+    f" AND t.place NOT IN ('', '{PART}') WHERE b.depth < 100) "
 )

@@ -39,6 +39,7 @@ class SqlStore:
         self.database = database
         self.url = database.url
         try:
+            self.key = key
             shelf = Shelf(database, Plain() if key is None else Cipher(key), lease, clock)
             self._reading = Reading(shelf)
             self._leases = Leases(shelf, self._reading)
@@ -48,6 +49,10 @@ class SqlStore:
         except BaseException:
             database.close()
             raise
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.key is not None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
