@@ -101,7 +101,9 @@ class SqliteFile(Database):
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
             self.writer = self._connect()
             try:
-                self.writer.execute(f"PRAGMA journal_mode = {journal_mode(self._opened)}")
+                mode = journal_mode(self._opened)
+                self._has_log = mode == "wal"
+                self.writer.execute(f"PRAGMA journal_mode = {mode}")
                 full = "FULL" if durability == "power" else "NORMAL"
                 self.writer.execute(f"PRAGMA synchronous = {full}")
                 migrate(self.writer, str(path))
@@ -110,7 +112,38 @@ class SqliteFile(Database):
                 self.writer.close()
                 raise
             self.reader.execute("PRAGMA query_only = ON")
+            self.reader.execute("PRAGMA user_version").fetchone()  # its log is there from now on
+            ends = ("", "-wal") if self._has_log else ("",)
+            # As bytes, which is a third faster: it is looked up at each commit.
+            self._files = [
+                (path, *self._number(path))
+                for path in (os.fsencode(f"{self._opened}{end}") for end in ends)
+            ]
         self._closed = False
+
+    def _number(self, path: bytes) -> tuple[int, int]:
+        if not self._has_log:
+            return 0, 0  # on a network a file's number may change by itself
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+
+    def check_there(self) -> None:
+        """`StoreError` where what is written now would be lost: the file that is open, or its log,
+        is no longer the one that its path names."""
+        for path, device, number in self._files:
+            try:
+                found = os.stat(path)
+            except OSError:
+                raise self._gone(path, "was deleted or moved") from None
+            if number and (found.st_ino != number or found.st_dev != device):
+                raise self._gone(path, "was replaced by another file")
+
+    def _gone(self, path: bytes, what: str) -> StoreError:
+        return StoreError(
+            f"{os.fsdecode(path)} {what} since it was opened, so nothing was written: put it back "
+            "and resume, or run the cell that makes the graph (or the store) again to go on with "
+            "the file that is there now"
+        )
 
     def _as_it_stands(self) -> Path:
         """A copy that is this process's own: what SQLite writes to read a file, and what makes an
@@ -237,6 +270,7 @@ class _Transaction:
         try:
             if error is None:
                 try:
+                    file.check_there()
                     file.writer.execute("COMMIT")
                     return
                 except BaseException as failure:
