@@ -1,12 +1,55 @@
 """
 Durable agents in a notebook: a graph that runs in super-steps, watched live, kept in SQLite.
 
-Public names only. Heavy libraries (pandas, ipywidgets, pydantic …) load at first use.
+A graph
+    Graph(name, state)            with Graph("letter", State) as letter: …, or: %%graph letter
+    node(fn, retry=, timeout=)    @node makes a function a node: it reads the state, returns a dict
+    branch(field, **targets)      ask >> branch("verdict", revise=write, send=END)
+    each(field, node)             plan >> each("topics", search): one task an item
+    START = where a graph begins: START >> write >> [web, papers] >> join
+    END = where it ends
+Run it
+    letter.run({"name": "Ada"}, thread="letter-1")     to the end, or to a question
+    letter.start(…), await letter.arun(…), letter.stream(…), letter.map([…])
+    letter.thread("letter-1")     .state .status .questions .resume(…) .edit({…}) .fork(…)
+    view(thread)                  its live view; in a notebook a thread and a run show themselves
+Inside a node
+    interrupt(question, show=, schema=)    asks a person; the thread waits, and nothing stays alive
+    emit(value)                   a partial result, for the view and for streams
+    effect(key, fn, *args)        a side effect that is done once; await aeffect(…)
+    idempotency_key()             the key of the effect under way, for a provider that takes one
+    cached(key, fn, *args)        a call that is not repeated after a question; await acached(…)
+    span(name, **attributes)      a part of it in the trace, with tokens and cost
+    Command(update, goto)         writes, and says what is next
+    Send(node, input)             a task with an input of its own, from a route or a node
+    thaw(value)                   a private copy that may be changed
+What guards a node
+    Retry(attempts, on)           RateLimit(calls, per)    Breaker(failures)    Cache(ttl)
+    PERSON = recover=PERSON asks a person what an error means
+Fields
+    Topic(field)                  Ephemeral(field): cleared at each super-step
+    Secret(name)                  a key that is in no file and no output; redact(pattern)
+    register_type(cls)            a class of yours that the state may hold
+Threads
+    threads()                     all of a store, as a table
+    use_store(url)                another store than nbagent.db; open_store(url)
+    resume_due()                  go on with what waited for a server or a deadline
+    prune(keep=)                  less in the store; vacuum(), sizes(); import_threads(path)
+Errors
+    NbagentError                  GraphError, StateError, ConflictError, NodeError, CodecError,
+                                  StoreError, StepLimit, ThreadBusy, StaleEdit, CircuitOpen;
+                                  errors has them all, and says when which is raised
+
+help(nbagent.Graph) tells more, and so for each name; `%%graph --help` and `%agent --help` tell of
+the magics.
 """
+
+# Public names only. Heavy libraries (pandas, ipywidgets, pydantic …) load at first use.
 
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbagent import errors
@@ -116,6 +159,17 @@ def __getattr__(name: str) -> Any:
 
         return register_type
     raise AttributeError(f"module 'nbagent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # `help(nbagent)` would print each class in full, some 1,500 lines; what it is to show stands
+    # above. It finds the names by `dir`, as completion does, which is to have them all.
+    caller: FrameType | None = sys._getframe(1)
+    for _ in range(4):
+        if caller is not None and caller.f_globals.get("__name__") == "pydoc":
+            return []
+        caller = caller.f_back if caller is not None else None
+    return [*__all__, "__doc__", "__version__"]
 
 
 def view(shown: Any) -> Any:
