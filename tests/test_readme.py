@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,8 +31,26 @@ async def test_every_python_block_runs(tmp_path: Path) -> None:
 
     await client.async_execute()
 
-    assert len(cells) >= 3
-    assert "Dear Ada" in str(cells[-1].outputs)
+    _, graph, run, waited, resumed, done = cells
+    assert {"text/html", "text/plain"} == kinds(graph)
+    assert "<svg" in html(graph)
+    for shown, status, text in [(run, "waiting", "Send it?"), (resumed, "done", "send")]:
+        assert "<svg" in html(shown)
+        assert status in html(shown)
+        assert text in html(shown)
+        assert "running" not in html(shown)
+    assert "{'name': 'Ada', 'draft': 'Dear Ada" in str(waited.outputs)
+    assert "'verdict': 'send'" in str(done.outputs)
+
+
+def kinds(cell: NotebookNode) -> set[str]:
+    """The kinds of what a cell shows."""
+    return {kind for output in cell.outputs for kind in output.get("data", {})}
+
+
+def html(cell: NotebookNode) -> str:
+    """What a cell shows as HTML."""
+    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
 def test_every_command_names_a_file_that_is_there() -> None:

@@ -57,6 +57,8 @@ def test_a_run_cell_again_on_a_thread_that_is_done(kernel: Kernel) -> None:
 
     assert "waiting ['bees'] None" in said
     assert "waiting at super-step 1" in said
+    kernel.run("run = %agent resume t done\nawait run", cell="answer")
+    assert "done ['bees'] done" in kernel.run(SHOWN)
     assert said.strip().endswith(" 7")
 
 

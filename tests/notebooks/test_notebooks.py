@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,10 +21,15 @@ QUICKSTART = NOTEBOOKS / "quickstart.ipynb"
 PROFILERS = ("missing_values", "outliers", "data_types", "duplicates")
 
 
-def execute(notebook: Path, folder: Path) -> NotebookNode:
-    """Execute a copy of `notebook` in `folder`; an exception in a cell is an exception here."""
+def execute(notebook: Path, folder: Path, after_run: Sequence[str] = ()) -> NotebookNode:
+    """Execute a copy of `notebook` in `folder`; an exception in a cell is an exception here.
+
+    after_run   cells to put behind the one whose id is "run"
+    """
     copy = Path(shutil.copy(notebook, folder))
     document = nbformat.read(copy, as_version=4)
+    place = next((n for n, cell in enumerate(document.cells, 1) if cell.id == "run"), 0)
+    document.cells[place:place] = [nbformat.v4.new_code_cell(code) for code in after_run]
     client = NotebookClient(
         document,
         timeout=120,
@@ -105,6 +110,36 @@ def test_the_quickstart_cleans_the_table(quickstart: Executed) -> None:
     assert "Rules still broken: none" in report
     assert "The field notes are prose" in report
     assert "culmen_length_mm" in shown(document, "table")
+
+
+ANSWERED = """
+await run
+t = clean.thread("penguins-1")
+t.edit({"plan": [replace(f, enabled=f.column != "Comments") for f in t.state["plan"]]})
+await t.resume("accept")
+"""  # what the form's button does
+
+
+def test_the_quickstart_can_be_answered_in_its_form_and_run_on_another_day(tmp_path: Path) -> None:
+    """The cells that answer in code leave an answered question alone; a finished thread begins
+    anew."""
+    for answers in ([], [ANSWERED], [ANSWERED, 'await t.resume("accept")']):
+        document = execute(QUICKSTART, tmp_path, answers)
+        report = shown(document, "done")
+        assert "342 penguins after round 2, reviewed by Ada" in report
+        log = (tmp_path / "quickstart.log").read_text().splitlines()
+        assert len(log) == len(set(log))
+
+
+def test_a_picture_in_the_executed_quickstart_stays_as_its_run_ended(quickstart: Executed) -> None:
+    """The first one with its question; none says that something runs."""
+    pictures = {cell: shown(quickstart.document, cell) for cell in ("run", "resume", "finish")}
+
+    assert ["waiting at super-step 4", "waiting at super-step 10", "done at super-step 14"] == [
+        re.search(r"penguins-1: (\w+ at super-step \d+)", text)[1] for text in pictures.values()
+    ]
+    assert all("asks: Apply this plan?" in pictures[cell] for cell in ("run", "resume"))
+    assert not any("running" in text for text in pictures.values())
 
 
 def test_the_quickstart_runs_no_node_twice(quickstart: Executed) -> None:

@@ -236,12 +236,17 @@ class DrivenThread(StoredThread):
         cell = ports.find_cell() if THE_ONE in given else None
         if cell is not None:
             digest, execution = cell
-            if not self.seen and any(
-                span.attributes.get("cell") == digest and span.attributes["text"] != execution
+            given_before = [
+                span.name
                 for span in self.store.spans(self.id)
                 if span.kind == "answer"
-            ):
-                raise stale(self.id, asked[0], {})
+                and span.attributes.get("cell") == digest
+                and span.attributes["text"] != execution
+            ]
+            if given_before and not self.seen:
+                began = self.line(loaded.checkpoint.id)[0].id  # it may have begun afresh since
+                if any((anchor_of(question) or 0) >= began for question in given_before):
+                    raise stale(self.id, asked[0], {})
             self._remark("answer", asked[0].id, execution, cell=digest)
         return answers
 

@@ -7,7 +7,8 @@ Rule 2: a thread has one live view: an older one gives way to its picture. Where
         notebook that runs headless), a view gives way when its thread is done, and the saved file
         carries no widget.
 Rule 3: the picture is refreshed when a run ends and again after each cell, because a notebook
-        that runs headless listens only to the cell that is running.
+        that runs headless listens only to the cell that is running. A view that gives way leaves
+        the picture of its own last run's end: not of the run that takes over, nor of one under way.
 Rule 4: whatever is done by mouse leaves the line of Python that does the same.
 """
 
@@ -62,6 +63,8 @@ class Panel:
         self.looked_at: Thread = thread  # itself, or a thread under it
         self.code: list[str] = []
         self.closed = False
+        self._is_own = True  # the run that it shows: it was made for it, or has begun it
+        self._ended_as: dict[str, str] | None = None  # the picture of its own last run's end
         self.live: Any = None
         self.picture: Any = None
         self._box: Any = None
@@ -148,10 +151,20 @@ class Panel:
             run.echo.is_shown = True
             self._unwatch = run.watch(self.see, past=past)
 
-    def watch(self, run: Run) -> None:
-        """Show this run, too, from now on; what the view shows goes on with it."""
+    def watch(self, run: Run, *, is_own: bool = False) -> None:
+        """Show this run, too, from now on; what the view shows goes on with it.
+
+        is_own   it was begun in this view
+        """
         if run is not self.run:
+            if self._is_own and not is_own and self.picture is not None:
+                self._ended_as = self.static()
+            self._is_own = is_own
             self._listen(run, past=True)
+        elif is_own:  # and its beginning was heard of already
+            self._is_own = True
+            if run.status != "running":
+                self._ended_as = self.static()
 
     def see(self, event: Event) -> None:
         """An event of the run; called on the engine's thread."""
@@ -179,6 +192,10 @@ class Panel:
             self.view.flush()
             if run is self.run and self.thread.run is None:
                 self._offer(status, run)
+            if self._is_own and run is self.run:
+                self._ended_as = self.static()
+            if self.closed:
+                self._unwatch()
             with _lock:
                 _stale[id(self)] = self
             refresh(keep=True)
@@ -266,7 +283,7 @@ class Panel:
         return run
 
     def _go_on(self, code: str, **how: Any) -> None:
-        self.watch(self.thread.resume(**how))
+        self.watch(self.thread.resume(**how), is_own=True)
         self._did(code)
 
     def _begin_afresh(self) -> None:
@@ -278,7 +295,7 @@ class Panel:
                 "what the thread was given is not known here: run its cell again with --fresh, or "
                 f"{thread}.start({{…}}, fresh=True)"
             )
-        self.watch(self.thread.start(given, fresh=True))
+        self.watch(self.thread.start(given, fresh=True), is_own=True)
         text = repr(given)
         self._did(f"start({text if len(text) <= LONGEST else '…'}, fresh=True)")
 
@@ -381,7 +398,10 @@ class Panel:
         box = self.widget()._repr_mimebundle_()
         # Whoever cannot show a widget shows the picture, and no line of text instead of this.
         self.live = display({**box, "text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        self.picture = display(self.static(), display_id=self.view.uid, raw=True)  # type: ignore[no-untyped-call]
+        shown = self.static()
+        if self.run is None or self.run.status != "running":
+            self._ended_as = shown
+        self.picture = display(shown, display_id=self.view.uid, raw=True)  # type: ignore[no-untyped-call]
         self._claim()
 
     def take_place(self) -> str:
@@ -424,7 +444,10 @@ class Panel:
 
         after_cell   in the cell's own turn: a program that runs cells hears of nothing else
         """
-        if self.picture is None or self.closed:
+        if self.picture is None:
+            return
+        if self.closed:
+            self.picture.update(self._ended_as or self.static(), raw=True)
             return
         self.picture.update(self.static(), raw=True)
         with self.view.model() as model:
@@ -434,9 +457,13 @@ class Panel:
 
     def close(self) -> None:
         """Let the picture take the view's place."""
-        self._unwatch()
+        with self.view.model() as model:
+            is_to_come = self._is_own and model.status == "running"
+        if not is_to_come:
+            self._unwatch()
         if self.picture is not None:
-            self.picture.update(self.static(), raw=True)
+            shown = None if self._is_own else self._ended_as
+            self.picture.update(shown or self.static(), raw=True)
         if self.live is not None:
             self.live.update({"text/plain": ""}, raw=True)
         self.closed = True

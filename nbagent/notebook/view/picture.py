@@ -79,9 +79,14 @@ def hide_the_dead() -> str:
     return _HIDE_THE_DEAD
 
 
+def _status(state: dict[str, Any]) -> str:
+    """In words that stay true: a picture does not hear how a run that it was made of went on."""
+    return "begun" if state["status"] == "running" else str(state["status"])
+
+
 def _headline(state: dict[str, Any]) -> str:
-    status = state["status"]
-    shown = look(status)
+    status = _status(state)
+    shown = look(state["status"])
     took = f" · {state['ended'] - state['started']:.1f} s" if state["ended"] else ""
     return (
         '<div style="margin-bottom:6px"><b>'
@@ -168,7 +173,7 @@ def static_text(model: RunModel) -> str:
     state = model.state
     took = time.strftime("%H:%M:%S", time.localtime(state["ended"])) if state["ended"] else "now"
     text = [
-        f"{state['graph']} · {state['thread']}: {state['status']} at {_turn(state)}super-step "
+        f"{state['graph']} · {state['thread']}: {_status(state)} at {_turn(state)}super-step "
         f"{state['step']} ({took})"
     ]
     text += [f"  asks: {question['text']}" for question in state["questions"]]

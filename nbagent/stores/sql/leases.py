@@ -12,9 +12,18 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status
-from nbagent.engine.model.readable import to_json
-from nbagent.engine.store.ownership import busy, check_free, check_place, dated, disown, lives, lost, unknown
 from nbagent.engine.model.ids import PART
+from nbagent.engine.model.readable import to_json
+from nbagent.engine.store.ownership import (
+    busy,
+    check_free,
+    check_place,
+    dated,
+    disown,
+    lives,
+    lost,
+    unknown,
+)
 from nbagent.errors import StoreError
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
