@@ -91,5 +91,5 @@ def test_a_function_is_called_what_people_call_it():
 
 
 def test_a_cache_key_that_cannot_be_called_with_the_state_is_refused():
-    with pytest.raises(TypeError, match="called with the state"):
+    with pytest.raises(TypeError, match="give a plain function of the state"):
         Cache(key=lambda: "x")
