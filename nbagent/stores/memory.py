@@ -93,6 +93,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = threading.RLock()
         self._threads: dict[str, _Stored] = {}
+        self._nested: dict[str, set[str]] = {}  # thread -> those nested in it
         self._cache: dict[str, tuple[Any, float | None]] = {}
 
     def __repr__(self) -> str:
@@ -129,6 +130,8 @@ class MemoryStore:
                     salt=uuid.uuid4().hex,
                 )
                 self._threads[thread] = _Stored(info)
+                if place not in ("", PART):
+                    self._nested.setdefault(parent or "", set()).add(thread)
             stored = self._threads[thread]
             if create:
                 check_place(thread, (stored.info.parent, stored.info.place), (parent, place))
@@ -280,13 +283,9 @@ class MemoryStore:
 
     def under(self, thread: str) -> list[ThreadInfo]:
         with self._lock:
-            by_parent: dict[str, list[str]] = {}
-            for id, stored in self._threads.items():
-                if stored.info.is_nested and stored.info.place != PART:
-                    by_parent.setdefault(stored.info.parent or "", []).append(id)
-            found = sorted(by_parent.get(thread, ()))
+            found = sorted(self._nested.get(thread, ()))
             for id in found:  # it grows while it is read
-                found += sorted(by_parent.get(id, ()))
+                found += sorted(self._nested.get(id, ()))
             return [self.thread(id) for id in found]
 
     def history(self, thread: str) -> list[CheckpointInfo]:
@@ -355,8 +354,9 @@ class MemoryStore:
 
     def delete(self, lease: Lease) -> None:
         with self._lock:
-            self._held(lease)
+            info = self._held(lease).info
             del self._threads[lease.thread]
+            self._nested.get(info.parent or "", set()).discard(lease.thread)
 
     def vacuum(self) -> None:
         pass

@@ -167,7 +167,13 @@ class Leases:
 
 def erase(db: Connection, thread: str) -> None:
     """Throw all rows of a thread away."""
-    for table in ("tasks", "journal", "versions", "state", "spans", "checkpoints"):
+    db.execute("DELETE FROM versions WHERE thread = ?", (thread,))
+    erase_but_versions(db, thread)
+
+
+def erase_but_versions(db: Connection, thread: str) -> None:
+    """The same, where its versions are thrown away already."""
+    for table in ("tasks", "journal", "state", "spans", "checkpoints"):
         db.execute(f"DELETE FROM {table} WHERE thread = ?", (thread,))
     db.execute("DELETE FROM threads WHERE id = ?", (thread,))
 

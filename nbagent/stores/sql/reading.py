@@ -353,7 +353,7 @@ _THREADS = (
 # Nobody nests so deep; rows that were made to go in circles end there.
 _BELOW = (
     "WITH RECURSIVE below (id, depth) AS ("
-    f" SELECT id, 1 FROM threads WHERE parent = ? AND place NOT IN ('', '{PART}')"
+    f" SELECT id, 1 FROM threads WHERE parent = ? AND place <> '' AND place <> '{PART}'"
     " UNION SELECT t.id, b.depth + 1 FROM below b JOIN threads t ON t.parent = b.id"
-    f" AND t.place NOT IN ('', '{PART}') WHERE b.depth < 100) "
+    f" AND t.place <> '' AND t.place <> '{PART}' WHERE b.depth < 100) "
 )
