@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import pydoc
+import re
 from pathlib import Path
 
 import pytest
+
+import nbagent
+import nbagent.testing
 
 spec = importlib.util.spec_from_file_location(
     "nbagent_requirements", Path(__file__).with_name("requirements.py")
@@ -15,6 +21,7 @@ requirements = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(requirements)
 
 TEXT = requirements.TEXT.read_text(encoding="utf-8")
+NUMBER = r"\([^()]*\b[RCW]\d+\b[^()]*\)"
 FOUND = requirements.proofs()
 CLAIMS = {claim[1]: claim[0] for claim in requirements.CLAIM.finditer(TEXT)}
 
@@ -29,6 +36,23 @@ def test_the_requirements_are_numbered_without_a_gap() -> None:
         numbers = [int(claim[1:]) for claim in CLAIMS if claim[0] == letter]
         assert list(range(1, len(numbers) + 1)) == numbers
     assert len(CLAIMS) > 80
+
+
+def test_help_has_no_numbers() -> None:
+    """They are for those who work on nbagent: who asks for help on a public name, or on what it
+    gives, reads none. In a module's docstring and in comments they may stand."""
+    public = [nbagent, nbagent.errors, nbagent.testing]
+    public += [getattr(nbagent, name) for name in nbagent.__all__]
+    said = [pydoc.plain(pydoc.render_doc(thing)) for thing in public]
+    parts = [
+        ast.get_docstring(part) or ""
+        for path in (requirements.ROOT / "nbagent").rglob("*.py")
+        for part in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(part, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+
+    assert len(parts) > 500
+    assert [] == [match[0] for text in (*said, *parts) for match in re.finditer(NUMBER, text)]
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -15,7 +15,7 @@ log = logging.getLogger("nbagent")
 
 
 def resume_due(graphs: Sequence[Graph] | None = None) -> list[Run]:
-    """Resume every thread whose time has come, and return the runs. (W13, W14)
+    """Resume every thread whose time has come, and return the runs.
 
     Those are threads that a kernel left behind in a wait for a server that is over now, and
     threads whose question has passed its deadline and says with `on_expiry` what then. What

@@ -1,5 +1,5 @@
 """
-What it takes to test an agent without a model, without waiting, and under kills. (R45)
+What it takes to test an agent without a model, without waiting, and under kills.
 """
 
 from nbagent.testing.chaos import Report, Scenario, World, run_chaos

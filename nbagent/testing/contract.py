@@ -1,5 +1,5 @@
 """
-What every store must do: a suite for people who write their own. (R20 to R24, W1, W4, W15)
+What every store must do: a suite for people who write their own.
 
     class TestMine(StoreContract):
         def open(self, place, **options):
@@ -87,7 +87,8 @@ class StoreContract:
         made.close()
 
     def test_what_is_committed_is_what_is_loaded(self, store: CheckpointStore) -> None:
-        """The latest checkpoint equals the one that was stored, types included. (R22, W6)"""
+        """The latest checkpoint equals the one that was stored, types included."""
+        # (R22, W6)
         lease = store.acquire("t", ME, graph="g", create=True)
         assert store.latest("t") is None
         written = point(1)
@@ -100,7 +101,8 @@ class StoreContract:
         assert tuple is type(loaded.control["join:a+b>c"])
 
     def test_history_and_earlier_checkpoints(self, store: CheckpointStore) -> None:
-        """Every checkpoint can be listed without values and loaded with them. (R24)"""
+        """Every checkpoint can be listed without values and loaded with them."""
+        # (R24)
         lease = store.acquire("t", ME, create=True)
         store.commit(lease, point(1))
         store.commit(lease, point(2, 1, note="why", actor="Ada", kind="edit"))
@@ -116,7 +118,8 @@ class StoreContract:
             store.load("t", 9)
 
     def test_tasks_and_journal_belong_to_an_anchor(self, store: CheckpointStore) -> None:
-        """What was put for the latest checkpoint's anchor comes with it, replaced by key. (W1)"""
+        """What was put for the latest checkpoint's anchor comes with it, replaced by key."""
+        # (W1)
         lease = store.acquire("t", ME, create=True)
         store.commit(lease, point(1))
         done = TaskRecord(1, "1:a", "a", "done", frozen_dict({"x": (1, 2)}), (("to", "b"),), 2)
@@ -137,7 +140,8 @@ class StoreContract:
         assert 2 == len(latest(store).tasks)
 
     def test_spans_and_outcomes_are_kept_with_their_thread(self, store: CheckpointStore) -> None:
-        """By when they began, whatever order they came in; a deleted thread's go with it. (R40)"""
+        """By when they began, whatever order they came in; a deleted thread's go with it."""
+        # (R40)
         for thread in ("t", "other"):
             lease = store.acquire(thread, ME, create=True)
             store.commit(lease, point(1))
@@ -169,7 +173,8 @@ class StoreContract:
 
     def test_threads_are_listed_newest_first(self, tmp_path: Path) -> None:
         """By when something last happened to them, be it a checkpoint or that they were given
-        back. (R24)"""
+        back."""
+        # (R24)
         now = [1000.0]
         store = self.open(tmp_path, clock=lambda: now[0])
         leases = {}
@@ -210,7 +215,8 @@ class StoreContract:
         assert 51 == len(store.load("t", 3).checkpoint.values["notes"])
 
     def test_one_owner_at_a_time(self, store: CheckpointStore) -> None:
-        """The second is told who has it; after a take-over the first writes nothing. (W4)"""
+        """The second is told who has it; after a take-over the first writes nothing."""
+        # (W4)
         other = replace(ME, token="other", label="somebody else")
         lease = store.acquire("t", ME, create=True)
         with pytest.raises(ThreadBusy) as caught:
@@ -256,7 +262,8 @@ class StoreContract:
         assert [] == store.threads()
 
     def test_a_lease_that_runs_out_can_be_taken(self, tmp_path: Path) -> None:
-        """An owner that is silent for longer than its lease loses it; renewing keeps it. (W4)"""
+        """An owner that is silent for longer than its lease loses it; renewing keeps it."""
+        # (W4)
         now = [1000.0]
         store = self.open(tmp_path, lease=30.0, clock=lambda: now[0])
         other = replace(ME, token="other")
@@ -274,7 +281,8 @@ class StoreContract:
         store.close()
 
     def test_of_many_that_want_a_thread_one_gets_it(self, store: CheckpointStore) -> None:
-        """Whoever comes at the same moment is told so; nobody gets it twice. (W4)"""
+        """Whoever comes at the same moment is told so; nobody gets it twice."""
+        # (W4)
         store.release(store.acquire("t", ME, create=True), "paused")
         for _ in range(20):
             got: list[Any] = []
@@ -294,7 +302,8 @@ class StoreContract:
             store.release(got[0], "paused")
 
     def test_what_cannot_be_stored_changes_nothing(self, store: CheckpointStore) -> None:
-        """One bad value refuses the whole transaction, by field; the rest is as it was. (W6)"""
+        """One bad value refuses the whole transaction, by field; the rest is as it was."""
+        # (W6)
         if not self.encodes:
             pytest.skip("this store says that it takes whatever it is given")
         lease = store.acquire("t", ME, create=True)
@@ -331,7 +340,8 @@ class StoreContract:
     def test_values_come_back_equal_and_of_their_type(
         self, store: CheckpointStore, value: Any
     ) -> None:
-        """Whatever a state may hold. (W6)"""
+        """Whatever a state may hold."""
+        # (W6)
         lease = store.acquire("t", ME, create=True)
         store.commit(lease, point(1, values={"value": value}))
         loaded = latest(store).checkpoint.values["value"]
@@ -340,7 +350,8 @@ class StoreContract:
         assert repr(freeze(value)) == repr(loaded)
 
     def test_growing_values_come_back_from_every_checkpoint(self, store: CheckpointStore) -> None:
-        """However a store keeps what changed, each checkpoint is whole. (R22, W15)"""
+        """However a store keeps what changed, each checkpoint is whole."""
+        # (R22, W15)
         lease = store.acquire("t", ME, create=True)
         notes, text, table = freeze([]), "", freeze({})
         written = []
@@ -354,7 +365,8 @@ class StoreContract:
             assert one == store.load("t", one.id).checkpoint
 
     def test_what_was_written_is_there_when_it_is_opened_again(self, tmp_path: Path) -> None:
-        """By another process, for that matter: nothing is kept in memory alone. (R21)"""
+        """By another process, for that matter: nothing is kept in memory alone."""
+        # (R21)
         if not self.is_durable:
             pytest.skip("this store says that it keeps nothing")
         store = self.open(tmp_path)
@@ -370,7 +382,8 @@ class StoreContract:
         again.close()
 
     def test_a_cached_result_is_found_by_what_it_depends_on(self, store: CheckpointStore) -> None:
-        """Until its time is over, and by equal inputs only. (R6)"""
+        """Until its time is over, and by equal inputs only."""
+        # (R6)
         assert None is store.recall("n", "f", {"q": 1}, 0.0)
         store.remember("n", "f", freeze({"q": 1}), freeze(["result"]), 100.0, 200.0)
         store.remember("n", "f", freeze({"q": 2}), freeze(["for ever"]), 100.0, None)

@@ -24,7 +24,7 @@ TaskStatus = Literal["done", "waiting", "failed"]
 
 @fact
 class Checkpoint:
-    """The settled state of a thread between two super-steps. (R20, R21, R22)
+    """The settled state of a thread between two super-steps.
 
     id        1, 2, 3 … in its thread, in the order of writing
     parent    the checkpoint it came from; None for the first
@@ -108,12 +108,12 @@ class Question:
 
 @fact
 class TaskRecord:
-    """The outcome of one task of the super-step under way, stored when the task ends. (W1)
+    """The outcome of one task of the super-step under way, stored when the task ends.
 
     update    what it wrote, state field -> frozen value, in the order that the node gave
     goto      where `Command(goto=)` sends it, as control-channel content
     started, ended   Unix seconds, kept beside the content
-    resume_at        Unix seconds before which a failed one is not to be tried again (W14)
+    resume_at        Unix seconds before which a failed one is not to be tried again
     is_told          a server has asked for that wait, so it holds for all who call it
     """
 
@@ -215,7 +215,7 @@ class ThreadInfo:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write to a thread until `epoch` is raised by somebody else. (W4)
+    """The right to write to a thread until `epoch` is raised by somebody else.
 
     salt     the thread's own: see `ThreadInfo`
     before   the thread's line at the moment that the lease was taken; None if it was made then.
@@ -248,8 +248,8 @@ class Loaded:
     """All that is needed to go on: the latest checkpoint and the work under way on its anchor.
 
     `notice` is a sentence for the person when the store had to fall back, e.g. to the last
-    valid checkpoint (W8). `moved` are the fields that are not what the checkpoint held, because
-    the state class has changed since and a migration made them anew, or has them no more (R47).
+    valid checkpoint. `moved` are the fields that are not what the checkpoint held, because
+    the state class has changed since and a migration made them anew, or has them no more.
     """
 
     checkpoint: Checkpoint

@@ -164,7 +164,7 @@ class Schema(Protocol):
     def adopt(self, values: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         """Values of an earlier state class as ones of this class, and what was done, if anything.
 
-        `StateError` with all that does not fit. (R47)
+        `StateError` with all that does not fit.
         """
         ...
 

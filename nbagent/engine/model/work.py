@@ -93,7 +93,7 @@ def _is_of_effect(entry: JournalEntry, entries: Mapping[int, JournalEntry]) -> b
 
 def undone(loaded: Loaded, rerun: Sequence[str]) -> tuple[list[TaskRecord], list[JournalEntry]]:
     """What the tasks of nodes that are to run again have written, taken back: their results, the
-    answers that they got and what they had cached. Their effects have happened, and stay. (R7)"""
+    answers that they got and what they had cached. Their effects have happened, and stay."""
     records = [
         replace(record, status="waiting", update={}, goto=())
         for record in loaded.tasks
@@ -112,7 +112,7 @@ def undone(loaded: Loaded, rerun: Sequence[str]) -> tuple[list[TaskRecord], list
 
 def work_of(loaded: Loaded, rerun: Sequence[str] = (), nested: Sequence[str] = ()) -> Work:
     """What has been done of the super-step under way, without the nodes of `rerun`: of these only
-    the effects are kept, which have happened, and what a person has said of them. (R7)
+    the effects are kept, which have happened, and what a person has said of them.
 
     nested   the places of the threads that are nested in this one
     """

@@ -356,7 +356,7 @@ def current(caller: str) -> TaskContext:
 
 
 def emit(value: Any) -> None:
-    """Stream a partial result (a token, a progress figure) to whoever watches the run. (R38)
+    """Stream a partial result (a token, a progress figure) to whoever watches the run.
 
     Outside a run it does nothing, so that a node can be called and tested alone.
     """
@@ -366,7 +366,7 @@ def emit(value: Any) -> None:
 
 
 def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span]:
-    """Measure a part of a node: `with span("search", query=q) as one: …; one.set(hits=3)`. (R36)
+    """Measure a part of a node: `with span("search", query=q) as one: …; one.set(hits=3)`.
 
     Spans nest, and are kept with the thread: see `thread.trace()`. For calls of models,
     OpenTelemetry's names are understood: `gen_ai.usage.input_tokens` and the like; `cost` is in

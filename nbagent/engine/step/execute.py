@@ -43,7 +43,7 @@ class Executed:
 async def execute(
     program: Program, checkpoint: Checkpoint, tasks: Sequence[Task], work: Work, bench: Bench
 ) -> Executed:
-    """Run the tasks that have not finished, all at once, each on its own snapshot. (R13, R14)
+    """Run the tasks that have not finished, all at once, each on its own snapshot.
 
     A task whose question is still open does not run again. A failed task does not stop its
     siblings, unless the graph says on_error="cancel". Cancelling cancels them all.
@@ -140,7 +140,7 @@ class _Execution:
             raise asyncio.CancelledError
 
     def store(self) -> None:
-        """Store what has finished in one transaction; of the last ones, the checkpoint's. (W1)"""
+        """Store what has finished in one transaction; of the last ones, the checkpoint's."""
         batch, result = self.pending, self.result
         if not batch:
             return

@@ -18,7 +18,7 @@ from nbagent.errors import GraphChanged, GraphError, nearest
 def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
     """The tasks of the next super-step, in the order of reconciliation; none when all is done.
 
-    Deferred nodes wait until nothing else is left. (R12)
+    Deferred nodes wait until nothing else is left.
     """
     triggered, inputs = _eligible(program, checkpoint)
     names = list(triggered | inputs.keys()) if inputs else list(triggered)

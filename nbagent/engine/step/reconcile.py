@@ -45,7 +45,7 @@ async def reconcile(
     id: int,
     waiting: Callable[[], object],
 ) -> Reconciled:
-    """Merge all writes in the order of `tasks`, then decide what they lead to. (R16, R17, R18)
+    """Merge all writes in the order of `tasks`, then decide what they lead to.
 
     `id` is the next checkpoint's: above all that the store has. `waiting` is called before a route
     is waited for.

@@ -49,7 +49,7 @@ class Standing:
     """Where a thread stands in a run.
 
     work      what has been done of the super-step that follows `checkpoint`
-    newest    the highest checkpoint id in the store, where that one cannot be read (W8)
+    newest    the highest checkpoint id in the store, where that one cannot be read
     status    "running" while there is more to do; else why the run ends here
     questions, error   what it waits for, or failed with
     """

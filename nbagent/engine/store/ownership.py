@@ -127,7 +127,7 @@ def check_free(
     now: float,
     take_over: bool,
 ) -> None:
-    """`ThreadBusy` unless `owner` may take the thread from its holder now. (W4)"""
+    """`ThreadBusy` unless `owner` may take the thread from its holder now."""
     if take_over or holder is None or holder.token == owner.token:
         return
     if lives(holder, until, now):

@@ -103,7 +103,7 @@ class CheckpointStore(Protocol):
     def latest(self, thread: str) -> Loaded | None:
         """The newest valid checkpoint with the work on its anchor; None when there is none.
 
-        O(1) in the length of the history. (R23)  `UnknownThread` if there is no such thread.
+        O(1) in the length of the history. `UnknownThread` if there is no such thread.
         """
         ...
 
@@ -124,7 +124,7 @@ class CheckpointStore(Protocol):
         ...
 
     def history(self, thread: str) -> list[CheckpointInfo]:
-        """All checkpoints of a thread in the order of writing, without values. (R24)"""
+        """All checkpoints of a thread in the order of writing, without values."""
         ...
 
     def recall(

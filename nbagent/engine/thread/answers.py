@@ -36,7 +36,7 @@ def moved_fields(
 def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[str]) -> None:
     """`StateError` when what has finished of the super-step under way no longer fits the state.
 
-    It was paid for, so it is neither dropped nor guessed at. (W1, R47)
+    It was paid for, so it is neither dropped nor guessed at.
     """
     for record in loaded.tasks:
         if record.status != "done" or record.node in rerun:
@@ -152,7 +152,7 @@ def answered(loaded: Loaded, given: Mapping[str, Any]) -> list[JournalEntry]:
 
 
 def expired(loaded: Loaded, given: Mapping[str, Any], now: float) -> list[JournalEntry]:
-    """Open questions whose deadline has passed, answered as their expiry policy says. (W13)"""
+    """Open questions whose deadline has passed, answered as their expiry policy says."""
     return [
         replace(entry, status="done", result=entry.payload["on_expiry"])
         for entry in loaded.journal

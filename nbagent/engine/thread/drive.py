@@ -152,14 +152,14 @@ class DrivenThread(StoredThread):
         step_limit: int = 1000,
         steps: int | None = None,
     ) -> Run:
-        """Go on from the last checkpoint; nodes that finished do not run again. (R5, R30)
+        """Go on from the last checkpoint; nodes that finished do not run again.
 
         answer     the answer to the one open question
         answers    question id -> answer; those not answered stay open
         rerun      nodes of the super-step under way to run again though they finished
         on_change  what to do when a node of the super-step under way has finished and its code has
                    changed since: "ask" raises `GraphChanged`, "go-on" keeps what it wrote,
-                   "rerun" runs it again (W11)
+                   "rerun" runs it again
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
         """
@@ -326,7 +326,7 @@ class DrivenThread(StoredThread):
         actor: str | None = None,
         take_over: bool = False,
     ) -> int:
-        """Set state fields, without their reducers; the id of the checkpoint made. (R31, W12)
+        """Set state fields, without their reducers; the id of the checkpoint made.
 
         expect  the checkpoint id that the editor looked at, or the values that the edited fields
                 had then; `StaleEdit` if the thread is elsewhere now

@@ -53,7 +53,7 @@ def check_expected(
     expect: int | Mapping[str, Any] | None,
     checkpoint: Checkpoint,
 ) -> None:
-    """`StaleEdit` when the thread is not where its editor saw it. (W12)"""
+    """`StaleEdit` when the thread is not where its editor saw it."""
     if expect is None:
         return
     if isinstance(expect, Mapping):
@@ -87,7 +87,7 @@ def check_expected(
 
 
 def changed_nodes(checkpoint: Checkpoint, program: Program) -> list[str]:
-    """Nodes whose code is not what it was when the checkpoint was written. (W11)"""
+    """Nodes whose code is not what it was when the checkpoint was written."""
     return [
         name
         for name, node in program.nodes.items()

@@ -112,7 +112,7 @@ class StoredThread:
     @property
     def unmerged(self) -> dict[str, list[tuple[str, Any]]]:
         """What the finished tasks of the super-step under way wrote, which is in no checkpoint
-        yet: field -> (node, value), in the order that they finished. (R35)"""
+        yet: field -> (node, value), in the order that they finished."""
         found: dict[str, list[tuple[str, Any]]] = {}
         done = work_of(self.latest()).done.values()
         for record in sorted(done, key=lambda record: record.ended):
@@ -128,7 +128,7 @@ class StoredThread:
     @property
     def resume_at(self) -> float | None:
         """Unix seconds at which there is something to do: a wait for a server is over, or a
-        question's deadline has passed and it says what then. None: nothing to wait for. (W14)"""
+        question's deadline has passed and it says what then. None: nothing to wait for."""
         under = self.store.under(self.id)
         return min(nested.times(self.store, under, self.id, self.latest()), default=None)
 
@@ -153,7 +153,7 @@ class StoredThread:
         return self._adopted(loaded)
 
     def _adopted(self, loaded: Loaded) -> Loaded:
-        """The checkpoint as one of the state class that the graph has now. (R47)"""
+        """The checkpoint as one of the state class that the graph has now."""
         checkpoint, schema = loaded.checkpoint, self.program.schema
         if checkpoint.schema == schema.fingerprint:
             return loaded
@@ -175,7 +175,7 @@ class StoredThread:
         return replace(loaded, checkpoint=adopted, notice=notice, moved=moved)
 
     def history(self) -> Any:
-        """All checkpoints, one a row, without their values. (R24)"""
+        """All checkpoints, one a row, without their values."""
         return history_table(self.store.history(self.id))
 
     def diff(self, a: int | None = None, b: int | None = None) -> Any:

@@ -221,7 +221,7 @@ class Run:
             raise Suspended(())
 
     def tell_stalls(self) -> None:
-        """Tell of nodes that have been silent for too long. The watchdog calls it. (R39)"""
+        """Tell of nodes that have been silent for too long. The watchdog calls it."""
         for sign, silence, usual in self.feed.stalls.since(self.thread.clock()):
             event = NodeStalled(
                 thread=self.thread.id,
@@ -302,7 +302,7 @@ class Run:
         start: Literal["beginning", "now"] = "beginning",
         buffer: int = BUFFER,
     ) -> AsyncIterator[Any]:
-        """Read the run as it goes; any number of readers may, on any event loop. (R36)
+        """Read the run as it goes; any number of readers may, on any event loop.
 
         mode    "events"; or "updates", "values", "emitted", as `graph.stream` gives them
         start   with what is past already, or from now on

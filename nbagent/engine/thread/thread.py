@@ -36,7 +36,7 @@ class Thread(DrivenThread):
         return None
 
     def replay(self, *, since: int | None = None, until: int | None = None) -> Iterator[Event]:
-        """Its events again, from the store, along the line to the latest checkpoint. (R24)
+        """Its events again, from the store, along the line to the latest checkpoint.
 
         since, until  only what led from one checkpoint to another, by their ids
         """
@@ -50,7 +50,7 @@ class Thread(DrivenThread):
         question: str | None = None,
         answer: Pick = None,
     ) -> Escalation:
-        """Let another graph take over; this thread goes on with what it found. (R33)
+        """Let another graph take over; this thread goes on with what it found.
 
         graph     a `Graph`, which runs in a thread under this one
         input     its input; by default the fields that both states have

@@ -38,8 +38,8 @@ class NodeEvent(Event):
 class RunStarted(Event):
     """A run took the thread; `checkpoint` is where it starts or goes on.
 
-    `notice` is what a person should know before: a damaged checkpoint that was passed over (W8),
-    nodes whose code has changed (W11).
+    `notice` is what a person should know before: a damaged checkpoint that was passed over,
+    nodes whose code has changed.
     """
 
     graph: str
@@ -62,14 +62,14 @@ class NodeStarted(NodeEvent):
 
 @keyword_fact
 class NodeEmitted(NodeEvent):
-    """`value` was given to `emit` inside the node. (R38)"""
+    """`value` was given to `emit` inside the node."""
 
     value: Any
 
 
 @keyword_fact
 class NodeEffect(NodeEvent):
-    """An effect of the node is "open" (begun), "done", or "void" (it did not happen). (R7)"""
+    """An effect of the node is "open" (begun), "done", or "void" (it did not happen)."""
 
     effect: str
     status: str
@@ -77,7 +77,7 @@ class NodeEffect(NodeEvent):
 
 @keyword_fact
 class NodePrinted(NodeEvent):
-    """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log"). (R38)"""
+    """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log")."""
 
     stream: str
     text: str
@@ -85,7 +85,7 @@ class NodePrinted(NodeEvent):
 
 @keyword_fact
 class NodeStalled(NodeEvent):
-    """The node has emitted and printed nothing for `seconds`, longer than `usual`. (R39)"""
+    """The node has emitted and printed nothing for `seconds`, longer than `usual`."""
 
     seconds: float
     usual: float
@@ -113,7 +113,7 @@ class NodeFailed(NodeEvent):
 
 @keyword_fact
 class NodeRetried(NodeEvent):
-    """Attempt `attempt` failed; the next begins in `wait` seconds. (R4)"""
+    """Attempt `attempt` failed; the next begins in `wait` seconds."""
 
     failure: Failure
     wait: float
@@ -122,14 +122,14 @@ class NodeRetried(NodeEvent):
 
 @keyword_fact
 class NodeDelayed(NodeEvent):
-    """The node waits `wait` seconds for a rate limit that it shares. (W14)"""
+    """The node waits `wait` seconds for a rate limit that it shares."""
 
     wait: float
 
 
 @keyword_fact
 class NodeWaiting(NodeEvent):
-    """The node asked a question and ended; nothing of it stays alive. (R28)"""
+    """The node asked a question and ended; nothing of it stays alive."""
 
     question: Question
 
@@ -141,7 +141,7 @@ class NodeCancelled(NodeEvent):
 
 @keyword_fact
 class NodeBlocking(NodeEvent):
-    """An `async def` node has held the event loop for `seconds`, at the line `where`. (W9)"""
+    """An `async def` node has held the event loop for `seconds`, at the line `where`."""
 
     seconds: float
     where: str

@@ -209,7 +209,7 @@ def wrong_answers(
 
 
 def unmerged_lines(thread: Thread) -> dict[str, list[str]]:
-    """Beside which fields a form says what nodes that have finished wrote to them. (R35)"""
+    """Beside which fields a form says what nodes that have finished wrote to them."""
     found = {}
     for name, written in thread.unmerged.items():
         channel = thread.program.fields.get(name)
@@ -225,7 +225,7 @@ def unmerged_lines(thread: Thread) -> dict[str, list[str]]:
 
 def refusal(error: NbagentError, thread: Thread) -> dict[str, Any]:
     """What a form is told when nothing was written: the sentence, which fields, and how the state
-    is now where the form showed an older one. (W12)"""
+    is now where the form showed an older one."""
     problems = error.errors if isinstance(error, StateError) else ()
     answer: dict[str, Any] = {
         "ok": False,
