@@ -13,7 +13,7 @@ import pytest
 from IPython.core.completer import provisionalcompleter
 
 from nbagent.notebook.magic.completion import complete
-from tests.notebook.test_magics import CELL, error_of, shell  # noqa: F401  (a fixture)
+from tests.notebook.magic.test_magics import CELL, error_of, shell  # noqa: F401  (a fixture)
 
 HELPERS = '''\
 import json as js, math

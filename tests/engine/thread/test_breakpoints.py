@@ -96,7 +96,7 @@ def test_a_kill_right_before_it_does_not_open_it(place, point, tmp_path):
         sys.path[:0] = {sys.path!r}
         from nbagent import open_store
         from nbagent.testing import FaultyStore
-        from tests.engine.test_breakpoints import build
+        from tests.engine.thread.test_breakpoints import build
         count = 2 if "commit" in {point!r} else 1
         store = FaultyStore(open_store("sqlite:///{tmp_path}/a.db"), {point!r}, count)
         build(store, {place!r}).run({{}}, thread="t")

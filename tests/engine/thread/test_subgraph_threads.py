@@ -111,7 +111,7 @@ def test_a_migration_of_the_subgraphs_state_is_not_its_work(tmp_path):
 
 _OWNER = """
     import asyncio, sys, time
-    from tests.engine.test_subgraph_threads import inner_of, parent_of
+    from tests.engine.thread.test_subgraph_threads import inner_of, parent_of
     from nbagent.stores.sqlite import SqliteStore
 
     async def slow(state):

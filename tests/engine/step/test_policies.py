@@ -194,7 +194,7 @@ def test_twenty_five_steps_with_a_rate_limit_and_a_kill(tmp_path: Path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
-        root = str(Path(__file__).parents[2])
+        root = str(Path(__file__).parents[3])
         words = [sys.executable, "-c", AGENT, url, str(tmp_path / "a.db"), root]
         environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.notebook.test_magics import error_of, shell
+from tests.notebook.magic.test_magics import error_of, shell
 
 __all__ = ["shell"]
 

@@ -177,7 +177,7 @@ print(going.result(), going.status)
 )
 def test_a_process_that_dies_between_the_effect_and_its_record(how, said, times, tmp_path: Path):
     """Probed, or repeated under the same key, or put to a person; never silently repeated. (W2)"""
-    root, oracle = str(Path(__file__).parents[2]), tmp_path / "oracle"
+    root, oracle = str(Path(__file__).parents[3]), tmp_path / "oracle"
 
     def agent(end):
         words = [sys.executable, "-c", AGENT, root, tmp_path / "a.db", oracle, end, how]
