@@ -1,11 +1,13 @@
 """
-Says how many branches of the engine and of the stores the tests took, and fails below 85 %.
+Says how much of the engine and of the stores the tests took, and fails where it is too little.
 
     python -m coverage run -m pytest tests
     python tests/branches.py
 
-Branches count alone, a room as a whole: lines that ran hide the way that was not taken. Files that
-are not whole are listed with what they lack.
+What has to be 95 % is what coverage.py counts with `--cov-branch`, lines and branches together, a
+room as a whole. The branches alone are told, too, because lines that ran hide the way that was not
+taken; they may not become fewer than they were. Files that are not whole are listed with the
+branches that they lack.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import Any
 import coverage
 
 ROOMS = ("nbagent/engine", "nbagent/stores")
-LEAST = 85.0
+LEAST = 95.0
+LEAST_BRANCHES = 92.0  # where they stood; raise it when more are taken
 
 
 def measured() -> dict[str, Any]:
@@ -48,10 +51,18 @@ def main() -> int:
         }
         branches = 100 * of["covered_branches"] / of["num_branches"]
         lines = 100 * of["covered_lines"] / of["num_statements"]
-        print(f"{room}: {branches:.1f} % of the branches, {lines:.1f} % of the lines")
-        enough = enough and branches >= LEAST
+        both = 100 * (of["covered_branches"] + of["covered_lines"])
+        both /= of["num_branches"] + of["num_statements"]
+        print(
+            f"{room}: {both:.1f} %, that is {branches:.1f} % of the branches and {lines:.1f} % of "
+            "the lines"
+        )
+        enough = enough and both >= LEAST and branches >= LEAST_BRANCHES
     if not enough:
-        print(f"Less than {LEAST:.0f} % of the branches: add tests for those above.")
+        print(
+            f"Less than {LEAST:.0f} %, or than {LEAST_BRANCHES:.0f} % of the branches: add tests "
+            "for those above."
+        )
     return 0 if enough else 1
 
 
