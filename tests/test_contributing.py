@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -49,6 +51,31 @@ def test_the_version_is_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
     assert project["version"] == nbagent.__version__
+
+
+def test_what_runs_in_every_python_finds_what_it_imports() -> None:
+    """Whatever tests of the engine, the graph and the stores import at their top is in the extra
+    that they are run with, or comes with nbagent; pydantic brings annotated-types, pandas numpy."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    given = [*project["dependencies"], *project["optional-dependencies"]["test-engine"]]
+    names = {re.split(r"[^\w-]", part)[0].replace("-", "_").lower() for part in given}
+    known = {*names, "annotated_types", "nbagent", "numpy", "tests", "typing_extensions"}
+    known |= {"yaml"} if "pyyaml" in names else set()
+    wrong = {
+        f"{path.relative_to(ROOT)}: {module}"
+        for room in ("engine", "graph", "stores")
+        for path in (ROOT / "tests" / room).rglob("*.py")
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(statement, (ast.Import, ast.ImportFrom))
+        for module in (
+            [statement.module or ""]
+            if isinstance(statement, ast.ImportFrom)
+            else [alias.name for alias in statement.names]
+        )
+        if module.split(".")[0] not in known | sys.stdlib_module_names
+    }
+
+    assert set() == wrong
 
 
 def test_the_hooks_are_the_checks() -> None:
