@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TypedDict
 
@@ -245,4 +246,5 @@ def test_a_path_is_taken_wherever_a_url_is(tmp_path):
     made(tmp_path / "a.db").run({"x": 1}, "t")
     assert ["t"] == list(nbagent.threads(tmp_path / "a.db")["thread"])
     made(tmp_path / "a.db").thread("t").copy(tmp_path / "b.db")
-    assert ["t"] == [info.id for info in open_store(tmp_path / "b.db").threads()]
+    with closing(open_store(tmp_path / "b.db")) as copied:
+        assert ["t"] == [info.id for info in copied.threads()]
