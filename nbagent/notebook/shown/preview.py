@@ -8,6 +8,7 @@ import base64
 from typing import Any
 
 from nbagent.engine.model.readable import AS_TEXT, parts_of, safe_repr, type_name
+from nbagent.notebook.shown.rich import PICTURES, formula, looks, shows_itself
 
 TEXT = 2_000  # characters of one value's text
 BUDGET = 20_000  # characters of one value with all of its parts
@@ -20,17 +21,17 @@ _LOST = (range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0x
 CONTROLS |= {code: 0xFFFD for codes in _LOST for code in codes}
 DEEP = 4  # levels of a tree
 ROWS, COLUMNS = 6, 8  # of a table
+_PLAIN = (list, tuple, set, frozenset, dict)
 PICTURE = 500_000  # bytes of an image, or characters of a document, that a page gets
 _IMAGES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
-_SHOWS = {"_repr_png_": "png", "_repr_jpeg_": "jpeg", "_repr_svg_": "svg+xml"}
 
 
 class _Budget:
     """How many characters one preview may still have, over all of its parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: int = 4) -> None:
         self.left = BUDGET
-        self.pictures = 4
+        self.pictures = pictures
 
     def cut(self, text: str) -> str:
         shown = cut(text, max(0, min(TEXT, self.left)))
@@ -68,6 +69,10 @@ def _preview(value: Any, name: str, depth: int, budget: _Budget) -> dict[str, An
     if isinstance(value, AS_TEXT):
         return {"kind": "atom", "type": name, "text": budget.cut(str(value))}
     parts = parts_of(value)
+    if parts is not None and not isinstance(value, _PLAIN) and shows_itself(value):
+        shown = _rich(value, name, budget)
+        if shown is not None:
+            return shown
     if parts is not None:
         size = len(parts)
         made: dict[str, Any] = {"kind": "dict", "type": name, "text": f"{size} {_plural(value)}"}
@@ -102,7 +107,7 @@ def cut(text: str, limit: int = TEXT) -> str:
 
 def short(value: Any, limit: int = 120) -> str:
     """One line for a value."""
-    made = preview(value, DEEP)
+    made = preview(value, DEEP, _Budget(pictures=0))
     if made["kind"] in ("list", "dict"):
         text = _inline(value)
         return text if len(text) <= limit else f"{made['type']} of {made['text']}"
@@ -115,22 +120,31 @@ def _rich(value: Any, name: str, budget: _Budget) -> dict[str, Any] | None:
     if isinstance(value, (bytes, bytearray)):
         kind = next((kind for magic, kind in _IMAGES.items() if value.startswith(magic)), None)
         return None if kind is None else _image(bytes(value), kind, name, budget)
-    try:
-        for method, kind in _SHOWS.items():
-            found = getattr(value, method, lambda: None)()
-            if found:
-                data = found.encode() if isinstance(found, str) else found
-                return _image(data, kind, name, budget)
-        html = getattr(value, "_repr_html_", lambda: None)()
-    except Exception:  # a user's object must not stop a view
+    if budget.pictures <= 0:
         return None
-    if not isinstance(html, str) or len(html) > PICTURE:
+    shown = looks(value)
+    if shown is None:
         return None
-    text = budget.cut(safe_repr(value).split("\n", 1)[0])
-    return {"kind": "html", "type": name, "text": text, "html": html}
+    kind, data = shown
+    if kind in PICTURES:
+        return _image(_bytes(kind, data), kind.removeprefix("image/"), name, budget)
+    text = str(data)
+    if kind == "text/latex" and (made := formula(text)) is not None:
+        return {**_image(made, "png", name, budget), "text": budget.cut(text)}
+    if kind == "text/html" and len(text) <= PICTURE:
+        told = budget.cut(safe_repr(value).split("\n", 1)[0])
+        return {"kind": "html", "type": name, "text": told, "html": text}
+    return None if kind == "text/html" else {"kind": "text", "type": name, **budget.text(text)}
 
 
-def _image(data: bytes, kind: str, name: str, budget: _Budget) -> dict[str, Any] | None:
+def _bytes(kind: str, data: Any) -> bytes:
+    """A picture's bytes: what is text is the picture itself (SVG), or base64 of it."""
+    if not isinstance(data, str):
+        return bytes(data)
+    return data.encode() if kind == "image/svg+xml" else base64.b64decode(data)
+
+
+def _image(data: bytes, kind: str, name: str, budget: _Budget) -> dict[str, Any]:
     text = f"{len(data):,} bytes"
     if len(data) > PICTURE or budget.pictures <= 0:
         return {"kind": "other", "type": name, "text": f"an image of {text}"}

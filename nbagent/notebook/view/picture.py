@@ -25,6 +25,11 @@ _HIDE_THE_DEAD = (
     ':has([data-mime-type="application/vnd.jupyter.widget-view+json"]:not(:has(*)))'
     "{display:none}</style>"
 )
+_NOTHING_ELSE = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "style-src 'unsafe-inline'; img-src data:\">"
+)
+DOCUMENT = 50_000  # characters of a document that a saved notebook is to carry
 PARTS = 12  # differences of one field that the picture lists
 _CELL = "padding:3px 12px 3px 0;vertical-align:top;text-align:left;border:0;white-space:pre-wrap"
 _NAME = f"{_CELL};font-weight:600;white-space:nowrap"
@@ -152,7 +157,20 @@ def _value(value: dict[str, Any], limit: int = 600) -> str:
     if value["kind"] == "image":
         alt = html.escape(f"{value['type']}, {value['text']}")
         return f'<img src="{html.escape(value["src"])}" alt="{alt}" style="max-height:180px">'
+    if value["kind"] == "html" and len(value["html"]) <= DOCUMENT and limit > 200:
+        return _document(value)
     return html.escape(cut(line(value), limit))
+
+
+def _document(value: dict[str, Any]) -> str:
+    """What a value shows of itself, where nothing in it can run or load."""
+    told = html.escape(f"{value['type']} as it shows itself", quote=True)
+    inside = html.escape(_NOTHING_ELSE + value["html"], quote=True)
+    return (
+        f"{html.escape(cut(line(value), 200))}"
+        f'<iframe sandbox="" title="{told}" srcdoc="{inside}" style="display:block;width:100%;'
+        'height:180px;border:0;background:white"></iframe>'
+    )
 
 
 def line(value: dict[str, Any]) -> str:
