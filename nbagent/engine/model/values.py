@@ -230,6 +230,11 @@ class StateView(FrozenDict):
             f"state.get({name!r}){perhaps_renamed(aside)}"
         )
 
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name not in StateView.__slots__ and name in self.names[0]:
+            raise AttributeError(f"a field is read as state[{name!r}], not as state.{name}")
+        raise AttributeError(f"the state of a node has no attribute {name!r}")
+
     def get(self, name: Any, default: Any = None) -> Any:
         return self[name] if name in self else default  # noqa: SIM401  (this is that `get`)
 

@@ -74,6 +74,10 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
         if location is None:
             raise
         raise GraphError(_undefined(error, namespace), location=location) from None
+    except TypeError as error:
+        if (called := _called_node(error, filename, tree, namespace)) is None:
+            raise
+        raise called.with_traceback(None) from None
     except GraphError as error:
         if error.location is None:
             error.location = _field_line(tree, index, filename, str(error))
@@ -138,6 +142,30 @@ def _line_of(error: BaseException, filename: str) -> Location | None:
     if last.tb_frame.f_code.co_name != "<module>":
         return None
     return Location(filename, last.tb_lineno)
+
+
+def _called_node(
+    error: TypeError, filename: str, tree: ast.Module, namespace: dict[str, Any]
+) -> GraphError | None:
+    """The error for `START >> plan() >> END`, where a node was called instead of named."""
+    lines = []
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == filename:
+            lines.append((frame.tb_frame.f_code.co_name, frame.tb_lineno))
+        frame = frame.tb_next
+    if [name for name, _ in lines] != ["<module>"]:
+        return None
+    line = lines[0][1]
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Call) and one.lineno <= line <= (one.end_lineno or 0):
+            name = one.func.id if isinstance(one.func, ast.Name) else ""
+            if isinstance(namespace.get(name), NodeFunction):
+                return GraphError(
+                    f"the wiring names a node and does not call it: write {name}, not {name}(…)",
+                    location=Location(filename, line),
+                )
+    return None
 
 
 def _undefined(error: NameError, namespace: dict[str, Any]) -> str:

@@ -5,10 +5,14 @@ How an error of nbagent looks in a cell: its message and the user's own lines, n
 from __future__ import annotations
 
 import linecache
+import os
+from pathlib import Path
 from typing import Any
 
+from nbagent import errors
 from nbagent.errors import GraphError, NbagentError, NodeError
 
+_PACKAGE = f'"{Path(errors.__file__).parent}{os.sep}'
 _RED, _BOLD, _PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -21,10 +25,23 @@ def render(error: NbagentError) -> list[str]:
         if source.strip():
             lines.append(f"  line {location.line}: {_BOLD}{source.strip()}{_PLAIN}")
     if isinstance(error, NodeError):
-        text = error.traceback.rstrip()
-        if text:
-            lines += ["", *text.splitlines()]
+        own = _own_frames(error.traceback.rstrip().splitlines())
+        lines += ["", *own] if own else []
     return lines
+
+
+def _own_frames(traceback: list[str]) -> list[str]:
+    """A traceback without the frames of this package: all that is left may be nothing new."""
+    kept, is_ours, has_frames = [], False, False
+    for line in traceback:
+        if line.startswith("  File "):
+            is_ours = _PACKAGE in line
+            has_frames = has_frames or not is_ours
+        elif not line.startswith("  "):
+            is_ours = False
+        if not is_ours:
+            kept.append(line)
+    return kept if has_frames else []
 
 
 def install() -> None:
