@@ -94,7 +94,7 @@ def test_what_a_notebook_was_taught_of_a_type_counts(shell):
     shell.display_formatter.formatters["image/png"].for_type(Figure, lambda figure: PNG)
 
     assert "image" == preview(Figure())["kind"]
-    assert short(Figure()).startswith("<tests.widgets")  # one line costs no picture
+    assert short(Figure()).startswith("<tests.notebook.widgets")  # one line costs no picture
 
 
 def test_a_dataclass_with_a_look_of_its_own_shows_it():

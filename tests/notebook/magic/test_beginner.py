@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.notebook.test_magics import error_of, shell
+from tests.notebook.magic.test_magics import error_of, shell
 
 __all__ = ["shell"]
 
