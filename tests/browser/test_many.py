@@ -64,7 +64,7 @@ def test_a_batch_is_a_table_that_moves(open_notebook: OpenNotebook) -> None:
     rows.get_by_role("button", name="book-3").click()
     answer = notebook.output(2).locator(".nbf-root")
     expect(answer).to_contain_text("Is page 3 right?")
-    answer.get_by_label("answer").check()
+    answer.get_by_role("radiogroup", name="answer").get_by_text("Yes").click()
     notebook.screenshot("batch-opened")
     answer.get_by_role("button", name="Answer and resume").click()
     expect(notebook.output(2).locator(".nba-root").nth(1)).to_contain_text("✓ done")
