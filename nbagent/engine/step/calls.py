@@ -1,9 +1,12 @@
 """
 A call of somebody else's code, whose end is always ours to know. (W19)
 
-Rule 1: a coroutine runs in a task of its own. What it does to the task that it is in (a TaskGroup
-        and a timeout cancel it and count that, a node may cancel itself) reaches nothing of the
-        engine's, and a cancellation of the engine's task is always the engine's own.
+Rule 1: a coroutine runs in a task that is not the engine's. What it does to the task that it is in
+        (a TaskGroup and a timeout cancel it and count that, a node may cancel itself) reaches
+        nothing of the engine's, and a cancellation of the engine's task is always the engine's
+        own. One that can wait has a task of its own. One that cannot, because its code awaits
+        nothing, goes straight through: the task that it finds itself in has long ended, so
+        there is nothing that could be done to it.
 Rule 2: an outcome is kept as a value, so whatever is raised, SystemExit and StopIteration
         included, ends this call and nothing else.
 Rule 3: a call ends at its time. It is cancelled then, has a moment to clean up, and what it
@@ -14,9 +17,13 @@ Rule 4: a call that is stopped and returns something all the same has been paid 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import dis
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+import types
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from nbagent.engine.watch.stalls import performing
@@ -25,6 +32,9 @@ log = logging.getLogger("nbagent")
 GRACE = 0.2  # seconds that a call whose time is up may take to clean up
 PATIENCE = 1.0  # seconds that one may which is stopped
 Who = tuple[str, Callable[..., None]]
+_SUSPENDS = dis.opmap["YIELD_VALUE"]  # the one instruction at which a coroutine can be left
+_ended: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]]
+_ended = weakref.WeakKeyDictionary()  # a task of each loop that has ended
 
 
 class Overdue(Exception):
@@ -82,6 +92,9 @@ async def finish(
             return value
         called, seconds = value, None if until is None else until - loop.time()
 
+    if type(called) is types.CoroutineType and _SUSPENDS not in called.cr_code.co_code[::2]:
+        return _straight_through(called, who, _ended.get(loop) or await _one_that_ended(loop))
+
     call = _Call(loop.create_future())
     inner = loop.create_task(call.carry(called), name=who[0])
     performing[inner] = who
@@ -120,6 +133,30 @@ async def finish(
         finally:
             del call  # the error refers to this frame, and this frame would to the error
     return call.value
+
+
+def _straight_through(called: Coroutine[Any, Any, Any], who: Who, ended: asyncio.Task[None]) -> Any:
+    """What a coroutine that cannot wait returns or raises; no timer could ever interrupt it."""
+    loop, own, tasks = ended.get_loop(), asyncio.current_task(), asyncio.tasks
+    assert own is not None
+    tasks._leave_task(loop, own)
+    tasks._enter_task(loop, ended)
+    performing[ended] = who
+    try:
+        contextvars.copy_context().run(called.send, None)
+    except StopIteration as returned:
+        return returned.value
+    finally:
+        performing.pop(ended, None)
+        tasks._leave_task(loop, ended)
+        tasks._enter_task(loop, own)
+    raise AssertionError("a coroutine waits, and its code has no place where it can")
+
+
+async def _one_that_ended(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    one = _ended[loop] = loop.create_task(asyncio.sleep(0), name="nbagent")
+    await one
+    return one
 
 
 def is_cancelled() -> bool:

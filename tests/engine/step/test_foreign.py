@@ -5,6 +5,7 @@ call's that hangs. (W19)
 
 import asyncio
 import contextlib
+import contextvars
 import gc
 import multiprocessing
 import os
@@ -134,6 +135,35 @@ def test_what_a_node_does_with_its_own_task_is_its_own(function):
     assert "done" == graph.thread("t").status
     assert {"x": 1, "said": "and on"} == graph.start({}, thread="next").result(5)
     gc.collect()
+
+
+own = contextvars.ContextVar("own", default="nobody's")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_node_sees_a_task_and_a_context_that_are_not_the_engines(waits):
+    """Also where it awaits nothing: what it sets is gone behind it, and its task is no run's."""
+    seen = []
+
+    async def waiting(state):
+        await asyncio.sleep(0)
+        return look(state)
+
+    async def straight(state):
+        return look(state)
+
+    def look(state):
+        seen.append((own.get(), asyncio.current_task()))
+        own.set("the node's")
+        return {"x": state.get("x", 0) + 1}
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        first = node(waiting if waits else straight, name="a")
+        START >> first >> node(waiting if waits else straight, name="b") >> END
+    run = graph.start({}, thread="t")
+    assert 2 == run.result(5)["x"]
+    assert ["nobody's"] * 2 == [said for said, _ in seen]
+    assert all(isinstance(task, asyncio.Task) and task.done() for _, task in seen)
 
 
 # ------------------------------------------------------------------------ what a node raises
