@@ -225,7 +225,10 @@ class MemoryStore:
                 next_version(_SOME if known else None, old.get(name), value)
             except CodecError as error:
                 raise refused(error, name, writer_of(name, records), error.path) from error
-        control_bytes(checkpoint.control)
+        for content in checkpoint.control.values():
+            if content is not True:  # what was triggered and no more
+                control_bytes(checkpoint.control)
+                break
         values = checkpoint.values
         for record in records:
             own = {n: v for n, v in record.update.items() if values.get(n) is not v}

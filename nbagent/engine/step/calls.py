@@ -85,15 +85,14 @@ async def finish(
     is_ours  the engine's own code, a subgraph's run, which always ends: it is waited for
     """
     loop = asyncio.get_running_loop()
+    if type(called) is types.CoroutineType and _SUSPENDS not in called.cr_code.co_code[::2]:
+        return _straight_through(called, who, loop, _ended.get(loop) or await _one_of(loop))
     if isinstance(called, asyncio.Future) and not isinstance(called, asyncio.Task):
         until = None if seconds is None else loop.time() + seconds
         value = await _on_a_thread(called, seconds, late)
         if not inspect.isawaitable(value):
             return value
         called, seconds = value, None if until is None else until - loop.time()
-
-    if type(called) is types.CoroutineType and _SUSPENDS not in called.cr_code.co_code[::2]:
-        return _straight_through(called, who, _ended.get(loop) or await _one_that_ended(loop))
 
     call = _Call(loop.create_future())
     inner = loop.create_task(call.carry(called), name=who[0])
@@ -135,9 +134,14 @@ async def finish(
     return call.value
 
 
-def _straight_through(called: Coroutine[Any, Any, Any], who: Who, ended: asyncio.Task[None]) -> Any:
+def _straight_through(
+    called: Coroutine[Any, Any, Any],
+    who: Who,
+    loop: asyncio.AbstractEventLoop,
+    ended: asyncio.Task[None],
+) -> Any:
     """What a coroutine that cannot wait returns or raises; no timer could ever interrupt it."""
-    loop, own, tasks = ended.get_loop(), asyncio.current_task(), asyncio.tasks
+    own, tasks = asyncio.current_task(loop), asyncio.tasks
     assert own is not None
     tasks._leave_task(loop, own)
     tasks._enter_task(loop, ended)
@@ -153,7 +157,7 @@ def _straight_through(called: Coroutine[Any, Any, Any], who: Who, ended: asyncio
     raise AssertionError("a coroutine waits, and its code has no place where it can")
 
 
-async def _one_that_ended(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+async def _one_of(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
     one = _ended[loop] = loop.create_task(asyncio.sleep(0), name="nbagent")
     await one
     return one

@@ -125,32 +125,26 @@ class Onward:
             goto = tuple([("send", route.target, item) for item in items])
             if not items:
                 await self.leave(route.target)
-        for one in route.joined or (source,):
-            self._note(one, goto)
-        self._go(source, goto)
+        for one in route.joined:
+            for leads in goto:
+                self._took[one, leads[1]] = None
+        self.go(source, goto)
 
     def go(self, source: str, goto: Iterable[Any]) -> None:
-        """Follow what a command says."""
-        goto = tuple(goto)
-        self._note(source, goto)
-        self._go(source, goto)
-
-    def finish(self) -> None:
-        """Put what was sent into the channels."""
-        for channel, inputs in self._sent.items():
-            self.control[channel] = (*self.control.get(channel, ()), *inputs)
-        self._sent.clear()
-
-    def _note(self, source: str, goto: Iterable[Any]) -> None:
-        for one in goto:
-            self._took[source, one[1]] = None
-
-    def _go(self, source: str, goto: Iterable[Any]) -> None:
+        """Follow what a command says, or a route."""
         for one in goto:
             if one[0] == "to":
                 self._trigger(source, one[1])
             else:
+                self._took[source, one[1]] = None
                 self._sent.setdefault(send_channel(one[1]), []).append(one[2])
+
+    def finish(self) -> None:
+        """Put what was sent into the channels."""
+        if self._sent:
+            for channel, inputs in self._sent.items():
+                self.control[channel] = (*self.control.get(channel, ()), *inputs)
+            self._sent.clear()
 
     def _trigger(self, source: str, target: str) -> None:
         self.control[END_CHANNEL if target == END else to_channel(target)] = True
@@ -199,7 +193,7 @@ class Onward:
         try:
             read = self.program.schema.view(values)
             chosen = function(read)
-            if not inspect.isawaitable(chosen):
+            if type(chosen) is str or not inspect.isawaitable(chosen):
                 check_untouched(read)
                 return chosen
         except BaseException as error:  # its own, sys.exit() included

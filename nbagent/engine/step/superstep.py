@@ -80,15 +80,13 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         return replace(now, status="done", questions=())
     if (stop := gate.before(now, tasks)) is not None:
         return replace(now, status=stop)
-    number = now.checkpoint.step + 1
+    thread, number = bench.thread, now.checkpoint.step + 1
     named = {task.id: task.node for task in tasks}
     bench.tell(
-        StepPlanned(
-            thread=bench.thread, step=number, tasks=named, finished=frozenset(now.work.done)
-        )
+        StepPlanned(thread=thread, step=number, tasks=named, finished=frozenset(now.work.done))
     )
 
-    with bench.services.recorder.around_step(bench.thread, number):
+    with bench.services.recorder.around_step(thread, number):
         executed = await execute(program, now.checkpoint, tasks, now.work, bench)
     if not executed.is_complete():
         return _unfinished(now, executed)
@@ -117,10 +115,8 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
 
     for one in executed.unstored:
         tell_finished(one, now.checkpoint, bench)
-    bench.tell(StepReconciled(thread=bench.thread, step=number, changes=step.changes))
-    bench.tell(
-        Checkpointed(thread=bench.thread, step=number, checkpoint=step.checkpoint, took=step.took)
-    )
+    bench.tell(StepReconciled(thread=thread, step=number, changes=step.changes))
+    bench.tell(Checkpointed(thread=thread, step=number, checkpoint=step.checkpoint, took=step.took))
     return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
 
 

@@ -121,7 +121,7 @@ async def perform(
 
         # Also when the node swallowed its end, or raised something over it: it has asked.
         now = one.attempts.now
-        suspended = _suspended(cause)
+        suspended = _suspended(cause) if cause is not None else None
         if now.under_way:
             await now.landed()
         if now.calls is not None:
@@ -136,7 +136,8 @@ async def perform(
             if not questions:
                 one.tell(NodeCancelled)
             return Ended(one.record("waiting"), questions=questions)
-        one.keep_earlier()
+        if one.before is not None:
+            one.keep_earlier(one.before)
         if cause is not None:
             record = one.record("failed", failure=to_failure(cause))
             return Ended(fail(checkpoint, record, bench), cause)
@@ -267,10 +268,13 @@ class _Performance:
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned, argument)
-        now = self.attempts.now
-        has_acted = journal or now.asked or now.has_acted or now.calls is not None
-        if node.policy.cache is not None and is_own and not has_acted:
+        if node.policy.cache is not None and is_own and not self._has_acted():
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
+
+    def _has_acted(self) -> bool:
+        """True when its result came of more than its inputs."""
+        now = self.attempts.now
+        return bool(now.journal or now.asked or now.has_acted or now.calls is not None)
 
     def _find_cached(self, inputs: Any) -> bool:
         node, bench = self.node, self.bench
@@ -318,10 +322,9 @@ class _Performance:
         self._keep_attempt(failure, then)
         return kept
 
-    def keep_earlier(self) -> None:
+    def keep_earlier(self, before: TaskRecord) -> None:
         """Keep what the task failed with in an earlier run: its record is about to be replaced."""
-        before = self.before
-        if before is None or before.failure is None or before.resume_at is not None:
+        if before.failure is None or before.resume_at is not None:
             return  # one that was to be tried again is kept already
         if not policies.is_with_a_person(self.attempts.now.journal):
             ran = (before.attempt, before.started, before.ended)
@@ -350,7 +353,7 @@ class _Performance:
         )
 
 
-def _suspended(error: BaseException | None) -> Suspended | None:
+def _suspended(error: BaseException) -> Suspended | None:
     """A subgraph's pause, also where somebody's TaskGroup has wrapped it."""
     if isinstance(error, Suspended):
         return error

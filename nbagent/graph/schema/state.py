@@ -8,7 +8,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import pydantic
@@ -160,9 +159,11 @@ class StateSchema:
     def check_write(self, field: str, value: Any, node: str | None) -> None:
         found = self.fields.get(field)
         if found is not None and found.at_once is not None:
-            with suppress(pydantic.ValidationError):
+            try:
                 if found.at_once(value, strict=True) is value:
                     return
+            except pydantic.ValidationError:  # said below, with the place
+                pass
         problems: list[FieldProblem] = []
         if found is None:
             problems = [self._unknown(field)]
