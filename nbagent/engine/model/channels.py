@@ -28,7 +28,15 @@ from typing import Any, ClassVar
 
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.several import Several, each_write
-from nbagent.engine.model.values import MISSING, FrozenList, equal, freeze, is_untouched, isolate
+from nbagent.engine.model.values import (
+    MISSING,
+    FrozenList,
+    bring_back,
+    equal,
+    freeze,
+    is_untouched,
+    isolate,
+)
 from nbagent.errors import ConflictError, StateError, said
 
 UNCHECKED: Any = Any
@@ -181,6 +189,8 @@ class Reduced(Channel):
                 "`new = list(old)`, and return that",
                 field=self.field,
             )
+        for value in lent:
+            bring_back(value)
         return current
 
     @property

@@ -15,6 +15,12 @@ Why rule 3: C code changes a list without calling its methods (`heapq.heappush`,
 it, and `check_untouched` finds it by comparing the copy with what it was made from, both at the
 speed of C. A kept tuple beside each shared list would find it as well, but only after a sibling
 has read it, and could not say whose change it was.
+
+What it costs: a list of texts or numbers, or a dict of them, is copied and compared, about 3 ns an
+item of a list and 10 ns a key of a dict. What is nested costs most when it is made, about 0.4 us a
+dict in a list, so the copy of a reader who has returned is lent to the next (see `spares`), also
+after the list has grown: 0.08 us a dict of two keys where the memory is warm, 0.13 us in a chat of
+1,000 messages, a third each for nobody else holding it, for what it holds, and for the comparison.
 """
 
 from __future__ import annotations
@@ -27,11 +33,13 @@ import pathlib
 import types
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
 from nbagent.engine.model.several import Several
+from nbagent.engine.model.spares import Shelf, Spare
 from nbagent.errors import ChangedInPlace, CodecError, StateError, nearest
 
 _ATOMS: frozenset[type] = frozenset(
@@ -106,14 +114,20 @@ class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
     origin  what this reader's copy was made from; None for the value itself
     token   stands for this very list, and `stem` for the one that `grown` made it from, so that
             a store knows what was appended without comparing what was not
+    shelf   the spare copies of what is inside, where readers have brought some back
+    spare   the one that this reader's copy is of, until it is brought back
+
+    A copy inside of another has only its origin: `_opaque` tells.
     """
 
-    __slots__ = ("nested", "opaque", "origin", "stem", "token")
+    __slots__ = ("nested", "opaque", "origin", "shelf", "spare", "stem", "token")
     nested: bool
     opaque: bool
     origin: FrozenList | None
     token: object
     stem: object
+    shelf: Shelf
+    spare: Spare
 
     def __new__(cls, *args: Any) -> Any:
         return list(*args)  # `type(x)(…)` builds a list anew
@@ -128,6 +142,10 @@ class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
         list.extend(made, added[:])
         made.opaque, made.nested = self.opaque or added.opaque, self.nested or added.nested
         made.token, made.stem, made.origin = object(), self.token, None
+        if made.nested:
+            with suppress(AttributeError):
+                made.shelf = self.shelf  # who reads on reads this one: copies only lack its end
+                del self.shelf
         return made
 
     def grew_from(self, earlier: Any) -> bool:
@@ -148,12 +166,14 @@ class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
 
 
 class FrozenDict(dict, metaclass=_Plain):  # type: ignore[type-arg]
-    """A dict that cannot be changed. `opaque`, `nested` and `origin` as in a `FrozenList`."""
+    """A dict that cannot be changed. The attributes are as in a `FrozenList`."""
 
-    __slots__ = ("nested", "opaque", "origin")
+    __slots__ = ("nested", "opaque", "origin", "shelf", "spare")
     nested: bool
     opaque: bool
     origin: FrozenDict | None
+    shelf: Shelf
+    spare: Spare
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         return dict(*args, **kwargs)
@@ -304,10 +324,15 @@ def is_opaque(value: Any) -> bool:
     if kind in _ATOMS or kind is FrozenSet or kind is frozenset:
         return False
     if kind is FrozenList or kind is FrozenDict:
-        return bool(value.opaque)
+        return _opaque(value)
     if kind is tuple:
         return any(is_opaque(item) for item in value)
     return not isinstance(value, _IMMUTABLE_BASES)
+
+
+def _opaque(value: FrozenList | FrozenDict) -> bool:
+    """True when a copy must be made of something inside."""
+    return (value if value.origin is None else value.origin).opaque
 
 
 def _is_own(value: Any) -> bool:
@@ -328,7 +353,7 @@ def freeze(value: Any) -> Any:
     if kind is FrozenList or kind is FrozenDict:
         if value.origin is None:
             return value
-        if not value.opaque:
+        if not value.origin.opaque:
             return value.origin
         return frozen_list(value) if kind is FrozenList else frozen_dict(value)
     if kind is list:
@@ -400,11 +425,7 @@ def isolate(value: Any) -> Any:
     if kind in _ATOMS:
         return value
     if kind is FrozenList:
-        value = value if value.origin is None else value.origin
-        own = _new_list(_isolated(value) if value.nested else value[:])
-        own.opaque, own.nested, own.origin = value.opaque, value.nested, value
-        own.token, own.stem = value.token, value.stem
-        return own
+        return _own_list(value)
     if kind is FrozenDict:
         return _own_dict(value)
     if kind is FrozenSet:
@@ -417,31 +438,103 @@ def isolate(value: Any) -> Any:
     return copy_opaque(value)
 
 
-def _isolated(items: Iterable[Any]) -> list[Any]:
+def _own_list(value: FrozenList) -> FrozenList:
+    value = value if value.origin is None else value.origin
+    if value.nested and not value.opaque:
+        spare = _spare_of(value)
+        own = _new_list(spare.content)
+        own.spare = spare
+    else:
+        own = _new_list(map(isolate, value) if value.nested else value[:])
+    own.origin, own.token, own.stem = value, value.token, value.stem
+    return own
+
+
+def _own_dict(value: FrozenDict) -> FrozenDict:
+    value = value if value.origin is None else value.origin
+    if value.nested and not value.opaque:
+        spare = _spare_of(value)
+        own = _new_dict(spare.content)
+        own.spare = spare
+    else:
+        nested = value.nested
+        own = _new_dict({key: isolate(item) for key, item in value.items()} if nested else value)
+    own.origin = value
+    return own
+
+
+def _spare_of(value: FrozenList | FrozenDict) -> Spare:
+    """A copy of what is inside: one that an earlier reader has brought back, or a new one."""
+    spare = value.shelf.lend() if hasattr(value, "shelf") else None
+    if spare is None:
+        spare = Spare([] if type(value) is FrozenList else {})
+    if len(spare.content) < len(value):
+        _complete(spare, value)
+        spare.count()
+    return spare
+
+
+def _complete(spare: Spare, value: FrozenList | FrozenDict) -> None:
+    """Copy what the spare does not have yet: all, or what a list has grown by."""
+    parts: list[Any] = []
+    if isinstance(value, FrozenList):
+        had = len(spare.content)
+        spare.content += _copied(value[had:] if had else value, parts)
+    else:
+        spare.content |= zip(value, _copied(value.values(), parts), strict=True)
+    spare.take(parts)
+
+
+def _copied(items: Iterable[Any], parts: list[Any]) -> list[Any]:
     """For a list of dicts, which is what long lists mostly are besides texts and numbers, what
     there is to do is done here and not in a call each."""
     made = []
     for item in items:
-        if type(item) is FrozenDict and not item.nested and item.origin is None:
+        if type(item) is FrozenDict and not item.nested:
             own: FrozenDict = _make_dict(FrozenDict)
             _fill_dict(own, item)
-            own.opaque = own.nested = False
             own.origin = item
+            parts.append(own)
             made.append(own)
         else:
-            made.append(isolate(item))
+            made.append(_copy(item, parts))
     return made
 
 
 _make_dict, _fill_dict = dict.__new__, dict.update
 
 
-def _own_dict(value: FrozenDict) -> FrozenDict:
-    value = value if value.origin is None else value.origin
-    nested = value.nested
-    own = _new_dict({key: isolate(item) for key, item in value.items()} if nested else value)
-    own.opaque, own.nested, own.origin = value.opaque, nested, value
+def _copy(item: Any, parts: list[Any]) -> Any:
+    own: Any
+    kind = type(item)
+    if kind is FrozenList:
+        own = _new_list(_copied(item, parts) if item.nested else item[:])
+        own.origin, own.token, own.stem = item, item.token, item.stem
+    elif kind is FrozenDict:
+        own = _new_dict(zip(item, _copied(item.values(), parts), strict=True))
+        own.origin = item
+    elif kind is FrozenSet:
+        own = _new_set(item, item)
+    elif kind is tuple and any(map(_is_own, item)):
+        own = tuple(_copied(item, parts))
+    else:
+        return item
+    parts.append(own)
     return own
+
+
+def bring_back(value: Any) -> None:
+    """Take what a reader was given, and has not changed, for the next who reads the same."""
+    kind = type(value)
+    if kind is tuple:
+        for item in value:
+            bring_back(item)
+    elif (kind is FrozenList or kind is FrozenDict) and hasattr(value, "spare"):
+        spare, origin = value.spare, value.origin
+        del value.spare
+        if not hasattr(origin, "shelf"):
+            origin.shelf = Shelf()
+        origin.shelf.put(spare)
 
 
 def thaw(value: Any) -> Any:
@@ -497,6 +590,7 @@ def check_untouched(read: Any, node: str | None = None) -> None:
                 field=name or None,
                 node=node,
             )
+        bring_back(value)
 
 
 def _handed_out(read: Any) -> Iterable[tuple[str, Any]]:
@@ -519,7 +613,7 @@ def is_untouched(value: Any) -> bool:
     origin = value.origin
     if origin is None:
         return True
-    if kind is FrozenSet or not value.opaque:
+    if kind is FrozenSet or not origin.opaque:
         return bool(value == origin)
     if len(value) != len(origin):
         return False

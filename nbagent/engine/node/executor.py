@@ -97,6 +97,7 @@ class _Call(asyncio.Future[Any]):
             error.__cause__ = exit
         except BaseException as raised:
             error = raised
+        self.argument = None  # the next who reads the same is lent what this one has read
         try:
             self.loop.call_soon_threadsafe(self._settle, value, error)
         except RuntimeError:  # the loop is closed: nobody waits any more

@@ -52,6 +52,7 @@ class Surroundings:
     delayed   told of each wait for a rate limit or breaker, in seconds
     sleep     waits; a pause may end it
     who       the node, and how it tells of itself
+    read      makes what the node reads, for one call
     first     seconds to wait before the first attempt: what is left of a wait before a restart
     """
 
@@ -63,6 +64,7 @@ class Surroundings:
     mended: Callable[[BaseException, str], object]
     delayed: Callable[[float], None]
     who: Who
+    read: Callable[[], Any]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     first: float = 0.0
 
@@ -73,17 +75,19 @@ def is_with_a_person(journal: Mapping[int, Any]) -> bool:
 
 
 class Returned(NamedTuple):
-    """What a node returned; `is_own` when its function did, and not what stands in for it."""
+    """What a node returned; `is_own` when its function did, and not what stands in for it; and
+    what the one that returned it was given."""
 
     value: Any
     is_own: bool
+    read: Any
 
 
 async def call(node: Node, argument: Any, attempts: Attempts, around: Surroundings) -> Returned:
-    """What the node returns under its policies."""
+    """What the node returns under its policies; `argument` is for its first attempt."""
     said = attempts.now.journal.get(_RECOVERY)
     if said is not None and said.status == "done" and said.result != AGAIN:
-        return Returned(_as_said(node, attempts.now, said.result["update"]), is_own=False)
+        return Returned(_as_said(node, attempts.now, said.result["update"]), False, argument)
     guard = _Guard(node, argument, attempts, around)
     begun = handlers.begun(node, attempts.now, argument)
     if begun is not None and begun.key == handlers.RECOVER:
@@ -132,7 +136,7 @@ class _Guard:
             await self._sleep(around.first)
         while True:
             try:
-                return Returned(await self._guarded(), is_own=True)
+                return Returned(await self._guarded(), True, self.argument)
             except (*_NOT_THE_NODES, _OutOfTime):
                 raise
             except Exception as error:
@@ -151,16 +155,22 @@ class _Guard:
                 wait = retry.delay(number, error, around.clock())
                 around.retried(error, wait, asked is not None)
             await self._sleep(wait)
-            attempts.begin_again()
+            self._begin_again()
+
+    def _begin_again(self, first: int = 0, counts: bool = True) -> None:
+        """Another call, with a copy of its own of what it reads: the thread of one that took too
+        long may still change what it was given."""
+        self.attempts.begin_again(first, counts)
+        self.argument = self.around.read()
 
     async def fallen_back(self, error: Exception | None) -> Returned:
         """What the fallback returns, after the node's error; None: it is called once more."""
-        self.attempts.begin_again(OF_FALLBACK, counts=error is not None)
+        self._begin_again(OF_FALLBACK, counts=error is not None)
         if error is not None:
             handlers.begin(
                 self.node, self.attempts.now, handlers.FALLBACK, self.argument, origin(error)
             )
-        return Returned(await self._call(self.policy.fallback), is_own=False)
+        return Returned(await self._call(self.policy.fallback), False, self.argument)
 
     async def _guarded(self) -> Any:
         """One attempt, when rate limit and breaker allow it."""
@@ -255,16 +265,18 @@ class _Guard:
                 what = name_of(way) if callable(way) else f"field {way}"
                 self.around.mended(error, f"recover: {what}")
             if callable(way):
-                self.attempts.begin_again(OF_RECOVERY, counts=False)
+                self._begin_again(OF_RECOVERY, counts=False)
                 handlers.begin(self.node, self.attempts.now, handlers.RECOVER, self.argument, cause)
                 given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))
                 called = self.around.executor.call(way, is_async(way), given)
-                return Returned(await finish(called, self.around.who), is_own=False)
+                returned = await finish(called, self.around.who)
+                return Returned(returned, False, self.argument)
             if way is PERSON:
                 self.around.given_up(error)
                 handlers.forget(self.attempts.now)
                 _ask_person(self.node, self.attempts.now, cause)
-            return Returned({way: f"{type(cause).__name__}: {said(cause)}"}, is_own=False)
+            update = {way: f"{type(cause).__name__}: {said(cause)}"}
+            return Returned(update, False, self.around.read())
         raise error
 
 

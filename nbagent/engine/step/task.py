@@ -253,7 +253,7 @@ class _Performance:
             )
         )
         is_sent = task.input is not MISSING
-        argument = isolate(task.input) if is_sent else self.program.schema.view(values)
+        argument = self._read()
         journal, inputs = self.attempts.now.journal, None
         # What a person or an effect said in this task is not in the inputs.
         if node.policy.cache is not None and not journal:
@@ -262,7 +262,7 @@ class _Performance:
                 return
         if node.name in self.program.guarded:
             around = self._surroundings()
-            returned, is_own = await policies.call(node, argument, self.attempts, around)
+            returned, is_own, argument = await policies.call(node, argument, self.attempts, around)
         else:
             called = self.bench.executor.call(node.function, node.is_async, argument)
             returned = await finish(called, self.who(), is_ours=node.program is not None)
@@ -275,6 +275,13 @@ class _Performance:
         """True when its result came of more than its inputs."""
         now = self.attempts.now
         return bool(now.journal or now.asked or now.has_acted or now.calls is not None)
+
+    def _read(self) -> Any:
+        """What one call of the node reads, and nobody else."""
+        task = self.task
+        if task.input is not MISSING:
+            return isolate(task.input)
+        return self.program.schema.view(self.checkpoint.values)
 
     def _find_cached(self, inputs: Any) -> bool:
         node, bench = self.node, self.bench
@@ -306,6 +313,7 @@ class _Performance:
             delayed=lambda wait: self.tell(NodeDelayed, wait=wait),
             sleep=self.bench.sleep,
             who=self.who(),
+            read=self._read,
             first=first,
         )
 
