@@ -11,6 +11,7 @@ Rule 3: what all spares hold together is bounded; the values that were read last
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import weakref
 from collections import deque
@@ -24,9 +25,19 @@ _EACH = 32  # spares of one value: as many siblings find one
 _PUTS = 256  # the last so many that came back are kept,
 _PARTS = 1 << 18  # at the most so many lists, dicts and sets: about 60 MB of small dicts
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # the garbage collector may come in between, and call anything
 _recent: deque[tuple[weakref.ref[Shelf], int]] = deque()
 _held = 0
+
+
+def _after_fork() -> None:
+    """The child has none of the threads that may hold the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Spare:

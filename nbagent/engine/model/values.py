@@ -17,10 +17,10 @@ speed of C. A kept tuple beside each shared list would find it as well, but only
 has read it, and could not say whose change it was.
 
 What it costs: a list of texts or numbers, or a dict of them, is copied and compared, about 3 ns an
-item of a list and 10 ns a key of a dict. What is nested costs most when it is made, about 0.4 us a
-dict in a list, so the copy of a reader who has returned is lent to the next (see `spares`), also
-after the list has grown: 0.08 us a dict of two keys where the memory is warm, 0.13 us in a chat of
-1,000 messages, a third each for nobody else holding it, for what it holds, and for the comparison.
+item of a list and 10 ns a key of a dict. A dict in a list costs 0.4 us where it is copied. So the
+copy of a reader who has returned is lent to the next (see `spares`), also after the list has grown:
+0.08 us a dict of two keys where the memory is warm, 0.13 us in a chat of 1,000 messages, a quarter
+of it for the comparison and the rest for what says that it may be lent.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ _ATOMS: frozenset[type] = frozenset(
         type,
     )
 )
+_MANY = 32  # items; a copy of fewer is made sooner than a spare is looked over
 _IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several)
 
 
@@ -440,27 +441,43 @@ def isolate(value: Any) -> Any:
 
 def _own_list(value: FrozenList) -> FrozenList:
     value = value if value.origin is None else value.origin
-    if value.nested and not value.opaque:
+    if value.nested and not value.opaque and len(value) >= _MANY:
         spare = _spare_of(value)
         own = _new_list(spare.content)
         own.spare = spare
     else:
-        own = _new_list(map(isolate, value) if value.nested else value[:])
+        own = _new_list(_isolated(value) if value.nested else value[:])
     own.origin, own.token, own.stem = value, value.token, value.stem
     return own
 
 
 def _own_dict(value: FrozenDict) -> FrozenDict:
     value = value if value.origin is None else value.origin
-    if value.nested and not value.opaque:
+    if value.nested and not value.opaque and len(value) >= _MANY:
         spare = _spare_of(value)
         own = _new_dict(spare.content)
         own.spare = spare
     else:
-        nested = value.nested
-        own = _new_dict({key: isolate(item) for key, item in value.items()} if nested else value)
+        own = _new_dict(
+            zip(value, _isolated(value.values()), strict=True) if value.nested else value
+        )
     own.origin = value
     return own
+
+
+def _isolated(items: Iterable[Any]) -> list[Any]:
+    """For a list of dicts, which is what long lists mostly are besides texts and numbers, what
+    there is to do is done here and not in a call each."""
+    made = []
+    for item in items:
+        if type(item) is FrozenDict and not item.nested and item.origin is None:
+            own: FrozenDict = _make_dict(FrozenDict)
+            _fill_dict(own, item)
+            own.origin = item
+            made.append(own)
+        else:
+            made.append(isolate(item))
+    return made
 
 
 def _spare_of(value: FrozenList | FrozenDict) -> Spare:
@@ -486,8 +503,7 @@ def _complete(spare: Spare, value: FrozenList | FrozenDict) -> None:
 
 
 def _copied(items: Iterable[Any], parts: list[Any]) -> list[Any]:
-    """For a list of dicts, which is what long lists mostly are besides texts and numbers, what
-    there is to do is done here and not in a call each."""
+    """The same for a spare, which is told of each copy."""
     made = []
     for item in items:
         if type(item) is FrozenDict and not item.nested:
@@ -523,18 +539,31 @@ def _copy(item: Any, parts: list[Any]) -> Any:
     return own
 
 
+_HOLDERS = (FrozenList, FrozenDict)
+
+
 def bring_back(value: Any) -> None:
     """Take what a reader was given, and has not changed, for the next who reads the same."""
     kind = type(value)
     if kind is tuple:
         for item in value:
             bring_back(item)
-    elif (kind is FrozenList or kind is FrozenDict) and hasattr(value, "spare"):
+    elif kind not in _HOLDERS or value.origin is None or not value.origin.nested:
+        return
+    elif hasattr(value, "spare"):
         spare, origin = value.spare, value.origin
         del value.spare
         if not hasattr(origin, "shelf"):
             origin.shelf = Shelf()
         origin.shelf.put(spare)
+    else:
+        for item in value if kind is FrozenList else value.values():
+            if type(item) is tuple or (type(item) in _HOLDERS and _has_nested(item)):
+                bring_back(item)
+
+
+def _has_nested(own: FrozenList | FrozenDict) -> bool:
+    return own.origin is not None and own.origin.nested
 
 
 def thaw(value: Any) -> Any:

@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbagent import END, START, Graph, Retry, node
-from nbagent.engine.model import spares
+from nbagent.engine.model import spares, values
 from nbagent.engine.model.values import bring_back, freeze, is_untouched, isolate
 from nbagent.stores.memory import MemoryStore
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_ones_too():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "_MANY", 0)
+        yield
 
 
 def lend(value):
@@ -187,17 +194,43 @@ def test_what_somebody_still_holds_is_not_lent(held):
     assert not {*map(id, spare.content)} & {*map(id, again)}
 
 
+def test_a_long_list_inside_of_something_short_is_lent(monkeypatch):
+    monkeypatch.setattr(values, "_MANY", 32)
+    value = freeze(({"log": [[{"n": n}] for n in range(40)]}, [1]))
+    first = lend(value)
+    spare = first[0]["log"].spare
+    assert not hasattr(first[0], "spare")
+    returned(first)
+    del first
+
+    again = lend(value)
+
+    assert again[0]["log"].spare is spare
+    assert value == again
+
+
+def test_what_was_put_in_is_not_taken_for_a_copy(monkeypatch):
+    """Equal, so it is no change; frozen, so it is nobody's copy."""
+    monkeypatch.setattr(values, "_MANY", 32)
+    value = freeze([{"a": [1]}])
+    own = lend(value)
+    list.__setitem__(own, 0, freeze({"a": [1]}))
+    returned(own)
+
+    assert value == lend(value)
+
+
 def test_what_they_hold_together_is_bounded(monkeypatch):
     """The values that were read last keep their spares."""
     monkeypatch.setattr(spares, "_PARTS", 100)
-    values = [messages(30) for _ in range(5)]
-    for value in values:
+    read = [messages(30) for _ in range(5)]
+    for value in read:
         returned(lend(value))
 
-    assert [0, 0, 1, 1, 1] == [len(value.shelf.spares) for value in values]
+    assert [0, 0, 1, 1, 1] == [len(value.shelf.spares) for value in read]
     for _ in range(2 * spares._EACH):
-        returned(lend(values[4]))
-    assert [0, 0, 0, 0, 1] == [len(value.shelf.spares) for value in values]
+        returned(lend(read[4]))
+    assert [0, 0, 0, 0, 1] == [len(value.shelf.spares) for value in read]
 
 
 def test_what_each_value_has_is_bounded():
