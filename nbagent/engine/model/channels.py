@@ -28,13 +28,13 @@ from typing import Any, ClassVar
 
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.several import Several, each_write
+from nbagent.engine.model.untouched import is_untouched
 from nbagent.engine.model.values import (
     MISSING,
     FrozenList,
     bring_back,
     equal,
     freeze,
-    is_untouched,
     isolate,
 )
 from nbagent.errors import ConflictError, StateError, said

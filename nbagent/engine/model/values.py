@@ -40,31 +40,15 @@ from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
 from nbagent.engine.model.several import Several
 from nbagent.engine.model.spares import Shelf, Spare
-from nbagent.errors import ChangedInPlace, CodecError, StateError, nearest
+from nbagent.errors import StateError, nearest
 
-_ATOMS: frozenset[type] = frozenset(
+ATOMS: frozenset[type] = frozenset(
     (
-        type(None),
-        bool,
-        int,
-        float,
-        complex,
-        str,
-        bytes,
-        range,
-        type(Ellipsis),
-        decimal.Decimal,
-        uuid.UUID,
-        datetime.datetime,
-        datetime.date,
-        datetime.time,
-        datetime.timedelta,
-        datetime.timezone,
-        types.FunctionType,
-        types.BuiltinFunctionType,
-        type,
+        type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), decimal.Decimal,
+        uuid.UUID, datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
+        datetime.timezone, types.FunctionType, types.BuiltinFunctionType, type,
     )
-)
+)  # fmt: skip
 _MANY = 32  # items; a copy of fewer is made sooner than a spare is looked over
 _IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several)
 
@@ -235,7 +219,7 @@ class StateView(FrozenDict):
 
     def __getitem__(self, name: Any) -> Any:
         value = dict.__getitem__(self, name)
-        if type(value) in _ATOMS or name in self.own:
+        if type(value) in ATOMS or name in self.own:
             return value
         self.own += (name,)
         value = isolate(value)
@@ -322,7 +306,7 @@ def view_of(values: Mapping[str, Any], names: tuple[Collection[str], Sequence[st
 def is_opaque(value: Any) -> bool:
     """True when a frozen `value` holds something that must be copied for each reader."""
     kind = type(value)
-    if kind in _ATOMS or kind is FrozenSet or kind is frozenset:
+    if kind in ATOMS or kind is FrozenSet or kind is frozenset:
         return False
     if kind is FrozenList or kind is FrozenDict:
         return _opaque(value)
@@ -339,7 +323,7 @@ def _opaque(value: FrozenList | FrozenDict) -> bool:
 def _is_own(value: Any) -> bool:
     """True when each reader of a frozen `value` gets one of its own."""
     kind = type(value)
-    if kind in _ATOMS or kind is frozenset:
+    if kind in ATOMS or kind is frozenset:
         return False
     if kind is tuple:
         return any(map(_is_own, value))
@@ -349,7 +333,7 @@ def _is_own(value: Any) -> bool:
 def freeze(value: Any) -> Any:
     """The immutable form of `value`; the same object when it is frozen already."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is FrozenList or kind is FrozenDict:
         if value.origin is None:
@@ -378,7 +362,7 @@ def freeze(value: Any) -> Any:
 def frozen_list(items: Iterable[Any]) -> FrozenList:
     """A `FrozenList` of the items, frozen."""
     plain = list(items)
-    if _ATOMS.issuperset(map(type, plain)):  # long lists are mostly of texts or numbers
+    if ATOMS.issuperset(map(type, plain)):  # long lists are mostly of texts or numbers
         frozen = _new_list(plain)
         frozen.opaque = frozen.nested = False
     else:
@@ -398,7 +382,7 @@ def seal(mapping: Mapping[Any, Any]) -> FrozenDict:
     """A `FrozenDict` of items that are frozen already; each stays the object that it is."""
     frozen = _new_dict(mapping)
     frozen.nested = frozen.opaque = False
-    if not _ATOMS.issuperset(map(type, frozen.values())):
+    if not ATOMS.issuperset(map(type, frozen.values())):
         frozen.nested = any(map(_is_own, frozen.values()))
         frozen.opaque = frozen.nested and any(map(is_opaque, frozen.values()))
     return frozen
@@ -423,7 +407,7 @@ def replaced(
 def isolate(value: Any) -> Any:
     """A frozen value as one reader gets it: shared where immutable, else a copy of its own."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is FrozenList:
         return _own_list(value)
@@ -569,7 +553,7 @@ def _has_nested(own: FrozenList | FrozenDict) -> bool:
 def thaw(value: Any) -> Any:
     """A private, mutable copy of a value read from the state."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if kind is FrozenList or kind is list:
         return [thaw(item) for item in value]
@@ -582,86 +566,6 @@ def thaw(value: Any) -> Any:
     if kind is Several:
         return [thaw(item) for item in value.values]
     return copy_opaque(value) if is_opaque(value) else value
-
-
-def frozen_fields(written: Mapping[str, Any], node: str) -> FrozenDict:
-    """What a node wrote, frozen; a refusal names the field and the node."""
-    frozen: dict[str, Any] = {}
-    for name, value in written.items():
-        who = f"field {name!r} (written by node {node!r})"
-        try:
-            frozen[name] = freeze(value)
-        except StateError as error:
-            raise StateError(f"{who}: {error}", field=name, node=node) from error
-        except RecursionError:
-            raise CodecError(
-                f"{who}: the value is nested too deep, or it is part of itself: keep what is in "
-                "it by name, as a dict of parts does",
-                field=name,
-                node=node,
-            ) from None
-    return seal(frozen)
-
-
-def check_untouched(read: Any, node: str | None = None) -> None:
-    """`ChangedInPlace` when what a reader was given was changed behind its methods' backs."""
-    if type(read) is StateView and not read.own:
-        return
-    for name, value in _handed_out(read):
-        if not is_untouched(value):
-            what = f"field {name!r}" if name else "the input"
-            mine = f"state[{name!r}]" if name else "item"
-            who = f" by node {node!r}" if node else ""
-            raise ChangedInPlace(
-                f"{what} was changed in place{who}, with something like heapq.heappush, which "
-                f"does not ask the list: change a copy, as in `mine = nbagent.thaw({mine})`, and "
-                "return it",
-                field=name or None,
-                node=node,
-            )
-        bring_back(value)
-
-
-def _handed_out(read: Any) -> Iterable[tuple[str, Any]]:
-    if type(read) is StateView:
-        return [(name, dict.__getitem__(read, name)) for name in read.own]
-    listed = getattr(type(read), "__handed_out__", None)
-    return listed(read) if listed is not None else (("", read),)
-
-
-def is_untouched(value: Any) -> bool:
-    """True when a reader's copy still holds what it was made from.
-
-    Of what is opaque, the reader may change its copy as it likes.
-    """
-    kind = type(value)
-    if kind is tuple:
-        return all(map(is_untouched, value))
-    if kind is not FrozenList and kind is not FrozenDict and kind is not FrozenSet:
-        return True
-    origin = value.origin
-    if origin is None:
-        return True
-    if kind is FrozenSet or not origin.opaque:
-        return bool(value == origin)
-    if len(value) != len(origin):
-        return False
-    if kind is FrozenList:
-        return all(map(_is_kept, value, origin))
-    return all(key in value and _is_kept(value[key], origin[key]) for key in origin)
-
-
-def _is_kept(value: Any, origin: Any) -> bool:
-    """The same for what is inside of something opaque."""
-    if value is origin:
-        return True
-    if type(value) is not type(origin):
-        return False
-    if type(value) is tuple:
-        return len(value) == len(origin) and all(map(_is_kept, value, origin))
-    if type(value) in (FrozenList, FrozenDict, FrozenSet):
-        return value.origin is origin and is_untouched(value)
-    return type(value) not in _ATOMS or equal(value, origin)
 
 
 def copy_opaque(value: Any) -> Any:

@@ -38,7 +38,8 @@ from nbagent.engine.model.program import (
     as_argument,
     keys_for,
 )
-from nbagent.engine.model.values import MISSING, check_untouched, freeze, replaced
+from nbagent.engine.model.untouched import check_untouched
+from nbagent.engine.model.values import MISSING, freeze, replaced
 from nbagent.engine.model.work import Task
 from nbagent.engine.step.calls import finish, is_cancelled
 from nbagent.engine.step.updates import read_goto

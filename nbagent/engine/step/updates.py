@@ -16,15 +16,16 @@ from nbagent.engine.model.order import in_order
 from nbagent.engine.model.program import END, START, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.several import each_write
+from nbagent.engine.model.untouched import check_untouched
 from nbagent.engine.model.values import (
     MISSING,
-    check_untouched,
+    FrozenDict,
     equal,
     freeze,
     frozen_dict,
-    frozen_fields,
+    seal,
 )
-from nbagent.errors import StateError, nearest, said, storable
+from nbagent.errors import CodecError, StateError, nearest, said, storable
 
 
 def read_return(
@@ -51,7 +52,7 @@ def read_return(
             node=node.name,
         )
     check_update(program, returned, node.name)
-    return frozen_fields(returned, node.name), goto
+    return _frozen(returned, node.name), goto
 
 
 def fields_of(returned: Any, read: Any) -> Mapping[str, Any] | None:
@@ -162,3 +163,22 @@ def to_failure(error: BaseException) -> Failure:
 def _is_ours(frame: TracebackType) -> bool:
     module = frame.tb_frame.f_globals.get("__name__", "")
     return str(module).startswith(("nbagent.engine", "asyncio", "concurrent.futures"))
+
+
+def _frozen(written: Mapping[str, Any], node: str) -> FrozenDict:
+    """What a node wrote, frozen; a refusal names the field and the node."""
+    frozen: dict[str, Any] = {}
+    for name, value in written.items():
+        who = f"field {name!r} (written by node {node!r})"
+        try:
+            frozen[name] = freeze(value)
+        except StateError as error:
+            raise StateError(f"{who}: {error}", field=name, node=node) from error
+        except RecursionError:
+            raise CodecError(
+                f"{who}: the value is nested too deep, or it is part of itself: keep what is in "
+                "it by name, as a dict of parts does",
+                field=name,
+                node=node,
+            ) from None
+    return seal(frozen)

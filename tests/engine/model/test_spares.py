@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nbagent import END, START, Graph, Retry, node
 from nbagent.engine.model import spares, values
-from nbagent.engine.model.values import bring_back, freeze, is_untouched, isolate
+from nbagent.engine.model.untouched import is_untouched
+from nbagent.engine.model.values import bring_back, freeze, isolate
 from nbagent.stores.memory import MemoryStore
 
 

@@ -411,12 +411,13 @@ def test_more_calls_than_threads_of_a_pool(store):
 
 
 def test_a_pause_reaches_it(store):
-    world = World()
+    world, started = World(), threading.Event()
     with Graph("slow", State, store=store) as slow:
 
         @node
         async def first(state):
             world.pay("first")
+            await asyncio.to_thread(started.wait, 10)
             run.pause()
             return {}
 
@@ -429,6 +430,7 @@ def test_a_pause_reaches_it(store):
     outer = caller(store, lambda state: {"said": slow.run({})["said"]})
 
     run = outer.start({}, "t")
+    started.set()
     run.result(10)
     assert ("paused", ["first"]) == (outer.thread("t").status, world.paid)
 
