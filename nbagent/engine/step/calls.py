@@ -22,7 +22,6 @@ import dis
 import inspect
 import logging
 import types
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -33,8 +32,7 @@ GRACE = 0.2  # seconds that a call whose time is up may take to clean up
 PATIENCE = 1.0  # seconds that one may which is stopped
 Who = tuple[str, Callable[..., None]]
 _SUSPENDS = dis.opmap["YIELD_VALUE"]  # the one instruction at which a coroutine can be left
-_ended: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[None]]
-_ended = weakref.WeakKeyDictionary()  # a task of each loop that has ended
+_ended: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}  # of each loop, one task
 
 
 class Overdue(Exception):
@@ -86,7 +84,14 @@ async def finish(
     """
     loop = asyncio.get_running_loop()
     if type(called) is types.CoroutineType and _SUSPENDS not in called.cr_code.co_code[::2]:
-        return _straight_through(called, who, loop, _ended.get(loop) or await _one_of(loop))
+        ended = _ended.get(loop)
+        if ended is None:
+            try:
+                ended = await _end_one(loop)
+            except BaseException:
+                called.close()  # cancelled before its first line
+                raise
+        return _straight_through(called, who, loop, ended)
     if isinstance(called, asyncio.Future) and not isinstance(called, asyncio.Task):
         until = None if seconds is None else loop.time() + seconds
         value = await _on_a_thread(called, seconds, late)
@@ -157,9 +162,13 @@ def _straight_through(
     raise AssertionError("a coroutine waits, and its code has no place where it can")
 
 
-async def _one_of(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    one = _ended[loop] = loop.create_task(asyncio.sleep(0), name="nbagent")
+async def _end_one(loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    one = loop.create_task(asyncio.sleep(0), name="nbagent")
     await one
+    for other in tuple(_ended):
+        if other.is_closed():
+            _ended.pop(other, None)
+    _ended[loop] = one
     return one
 
 

@@ -166,6 +166,40 @@ def test_a_node_sees_a_task_and_a_context_that_are_not_the_engines(waits):
     assert all(isinstance(task, asyncio.Task) and task.done() for _, task in seen)
 
 
+async def test_siblings_that_are_a_loops_first_calls_find_themselves_in_a_task_that_has_ended():
+    """So what one does to it reaches no other; one that is stopped before it begins is closed."""
+    ended = []
+
+    async def first():
+        task = asyncio.current_task()
+        ended.append((task.done(), task.cancel()))
+        return 1
+
+    who = ("a", lambda *kind, **facts: None)
+    stopped = asyncio.ensure_future(calls.finish(first(), who))
+    siblings = [asyncio.ensure_future(calls.finish(first(), who)) for _ in range(3)]
+    await asyncio.sleep(0)
+    stopped.cancel()
+    assert [1, 1, 1] == await asyncio.gather(*siblings)
+    assert [(True, False)] * 3 == ended
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
+
+
+def test_a_loop_that_is_closed_is_not_kept():
+    """Who runs a graph in one `asyncio.run` after another does not gather loops."""
+
+    async def one():
+        return 1
+
+    async def run():
+        return asyncio.get_running_loop(), await calls.finish(one(), ("a", lambda *_, **__: None))
+
+    loops = {asyncio.run(run()) for _ in range(3)}
+    assert [1] * 3 == [value for _, value in loops]
+    assert 1 >= len({loop for loop, _ in loops} & set(calls._ended))
+
+
 # ------------------------------------------------------------------------ what a node raises
 
 
