@@ -16,7 +16,6 @@ from typing import Any
 from nbagent.engine.watch.events import Event, EventsMissed, StepReconciled
 
 MOST = 1_000  # events
-AT_ONCE = 50  # that are forgotten together
 HEAVIEST = 100_000_000  # bytes of values that only these events keep alive
 
 
@@ -24,46 +23,47 @@ class Backlog:
     """The first event of a run and its latest ones."""
 
     def __init__(self, most: int = MOST, heaviest: int = HEAVIEST) -> None:
-        self._most, self._heaviest = most, heaviest
+        self._heaviest = heaviest
         self._first: Event | None = None
-        self._events: deque[Event] = deque()
-        self._weights: deque[int] = deque()  # of the super-steps among them
+        self._events: deque[Event] = deque(maxlen=most)
+        self._added = 0
+        self._heavy: deque[tuple[int, int]] = deque()  # place and weight of those that weigh
         self._weight = 0
-        self._dropped = 0
 
     @property
     def missed(self) -> int:
         """How many are gone between the first event and those that are shown."""
-        return self._dropped + max(0, len(self._events) - self._most)
+        return self._added - len(self._events)
 
     def add(self, event: Event) -> None:
-        """Keep an event; the oldest make room."""
+        """Keep an event; the oldest makes room."""
         if self._first is None:
             self._first = event
             return
-        events = self._events
-        events.append(event)
+        self._added += 1
+        self._events.append(event)
         if type(event) is StepReconciled:
             weight = 0
             for _, after in event.changes.values():
                 weight += _weight(after)
-            self._weights.append(weight)
-            self._weight += weight
-            while self._weight > self._heaviest and len(events) > 1:
-                self._drop(1)
-        if len(events) > self._most + AT_ONCE:
-            self._drop(len(events) - self._most)
+            if weight:
+                self._weigh(weight)
 
-    def _drop(self, count: int) -> None:
-        """Forget the oldest events."""
-        forget = self._events.popleft
-        for _ in range(count):
-            if type(forget()) is StepReconciled:
-                self._weight -= self._weights.popleft()
-        self._dropped += count
+    def _weigh(self, weight: int) -> None:
+        """The newest event weighs this: the oldest make room until all is light enough."""
+        self._heavy.append((self._added, weight))
+        self._weight += weight
+        self._lighten()
+        while self._weight > self._heaviest and len(self._events) > 1:
+            self._events.popleft()
+            self._lighten()
+
+    def _lighten(self) -> None:
+        """Leave out what those weighed that are gone."""
+        while self._heavy and self._heavy[0][0] <= self.missed:
+            self._weight -= self._heavy.popleft()[1]
 
     def __iter__(self) -> Iterator[Event]:
-        self._drop(max(0, len(self._events) - self._most))
         if self._first is not None:
             yield self._first
         if self.missed:
