@@ -92,7 +92,7 @@ def test_siblings_share_a_limit(store):
     clock = FakeClock(1000.0)
     calls = []
 
-    def work(item):
+    async def work(item):
         calls.append(clock())
         return {"log": [item]}
 
