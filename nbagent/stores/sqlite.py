@@ -103,10 +103,10 @@ class SqliteFile(Database):
             try:
                 mode = journal_mode(self._opened)
                 self._has_log = mode == "wal"
-                self.writer.execute(f"PRAGMA journal_mode = {mode}")
                 full = "FULL" if durability == "power" else "NORMAL"
                 self.writer.execute(f"PRAGMA synchronous = {full}")
-                migrate(self.writer, str(path))
+                _patiently(lambda: self.writer.execute(f"PRAGMA journal_mode = {mode}").fetchall())
+                _patiently(lambda: migrate(self.writer, str(path)))
                 self.reader = self._connect()
             except BaseException:
                 self.writer.close()
@@ -281,6 +281,20 @@ class _Transaction:
                 raise error
         finally:
             file.lock.release()
+
+
+def _patiently(step: Callable[[], object]) -> None:
+    """Take a step of the opening, again while others open the file: SQLite does not wait by itself
+    where two of them want to change how a new file is written."""
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            step()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def journal_mode(path: Path, mounts: str | None = None) -> Literal["wal", "delete"]:

@@ -27,12 +27,20 @@ def delete_all(path, backup):
         path.with_name(path.name + end).unlink(missing_ok=True)
 
 
+def made_anew(path, backup):
+    delete_all(path, backup)
+    open_store(path).close()
+
+
 WAYS = {
     "deleted": delete_all,
     "file deleted": lambda path, backup: path.unlink(),
     "log deleted": lambda path, backup: path.with_name("a.db-wal").unlink(),
     "replaced": lambda path, backup: os.replace(backup, path),
-    "deleted and made anew": lambda path, backup: (delete_all(path, backup), open_store(path)),
+    "deleted and made anew": lambda path, backup: (
+        delete_all(path, backup),
+        open_store(path).close(),
+    ),
     "moved": lambda path, backup: path.rename(path.with_name("elsewhere.db")),
     "folder moved": lambda path, backup: path.parent.rename(path.parent.with_name("elsewhere")),
     "folder deleted": lambda path, backup: shutil.rmtree(path.parent),
