@@ -12,10 +12,10 @@ Rule 3: what one call waits for does not break off another that is under way: th
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nbagent.engine.model.digest import digest
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node import executor
@@ -76,7 +76,7 @@ async def acall(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
 async def _on_the_loop(
     inside: TaskContext, program: Program, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    calls, place = inside.take_call(program.name, _digest(given))
+    calls, place = inside.take_call(program.name, digest(given)[:12])
     made = calls.under_way.get(place)
     if made is None or made.done():  # else an attempt that was given up has begun it
         made = asyncio.ensure_future(inside.services.nest(inside, place, program, given))
@@ -118,12 +118,3 @@ async def end_calls(inside: TaskContext) -> Suspended | None:
     if not suspended:
         return None
     return Suspended([question for one in suspended for question in one.questions])
-
-
-def _digest(given: Any) -> str:
-    """What tells two inputs of one graph apart: where it cannot, the order of the calls does."""
-    try:
-        text = repr(thaw(given))
-    except Exception:
-        text = ""
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()

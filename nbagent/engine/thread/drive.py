@@ -199,13 +199,14 @@ class DrivenThread(StoredThread):
             if is_done:
                 finished = f"Thread {self.id!r} is finished: there was nothing left to run."
                 options = replace(options, notice=finished)
+            under = self.store.under(self.id)
             if given:
-                given = self._matched(loaded, given)
+                given = self._matched(loaded, given, under)
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
-            under = self.store.under(self.id)
-            self._check_repeats(loaded, rerun, under)
+            anew = self._to_run_anew(loaded, rerun, under)
+            self._check_repeats(anew, under)
             self._take_answers(lease, loaded, given, under, options.take_over)
             was = lease.before.status if lease.before is not None else ""
             options = replace(options, opens=options.opens and was == "paused")
@@ -217,7 +218,9 @@ class DrivenThread(StoredThread):
                 records, entries = undone(loaded, rerun)
                 self.store.put_tasks(lease, records)
                 self.store.put_journal(lease, entries)
-                self._begin_anew(loaded, rerun, under, options.take_over)
+                for info in anew:  # what their code has called is called anew in other threads
+                    if task_of(info.place) == info.place:
+                        nested.begin_anew(self.store, info, take_over=options.take_over)
             said = changed_notice(changed) if not is_done else ""
             notice = " ".join(filter(None, [options.notice, loaded.notice, said]))
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
@@ -226,11 +229,12 @@ class DrivenThread(StoredThread):
             start = Standing(loaded.checkpoint, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
 
-    def _matched(self, loaded: Loaded, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _matched(
+        self, loaded: Loaded, given: Mapping[str, Any], under: list[ThreadInfo]
+    ) -> dict[str, Any]:
         """The answers by their questions' ids. `StaleAnswer` for one without an id to a question
         that its giver has not seen, also when the cell that is executed has given it before."""
-        asked = self._questions(loaded)
-        under = self.store.under(self.id)
+        asked = nested.questions(self.store, under, self.id, loaded)
         before = nested.questions(self.store, under, self.id, loaded, are_answered=True)
         answers = match(self.id, self.program.schema, asked, given, self.seen, answered=before)
         cell = ports.find_cell() if THE_ONE in given else None
@@ -266,38 +270,31 @@ class DrivenThread(StoredThread):
         if entries:
             self.store.put_journal(lease, entries)
 
-    def _check_repeats(self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo]) -> None:
+    def _to_run_anew(
+        self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo]
+    ) -> list[ThreadInfo]:
+        """The threads that nodes of the super-step under way have run, and are to run again."""
+        return [
+            info
+            for info in under
+            if info.parent == self.id
+            and info.checkpoint
+            and node_of(info.place) in rerun
+            and anchor_of(info.place) == loaded.checkpoint.anchor
+        ]
+
+    def _check_repeats(self, anew: list[ThreadInfo], under: list[ThreadInfo]) -> None:
         """`ThreadError` where a graph that is to run again as a whole has had effects: its steps
         would be others, so they could not be found, and would happen twice without a word."""
-        for info in under if rerun else ():
-            if info.parent != self.id or not info.checkpoint:
-                continue
-            node = node_of(info.place)
-            if node not in rerun or anchor_of(info.place) != loaded.checkpoint.anchor:
-                continue
+        for info in anew:
             keys = ", ".join(sorted({repr(key) for key in nested.effects(self.store, under, info)}))
             if keys:
                 raise ThreadError(
-                    f"node {node!r} runs a graph that has had effects: {keys}. To run it again "
-                    'would make them again: resume with on_change="go-on" to keep what it did, or '
-                    "fork the thread to do all of it once more",
+                    f"node {node_of(info.place)!r} runs a graph that has had effects: {keys}. To "
+                    'run it again would make them again: resume with on_change="go-on" to keep '
+                    "what it did, or fork the thread to do all of it once more",
                     thread=self.id,
                 )
-
-    def _begin_anew(
-        self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo], take_over: bool
-    ) -> None:
-        """What the nodes run begins from its start, not from where it stood. What their code has
-        called begins anew by itself: it is called in other threads."""
-        for info in under:
-            if (
-                info.parent == self.id
-                and info.checkpoint
-                and node_of(info.place) in rerun
-                and anchor_of(info.place) == loaded.checkpoint.anchor
-                and task_of(info.place) == info.place
-            ):
-                nested.begin_anew(self.store, info, take_over=take_over)
 
     def _invalidated(
         self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str
@@ -523,17 +520,16 @@ async def drive(
     first, seen = run.checkpoint, Seen(run.work.done)
 
     def watch(event: Event) -> None:
-        told, inner = (
-            SubgraphEvent(
-                thread=parent.thread.id, step=at.step, node=at.node, task=at.task, event=event
-            ),
-            event,
-        )
+        inner = event
         while isinstance(inner, SubgraphEvent):
             inner = inner.event
         inside.has_acted = inside.has_acted or isinstance(inner, (NodeEffect, NodeWaiting))
         seen.see(event)
-        parent.feed.tell(told)
+        parent.feed.tell(
+            SubgraphEvent(
+                thread=parent.thread.id, step=at.step, node=at.node, task=at.task, event=event
+            )
+        )
 
     run.watch(watch)
     await run.drive()
