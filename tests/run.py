@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,35 @@ def said(*command):
     return "" if done.returncode else done.stdout.strip()
 
 
+def run_in_other_pythons(venv, for_pytest):
+    """What each other Python says to these arguments of pytest, one Python after the other:
+    [(name, output, whether it passed)]. One that is not there is no failure.
+
+    This goes on beside the checks in the first Python, which leave a processor idle; so the
+    output is kept, for lines of two runs would stand between each other.
+    """
+    results = []
+    for version, found in other_pythons().items():
+        name = f"pytest in Python {version}"
+        if found is None:
+            results.append((name, f"skipped, install Python {version} to run it", True))
+            continue
+        folder = venv.with_name(f"{venv.name}-{version}")
+        other = environment.prepare(folder, "test-engine", base=found)
+        done = subprocess.run(
+            [str(other), "-m", "pytest", *for_pytest],
+            cwd=str(ROOT),
+            env=environment.activated(other),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        )
+        results.append((name, done.stdout, done.returncode == 0))
+    return results
+
+
 def main():
     """Run the checks one after another, all of them also when one fails; 1 if any did."""
     parser = argparse.ArgumentParser(
@@ -76,6 +106,10 @@ def main():
         help="also in every other Python that is supported and found, in DIR-3.12 and so on",
     )
     options, for_pytest = parser.parse_known_args()
+    beside = ThreadPoolExecutor(max_workers=1)
+    others = options.pythons and beside.submit(
+        run_in_other_pythons, options.venv, for_pytest or ROOMS
+    )
     python = environment.prepare(options.venv, "notebook,test")
     variables = environment.activated(python)
 
@@ -108,16 +142,10 @@ def main():
         check("pytest, counting branches", python, *covered)
         check("branches of the engine and the stores", python, "tests/branches.py")
         check("pytest in the browser", python, "-m", "pytest", "-m", "browser")
-    if options.pythons:
-        for version, found in other_pythons().items():
-            name = f"pytest in Python {version}"
-            if found is None:
-                print(f"\n== {name}: skipped, install Python {version} to run it", flush=True)
-                continue
-            folder = options.venv.with_name(f"{options.venv.name}-{version}")
-            other = environment.prepare(folder, "test-engine", base=found)
-            variables = environment.activated(other)
-            check(name, other, "-m", "pytest", *(for_pytest or ROOMS))
+    for name, output, passed in others.result() if others else ():
+        print(f"\n== {name}\n{output}", flush=True)
+        if not passed:
+            failed.append(name)
     if failed:
         print(f"\nFailed: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
