@@ -17,7 +17,7 @@ import contextvars
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nbagent.engine.model import program as compiled
 from nbagent.engine.model.callables import is_async, name_of
@@ -31,7 +31,9 @@ from nbagent.engine.thread.run import Run, stream
 from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.errors import GraphError, Location
+from nbagent.graph import draw
 from nbagent.graph.batch import Runs, check_at_once
+from nbagent.graph.digraph import Path, digraph, path_of, rendered
 from nbagent.graph.edges import (
     END,
     START,
@@ -46,12 +48,16 @@ from nbagent.graph.edges import (
     listed,
 )
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
+from nbagent.graph.layout import layout
 from nbagent.graph.nodes import NodeFunction, node
 from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.source import here, label_of, reader_of
 from nbagent.graph.validate import validate
 
 __all__ = ["END", "START", "Graph", "NodeFunction", "branch", "defined", "each", "new_id", "node"]
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
 
 W = TypeVar("W")
 defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
@@ -283,6 +289,54 @@ class Graph(Building):
                 location=location,
             )
         return name
+
+    # -------------------------------------------------------------------------------- drawing
+
+    def graphviz(self, thread: Thread | str | None = None, *, subgraphs: bool = True) -> Digraph:
+        """The graph as a `graphviz.Digraph`, to change, render and embed: `.source`, `.render(…)`.
+
+        thread     one of its threads, or the id of one: where it has been is coloured
+        subgraphs  draw what is in them, each as a cluster; else each is one box
+        """
+        return digraph(self.compile(), self._path(thread), subgraphs=subgraphs)
+
+    def mermaid(self) -> str:
+        """The graph in Mermaid's language, which Markdown pages show as a picture."""
+        return draw.to_mermaid(self.compile())
+
+    def draw(
+        self,
+        format: Literal["text", "svg", "png", "pdf", "dot", "mermaid"] = "text",
+        thread: Thread | str | None = None,
+    ) -> str | bytes:
+        """The graph as text, as a picture, or in a language for pictures.
+
+        format  "text" a line an arrow · "svg" · "png" and "pdf", bytes · "dot" · "mermaid"
+        thread  one of its threads, or the id of one: where it has been is coloured ("svg" from the
+                `dot` command then)
+
+        `NbagentError` where it takes the command `dot` and that is not installed.
+        """
+        if format == "text":
+            return draw.to_text(self.compile())
+        if format == "mermaid":
+            return self.mermaid()
+        if format == "dot":
+            return str(self.graphviz(thread).source)
+        if format == "svg" and thread is None:
+            return draw.to_svg(layout(self.compile()))
+        if format not in ("svg", "png", "pdf"):
+            raise GraphError(
+                f"draw({format!r}): it is 'text', 'svg', 'png', 'pdf', 'dot' or 'mermaid'",
+                location=here(),
+            )
+        picture = rendered(self.graphviz(thread), format)
+        return picture.decode() if format == "svg" else picture
+
+    def _path(self, thread: Thread | str | None) -> Path:
+        if thread is None:
+            return ()
+        return path_of(self.thread(thread) if isinstance(thread, str) else thread)
 
     # -------------------------------------------------------------------------------- running
 

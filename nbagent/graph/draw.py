@@ -12,14 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nbagent.engine.model.program import END, START, Program
-from nbagent.graph.layout import Box, Drawing, _ids, _source, lines
+from nbagent.graph.layout import Box, Drawing, lines
 from nbagent.graph.look import COLOURS, look
-
-
-def to_dot(program: Program) -> str:
-    """Graphviz source."""
-    return str(_source(tuple(program.nodes), lines(program)).source)
-
 
 # ------------------------------------------------------------------------------------- pictures
 
@@ -85,16 +79,35 @@ def _box(box: Box, status: str, count: str | None) -> str:
 
 
 def to_mermaid(program: Program) -> str:
-    """The graph in Mermaid's language."""
-    ids = _ids(tuple(program.nodes))
-    text = ["flowchart TD"]
+    """The graph in Mermaid's language, subgraphs with what is in them."""
+    return "\n".join(["flowchart TD", *_mermaid(program, "n", "  ")])
+
+
+def _mermaid(program: Program, prefix: str, indent: str) -> list[str]:
+    ids = {name: f"{prefix}{at}" for at, name in enumerate((START, *program.nodes, END))}
+    wires = lines(program)
+    used = {name for wire in wires for name in wire[:2]}
+    text = []
     for name, id in ids.items():
-        shown = {START: "START", END: "END"}.get(name, name)
-        text.append(f'  {id}(["{shown}"])' if name in (START, END) else f'  {id}["{shown}"]')
-    for source, target, _, label in lines(program):
-        arrow = f'-- "{label}" -->' if label else "-->"
-        text.append(f"  {ids[source]} {arrow} {ids[target]}")
-    return "\n".join(text)
+        if name in (START, END):
+            word = "START" if name == START else "END"
+            text += [f'{indent}{id}(["{word}"])'] if name in used else []
+            continue
+        inner = program.nodes[name].program
+        if inner is None:
+            text.append(f'{indent}{id}["{_quoted(name)}"]')
+            continue
+        text.append(f'{indent}subgraph {id}["{_quoted(name)}"]')
+        text += [*_mermaid(inner, f"{id}_", indent + "  "), f"{indent}end"]
+    for source, target, _, label in wires:
+        arrow = f'-- "{_quoted(label)}" -->' if label else "-->"
+        text.append(f"{indent}{ids[source]} {arrow} {ids[target]}")
+    return text
+
+
+def _quoted(text: str) -> str:
+    """Text between Mermaid's quotation marks; what has a meaning there is written as its number."""
+    return "".join(f"#{ord(sign)};" if sign in '"#<>&\\`\n' else sign for sign in text)
 
 
 def to_text(program: Program) -> str:

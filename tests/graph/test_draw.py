@@ -67,4 +67,28 @@ def test_text_and_mermaid():
 
     assert "  d → END  (out)" in draw.to_text(made)
     assert 'd"]' in draw.to_mermaid(made)
-    assert "digraph" in draw.to_dot(made)
+
+
+def test_mermaid_holds_subgraphs_and_no_markup():
+    """A graph that is a node is a block with its nodes; a key with signs of Mermaid's stays one."""
+    with Graph("inner", State) as inner:
+        START >> node(lambda state: None, name="grow") >> END
+    with Graph("outer", State) as outer:
+        START >> inner
+        inner >> branch(lambda state: "", **{'"]; x': END, "#<b>": inner})
+
+    assert [
+        "flowchart TD",
+        '  n0(["START"])',
+        '  subgraph n1["inner"]',
+        '    n1_0(["START"])',
+        '    n1_1["grow"]',
+        '    n1_2(["END"])',
+        "    n1_0 --> n1_1",
+        "    n1_1 --> n1_2",
+        "  end",
+        '  n2(["END"])',
+        "  n0 --> n1",
+        '  n1 -- "#34;]; x" --> n2',
+        '  n1 -- "#35;#60;b#62;" --> n1',
+    ] == draw.to_mermaid(outer.compile()).split("\n")
