@@ -3,6 +3,7 @@ An annotated state class -> channels, defaults, checks and JSON Schema. (R34, R4
 
     state      the schema that the engine asks: what goes in, what is written, what is edited
     fields     what a state class declares
+    adapters   a type -> pydantic's adapter, in every Python
     checks     does a value fit a type, and what does not
     instances  models and dataclasses inside values: checked, and mended where their class changed
     views      the state as a node reads it

@@ -136,7 +136,7 @@ def holds(given: Any, made: Any) -> bool:
     if isinstance(given, dict) and isinstance(made, dict):
         return all(name in made and holds(part, made[name]) for name, part in given.items())
     if isinstance(given, list) and isinstance(made, list):
-        return len(given) == len(made) and all(map(holds, given, made))
+        return len(given) <= len(made) and all(map(holds, given, made))
     return True
 
 

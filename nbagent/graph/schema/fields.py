@@ -12,11 +12,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-import sys
-import types
 import typing
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import annotated_types
@@ -26,6 +23,13 @@ from pydantic.fields import FieldInfo
 
 from nbagent.engine.model.channels import UNCHECKED, Channel, channel_of
 from nbagent.errors import GraphError
+from nbagent.graph.schema.adapters import (
+    adapter_of,
+    hints_of,
+    is_typed_dict,
+    origin_of,
+    unwrapped,
+)
 from nbagent.graph.schema.checks import Check, checks_of_model
 
 Make = Callable[[], Any]
@@ -40,10 +44,6 @@ _EMPTY: dict[type, Make] = {
     float: float,
 }
 _CONSTRAINTS = (FieldInfo, annotated_types.BaseMetadata, annotated_types.GroupedMetadata)
-_QUALIFIERS = (
-    *(typing.Required, typing.NotRequired, typing.ClassVar, typing.Final),
-    *(typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,16 +89,6 @@ class _Found:
     info: FieldInfo | None = None
     check: Check | None = None
     qualifiers: set[Any] = dataclasses.field(default_factory=set)
-
-
-def origin_of(state: Any) -> type:
-    """The class itself, also of `State[int]`."""
-    origin = typing.get_origin(state)
-    return origin if isinstance(origin, type) else state
-
-
-def is_typed_dict(kind: Any) -> bool:
-    return typing_extensions.is_typeddict(kind)
 
 
 def is_model(kind: Any) -> bool:
@@ -186,28 +176,9 @@ def _of_hints(state: Any, kind: type) -> dict[str, _Found]:
     return found
 
 
-def hints_of(state: Any) -> dict[str, Any]:
-    """The annotations of a class, its type variables replaced where it is `State[int]`."""
-    kind = origin_of(state)
-    hints = typing_extensions.get_type_hints(kind, include_extras=True)
-    if kind is state:
-        return hints
-    given = dict(zip(kind.__parameters__, typing.get_args(state), strict=False))  # type: ignore[attr-defined]
-    return {name: _with(hint, given) for name, hint in hints.items()}
-
-
-def _with(hint: Any, given: Mapping[Any, Any]) -> Any:
-    """The annotation with type variables replaced."""
-    if isinstance(hint, typing.TypeVar):
-        return given.get(hint, hint)
-    variables = getattr(hint, "__parameters__", ())
-    if not variables or isinstance(hint, type):
-        return hint
-    return hint[tuple(given.get(one, one) for one in variables)]
-
-
 def _field(title: str, name: str, found: _Found) -> Field:
-    inner, metadata, qualifiers = _unwrapped(found)
+    inner, metadata, qualifiers = unwrapped(found.hint)
+    metadata, qualifiers = (*metadata, *found.metadata), qualifiers | found.qualifiers
     kept = [item for item in metadata if _is_constraint(item)]
     for item in metadata:
         if isinstance(item, str) and hasattr(operator, item):  # other texts are for people
@@ -247,21 +218,6 @@ def _field(title: str, name: str, found: _Found) -> Field:
     )
 
 
-def _unwrapped(found: _Found) -> tuple[Any, Sequence[Any], set[Any]]:
-    """The bare type, what its `Annotated` says, and what is said of the field."""
-    hint, metadata, qualifiers = found.hint, found.metadata, set(found.qualifiers)
-    while True:
-        origin = typing.get_origin(hint)
-        if origin is typing.Annotated:
-            hint, *more = typing.get_args(hint)
-            metadata = (*more, *metadata)
-        elif origin in _QUALIFIERS:
-            qualifiers.add(origin)
-            (hint,) = typing.get_args(hint)
-        else:
-            return hint, metadata, qualifiers
-
-
 def _is_constraint(item: Any) -> bool:
     return isinstance(item, _CONSTRAINTS) or hasattr(item, "__get_pydantic_core_schema__")
 
@@ -280,78 +236,6 @@ def _adapter(title: str, name: str, annotation: Any) -> pydantic.TypeAdapter[Any
         raise GraphError(
             f"field {name!r} of {title} has a type that cannot be checked: {error}"
         ) from error
-
-
-def adapter_of(annotation: Any) -> pydantic.TypeAdapter[Any]:
-    """Pydantic's adapter; `PydanticUserError`. Types that it does not know are checked by class."""
-    annotation = portable(annotation)
-    with warnings.catch_warnings():
-        # An alias and ReadOnly mean nothing where a field's type stands alone: we see to both.
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            return pydantic.TypeAdapter(annotation, config={"arbitrary_types_allowed": True})
-        except pydantic.errors.PydanticUserError as error:
-            if error.code != "type-adapter-config-unused":
-                raise
-        return pydantic.TypeAdapter(annotation)
-
-
-def portable(annotation: Any) -> Any:
-    """The annotation with each of typing's TypedDicts as typing_extensions' own: before Python
-    3.12, pydantic takes no other."""
-    return _portable(annotation) if sys.version_info < (3, 12) else annotation
-
-
-def _portable(annotation: Any) -> Any:
-    if isinstance(annotation, type) and typing.is_typeddict(annotation):
-        return _as_extension(annotation)
-    args = typing.get_args(annotation)
-    origin = typing.get_origin(annotation)
-    if not args or origin is typing.Literal:
-        return annotation
-    if origin is typing.Annotated:
-        inner = _portable(args[0])
-        return annotation if inner is args[0] else typing.Annotated[inner, *args[1:]]
-    if is_typed_dict(origin) and typing.is_typeddict(origin):
-        return _as_extension(annotation)
-    made = tuple(
-        [_portable(one) for one in arg] if isinstance(arg, list) else _portable(arg) for arg in args
-    )
-    if all(new is old for new, old in zip(made, args, strict=True)):
-        return annotation
-    if origin in (typing.Union, types.UnionType):
-        return typing.Union[made]  # noqa: UP007
-    copy_with = getattr(annotation, "copy_with", None)
-    return copy_with(made) if copy_with is not None else origin[made]
-
-
-_extensions: dict[Any, Any] = {}  # a class may name itself
-
-
-def _as_extension(annotation: Any) -> Any:
-    if annotation in _extensions:
-        return _extensions[annotation]
-    kind = origin_of(annotation)
-    hints = hints_of(annotation)
-    name = kind.__name__
-    made = _extensions[annotation] = typing_extensions.TypedDict(name, {})  # type: ignore[operator]
-    required = kind.__required_keys__  # type: ignore[attr-defined]
-    read: dict[str, Any] = {}
-    for key, hint in hints.items():
-        inner, metadata, _ = _unwrapped(_Found(hint))
-        bare = _portable(inner)
-        read[key] = typing.Annotated[bare, *metadata] if metadata else bare
-    made.__annotations__.update(
-        {
-            key: hint if key in required else typing_extensions.NotRequired[hint]
-            for key, hint in read.items()
-        }
-    )
-    made.__required_keys__ = frozenset(required)
-    made.__optional_keys__ = frozenset(kind.__optional_keys__)  # type: ignore[attr-defined]
-    made.__module__, made.__qualname__ = kind.__module__, kind.__qualname__
-    made.__doc__ = kind.__doc__
-    return made
 
 
 def _outer(annotation: Any) -> Any:

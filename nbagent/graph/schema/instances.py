@@ -22,8 +22,9 @@ import pydantic
 
 from nbagent.engine import ports
 from nbagent.errors import FieldProblem, GraphError, nearest
+from nbagent.graph.schema.adapters import adapter_of, hints_of, is_typed_dict
 from nbagent.graph.schema.checks import Check, Path, checks_of_model
-from nbagent.graph.schema.fields import adapter_of, hints_of, is_pydantic, is_typed_dict
+from nbagent.graph.schema.fields import is_pydantic
 
 _checks: weakref.WeakKeyDictionary[type, dict[str, Check]] = weakref.WeakKeyDictionary()
 _LEAVES = frozenset((str, int, float, bool, type(None), bytes))

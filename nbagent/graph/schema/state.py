@@ -25,13 +25,12 @@ from nbagent.engine.model.values import (
 from nbagent.engine.ports import declared
 from nbagent.errors import FieldProblem, StateError, nearest
 from nbagent.graph.schema import forms
+from nbagent.graph.schema.adapters import is_typed_dict, origin_of
 from nbagent.graph.schema.checks import Check, holds, state_error
 from nbagent.graph.schema.fields import (
     fields_of,
     is_model,
     is_pydantic,
-    is_typed_dict,
-    origin_of,
 )
 from nbagent.graph.schema.instances import gained_inside, problems_inside, shape_of
 from nbagent.graph.schema.views import dict_view, object_view
@@ -298,6 +297,8 @@ def _read_as(check: Check, name: str, value: Any) -> tuple[list[FieldProblem], A
         try:
             return [], check.json(value)
         except pydantic.ValidationError as second:
+            if any(one["type"] == "needs_python_object" for one in second.errors()):
+                return found, value  # JSON cannot say it
             return check.problems_of((name,), second), value
         except (TypeError, ValueError, RecursionError):
             return found, value

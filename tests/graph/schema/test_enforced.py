@@ -8,6 +8,7 @@ import typing
 from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
 
 import annotated_types
+import pandas as pd
 import pydantic
 import pytest
 import typing_extensions
@@ -344,6 +345,98 @@ def test_a_typed_dict_inside_of_the_state():
     assert {"tree": leaf, "maybe": None, "by_name": {"x": leaf}} == made.run({"tree": leaf}, "t")
     with pytest.raises(StateError, match=r"tree\.below\[0\]\.name"):
         made.run({"tree": {"name": "a", "below": [{"below": []}]}}, "u")
+
+
+@dataclasses.dataclass
+class Held:
+    leaf: Leaf
+    more: "list[Held]" = dataclasses.field(default_factory=list)
+    given: dataclasses.InitVar[int] = 0
+
+
+class Pair(typing.NamedTuple):
+    leaf: Leaf
+    n: int = 1
+
+
+class Around(typing_extensions.TypedDict):
+    leaf: Leaf
+
+
+def test_a_typed_dict_inside_of_a_class_inside_of_the_state():
+    """In a dataclass, also one that names itself, a named tuple, another's TypedDict, under a
+    name of its own; and each is looked into."""
+    leaf, bad = {"name": "a", "below": []}, {"name": 1, "below": []}
+
+    class State(TypedDict, total=False):
+        held: Held
+        pair: Pair
+        by_name: dict[str, Held]
+        around: Around
+        named: typing.NewType("Named", Leaf)
+        listed: typing_extensions.TypeAliasType("Listed", list[Leaf])
+
+    whole = {
+        "held": Held(leaf, [Held(leaf)]),
+        "pair": Pair(leaf, 2),
+        "by_name": {"x": Held(leaf)},
+        "around": {"leaf": leaf},
+        "named": leaf,
+        "listed": [leaf],
+    }
+    made = graph_of(State, lambda state: whole)
+    assert whole == made.run({}, "t")
+    thread = made.thread("t")
+    thread.edit({"held": {"leaf": leaf, "more": [{"leaf": leaf}]}, "pair": [leaf]})
+    assert (Held(leaf, [Held(leaf)]), Pair(leaf)) == (thread.state["held"], thread.state["pair"])
+    for field, value, place in [
+        ("held", {"leaf": bad}, r"held\.leaf\.name"),
+        ("held", Held(leaf, [Held(bad)]), r"held\.more\[0\]\.leaf\.name"),
+        ("pair", Pair(bad), r"pair\[0\]\.name"),
+        ("by_name", {"x": Held(bad)}, r"by_name\.x\.leaf\.name"),
+        ("around", {"leaf": bad}, r"around\.leaf\.name"),
+        ("named", bad, r"named\.name"),
+        ("listed", [bad], r"listed\[0\]\.name"),
+    ]:
+        with pytest.raises(StateError, match=place):
+            thread.edit({field: value})
+
+
+@dataclasses.dataclass
+class Sheet:
+    table: pd.DataFrame
+    notes: "dict[str, Sheet]" = dataclasses.field(default_factory=dict)
+
+
+class SheetDict(TypedDict):
+    sheet: Sheet
+    table: pd.DataFrame
+
+
+class SheetTuple(typing.NamedTuple):
+    table: pd.DataFrame
+
+
+@pytest.mark.parametrize("kind", [Sheet, SheetDict, SheetTuple])
+def test_a_class_that_pydantic_does_not_know_inside_of_one_that_it_does(kind):
+    """A table in a dataclass, a TypedDict, a named tuple is checked by its class."""
+    table = pd.DataFrame({"x": [1]})
+
+    def whole(table):
+        if kind is Sheet:
+            return Sheet(table, {"below": Sheet(table)})
+        return SheetTuple(table) if kind is SheetTuple else {"sheet": Sheet(table), "table": table}
+
+    class State(TypedDict, total=False):
+        part: kind
+
+    made = graph_of(State, lambda state: {"part": whole(table)})
+    read = made.run({}, "t")["part"]
+    found = read["sheet"].table if kind is SheetDict else read.table
+    pd.testing.assert_frame_equal(table, found)
+    with pytest.raises(StateError, match=r"part.*DataFrame"):
+        made.thread("t").edit({"part": whole(3)})
+    assert made.compile().schema.json_schema()["properties"]["part"]["readOnly"]
 
 
 def test_what_a_node_of_a_class_state_returns():
