@@ -367,7 +367,12 @@ class Graph(Building):
         return to_start.start(input, step_limit=step_limit, fresh=fresh)
 
     def run(
-        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+        self,
+        input: Mapping[str, Any],
+        thread: str | None = None,
+        *,
+        step_limit: int = 1000,
+        fresh: bool = False,
     ) -> dict[str, Any]:
         """Start a thread and wait; the state when it is done, paused or waiting.
 
@@ -376,15 +381,20 @@ class Graph(Building):
         """
         if thread is None and calls.is_inside(self.name):
             return calls.call(self.compile(), input)
-        return self.start(input, thread, step_limit=step_limit).result()
+        return self.start(input, thread, step_limit=step_limit, fresh=fresh).result()
 
     async def arun(
-        self, input: Mapping[str, Any], thread: str | None = None, *, step_limit: int = 1000
+        self,
+        input: Mapping[str, Any],
+        thread: str | None = None,
+        *,
+        step_limit: int = 1000,
+        fresh: bool = False,
     ) -> dict[str, Any]:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
             return await calls.acall(self.compile(), input)
-        return await self.start(input, thread, step_limit=step_limit)
+        return await self.start(input, thread, step_limit=step_limit, fresh=fresh)
 
     def stream(
         self,

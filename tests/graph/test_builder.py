@@ -281,3 +281,22 @@ def test_a_graph_in_itself_is_refused():
     """Also under another name."""
     with pytest.raises(GraphError, match="'a' in 'a'"), Graph("a", State) as a:
         START >> node(a, name="me") >> END
+
+
+async def test_a_thread_begins_anew():
+    """`fresh=` means the same in `start`, `run` and `arun`: nothing but the input, on a thread that
+    is done as on one that asks."""
+
+    def wire():
+        @node
+        def ask(state):
+            return {"draft": interrupt("?") if state["topic"] == "asks" else "none"}
+
+        START >> web >> ask >> END
+
+    made = graph(wire)
+    begun = [made.run({"topic": topic}, "t", fresh=True)["notes"] for topic in ("a", "asks", "b")]
+    begun.append((await made.arun({"topic": "c"}, "t", fresh=True))["notes"])
+
+    assert [["web"]] * 4 == begun
+    assert ["web", "web"] == made.run({"topic": "d"}, "t")["notes"]
