@@ -4,11 +4,12 @@ Threads, checkpoints and differences as tables: pandas DataFrames where pandas i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.checkpoint import CheckpointInfo
-from nbagent.engine.model.ids import node_of
+from nbagent.engine.model.ids import anchor_of, node_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, equal, thaw
 from nbagent.engine.ports import Url, make_table
@@ -39,9 +40,12 @@ def threads(store: Url | CheckpointStore | None = None, *, nested: bool = False)
     return make_table(rows, columns)
 
 
-def history_table(infos: Sequence[CheckpointInfo]) -> Any:
-    """Checkpoints, one a row, in the order of writing."""
+def history_table(store: CheckpointStore, thread: str) -> Any:
+    """Checkpoints, one a row, in the order of writing, with what failed in the super-step that
+    followed each: see `Thread.history`."""
     columns = ["checkpoint", "parent", "step", "kind", "ran", "updated", "at", "note", "actor"]
+    infos = store.history(thread)
+    failed = _failures(store, thread, infos)
     rows = [
         {
             "checkpoint": info.id,
@@ -53,10 +57,48 @@ def history_table(infos: Sequence[CheckpointInfo]) -> Any:
             "at": info.at,
             "note": info.note,
             "actor": info.actor,
+            "failed": "; ".join(failed.get(info.id, ())),
         }
         for info in infos
     ]
-    return make_table(rows, columns)
+    return make_table(rows, [*columns, "failed"])
+
+
+def _failures(
+    store: CheckpointStore, thread: str, infos: Sequence[CheckpointInfo]
+) -> dict[int, list[str]]:
+    """Checkpoint -> the attempts that failed in the super-step after it, in order: the node and
+    which attempt, its error, and what was done about it. A run that failed otherwise is there too,
+    at the checkpoint that it stood at."""
+    spans = store.spans(thread)
+    found = [
+        (one.ended, one.task, one.node, one.attempt, _error_of(one), one.attributes["then"])
+        for one in spans
+        if one.kind == "attempt"
+    ]
+    kept = {(task, attempt) for _, task, _, attempt, _, _ in found}
+    for record in store.outcomes(thread):
+        failure, attempt = record.failure, record.attempt
+        if failure is not None and (record.task, attempt) not in kept:  # nothing done about it yet
+            error = f"{failure.type}: {failure.message}"
+            found.append((record.ended, record.task, record.node, attempt, error, ""))
+    listed: dict[int, list[str]] = {}
+    for _, task, node, attempt, error, then in sorted(found, key=operator.itemgetter(0)):
+        text = f"{node}, attempt {attempt}: {error}{f' → {then}' if then else ''}"
+        listed.setdefault(anchor_of(task) or 0, []).append(text)
+    errors = [error for *_, error, _ in found]
+    for one in spans:
+        error = _error_of(one)
+        if one.kind == "run" and one.status == "failed" and not any(e in error for e in errors):
+            at = max((info.id for info in infos if info.at <= one.ended), default=0)
+            listed.setdefault(at, []).append(error)
+    return listed
+
+
+def _error_of(span: Span) -> str:
+    """What it ended with; a run's names the error's type itself."""
+    kind, message = span.attributes.get("error.type"), span.attributes.get("error.message", "")
+    return f"{kind}: {message}" if kind else str(message)
 
 
 def diff_table(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> Any:

@@ -175,8 +175,12 @@ class StoredThread:
         return replace(loaded, checkpoint=adopted, notice=notice, moved=moved)
 
     def history(self) -> Any:
-        """All checkpoints, one a row, without their values."""
-        return history_table(self.store.history(self.id))
+        """All checkpoints, one a row, without their values.
+
+        Column `failed`: the attempts that failed in the super-step after it, each with its error
+        and what was done about it; they stay when the thread has gone on.
+        """
+        return history_table(self.store, self.id)
 
     def diff(self, a: int | None = None, b: int | None = None) -> Any:
         """What differs between checkpoints `a` and `b`: a row a field, with both values.

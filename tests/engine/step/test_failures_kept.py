@@ -60,6 +60,23 @@ def test_a_failure_is_there_after_the_resume(store):
     ]
 
 
+def test_the_history_says_what_failed_and_what_was_done(store):
+    """On the checkpoint that it failed after, before the resume and after it, and only there."""
+    graph = one_node(store, 3, retry=Retry(2, wait=0))
+    with pytest.raises(NodeError):
+        graph.run({}, thread="t")
+    thread = graph.thread("t")
+    first, second = "a, attempt 1: ConnectionError: down 1", "a, attempt 2: ConnectionError: down 2"
+    assert [f"{first} → tried again; {second}"] == list(thread.history()["failed"])
+
+    thread.resume().result()
+
+    third = "a, attempt 3: ConnectionError: down 3 → tried again"
+    assert [f"{first} → tried again; {second} → resumed; {third}", ""] == list(
+        thread.history()["failed"]
+    )
+
+
 @pytest.mark.parametrize(
     ("times", "options", "then"),
     [
@@ -102,6 +119,9 @@ def test_a_route_that_failed_is_there(store):
     rows = [row for row in graph.thread("t").trace().itertuples() if row.kind == "run"]
     assert ["failed", "done"] == [row.status for row in rows]
     assert "ZeroDivisionError: division by zero" in rows[0].error
+    failed = list(graph.thread("t").history()["failed"])
+    assert "ZeroDivisionError: division by zero" in failed[0]
+    assert "" == failed[1]
 
 
 def test_recover_may_read_the_state():
