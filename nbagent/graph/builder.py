@@ -33,7 +33,6 @@ from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.errors import GraphError, Location
 from nbagent.graph import draw
 from nbagent.graph.batch import Runs, check_at_once
-from nbagent.graph.digraph import Path, digraph, path_of, rendered
 from nbagent.graph.edges import (
     END,
     START,
@@ -56,8 +55,10 @@ from nbagent.graph.validate import validate
 
 __all__ = ["END", "START", "Graph", "NodeFunction", "branch", "defined", "each", "new_id", "node"]
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # drawing is imported where somebody draws
     from graphviz import Digraph
+
+    from nbagent.graph.digraph import Path
 
 W = TypeVar("W")
 defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
@@ -184,11 +185,7 @@ class Graph(Building):
 
     def _wires(self, kind: type[W]) -> tuple[W, ...]:
         """The wires of one kind, in the order of writing, each once."""
-        found: list[W] = []
-        for wire in self.wires:
-            if isinstance(wire, kind) and wire not in found:
-                found.append(wire)
-        return tuple(found)
+        return tuple(dict.fromkeys(wire for wire in self.wires if isinstance(wire, kind)))
 
     def add(self, made: NodeFunction[..., Any], location: Location | None) -> None:
         known = self.nodes.get(made.name)
@@ -298,6 +295,8 @@ class Graph(Building):
         thread     one of its threads, or the id of one: where it has been is coloured
         subgraphs  draw what is in them, each as a cluster; else each is one box
         """
+        from nbagent.graph.digraph import digraph
+
         return digraph(self.compile(), self._path(thread), subgraphs=subgraphs)
 
     def mermaid(self) -> str:
@@ -330,12 +329,16 @@ class Graph(Building):
                 f"draw({format!r}): it is 'text', 'svg', 'png', 'pdf', 'dot' or 'mermaid'",
                 location=here(),
             )
+        from nbagent.graph.digraph import rendered
+
         picture = rendered(self.graphviz(thread), format)
         return picture.decode() if format == "svg" else picture
 
     def _path(self, thread: Thread | str | None) -> Path:
         if thread is None:
             return ()
+        from nbagent.graph.digraph import path_of
+
         return path_of(self.thread(thread) if isinstance(thread, str) else thread)
 
     # -------------------------------------------------------------------------------- running

@@ -9,11 +9,12 @@ import json
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import graphviz
+from typing import TYPE_CHECKING, Any
 
 from nbagent.engine.model.program import END, START, Program
+
+if TYPE_CHECKING:  # loaded where somebody draws
+    import graphviz
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def _layout(names: tuple[str, ...], wires: tuple[Line, ...]) -> Drawing:
 
 
 def _source(names: tuple[str, ...], wires: tuple[Line, ...]) -> graphviz.Digraph:
+    import graphviz
+
     made = graphviz.Digraph(
         graph_attr={"rankdir": "TB", "nodesep": "0.28", "ranksep": "0.38", "pad": "0.1"},
         node_attr={"fontname": "Helvetica", "fontsize": "12", "shape": "box", "height": "0.42"},

@@ -103,8 +103,8 @@ class Branch:
     """
 
     source: str
-    choose: Callable[[Any], Any]
-    targets: Mapping[str, tuple[str, ...]] | None
+    choose: Callable[[Any], Any] = field(hash=False)  # a class's instance may have no hash
+    targets: Mapping[str, tuple[str, ...]] | None = field(hash=False)
     label: str
     location: Location | None = None
     joined: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Each:
     """
 
     source: str
-    items: Callable[[Any], Sequence[Any]]
+    items: Callable[[Any], Sequence[Any]] = field(hash=False)
     target: str
     label: str
     location: Location | None = None

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
 import pydantic
 import pydantic_core
 
@@ -80,6 +79,8 @@ def check_answer(schema: Mapping[str, Any] | None, answer: Any) -> None:
     if schema is None:
         return
     plain = pydantic_core.to_jsonable_python(thaw(answer), fallback=repr)
+    import jsonschema  # seconds where it knows all formats, and most graphs ask nothing
+
     validator = jsonschema.Draft202012Validator(thaw(schema))
     problems = [
         FieldProblem(("answer", *error.absolute_path), error.message)
