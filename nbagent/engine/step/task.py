@@ -52,6 +52,7 @@ from nbagent.engine.watch.events import (
     NodeRetried,
     NodeStarted,
     NodeWaiting,
+    NodeWroteNothing,
 )
 from nbagent.errors import StateError
 
@@ -63,6 +64,7 @@ class Bench:
     """What a run gives to all its super-steps: where to run, to store and to tell.
 
     sleep     waits; a pause may end it
+    empty     the nodes that are known to have written nothing, which is told once
     services  what the nodes' code is given of it
     """
 
@@ -72,6 +74,7 @@ class Bench:
     tell: Callable[[Event], None]
     sleep: Callable[[float], Awaitable[None]]
     services: context.Services
+    empty: set[str]
 
     @property
     def thread(self) -> str:
@@ -87,12 +90,15 @@ class Ended:
     failed   the record is stored and told; `cause` is the exception
     waiting  there is nothing to store: it goes on when its `questions` are answered; where there
              are none, at resume
+
+    is_empty  the node returned None, and has done nothing that is kept
     """
 
     record: TaskRecord
     cause: BaseException | None = None
     questions: tuple[Question, ...] = ()
     is_cached: bool = False
+    is_empty: bool = False
 
 
 async def perform(
@@ -142,7 +148,7 @@ async def perform(
             record = one.record("failed", failure=to_failure(cause))
             return Ended(fail(checkpoint, record, bench), cause)
         record = one.record("done", update=one.update, goto=one.goto)
-        return Ended(record, is_cached=one.is_cached)
+        return Ended(record, is_cached=one.is_cached, is_empty=one.is_empty)
     finally:
         one.let_go()
 
@@ -166,6 +172,7 @@ class _Performance:
         self.update: Mapping[str, Any] = {}
         self.goto: tuple[Any, ...] = ()
         self.is_cached = False
+        self.is_empty = False
         self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
         self.place = context.Place(
@@ -268,6 +275,8 @@ class _Performance:
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned, argument)
+        if returned is None and node.program is None:
+            self.is_empty = not self._has_acted()
         if node.policy.cache is not None and is_own and not self._has_acted():
             _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
@@ -434,3 +443,9 @@ def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
             is_cached=ended.is_cached,
         )
     )
+    if ended.is_empty and record.node not in bench.empty:
+        bench.empty.add(record.node)
+        step = checkpoint.step + 1
+        bench.tell(
+            NodeWroteNothing(thread=bench.thread, step=step, node=record.node, task=record.task)
+        )

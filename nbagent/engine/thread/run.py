@@ -361,6 +361,7 @@ class Run:
             executor=thread.executor,
             tell=self.feed.tell,
             sleep=self.sleep,
+            empty=set(),
             services=context.Services(
                 schema=thread.program.schema,
                 clock=thread.clock,

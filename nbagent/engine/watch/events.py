@@ -105,6 +105,12 @@ class NodeFinished(NodeEvent):
 
 
 @keyword_fact
+class NodeWroteNothing(NodeEvent):
+    """The node has returned None, leads nowhere and has done nothing that is kept: perhaps its
+    `return` was forgotten. It is told once a run."""
+
+
+@keyword_fact
 class NodeFailed(NodeEvent):
     failure: Failure
     duration: float

@@ -298,6 +298,12 @@ class RunModel:
         if node["finished"] >= node["total"] and node["status"] in ("idle", "queued", *_OVER[:2]):
             node["status"], node["failure"] = "done", None
 
+    def _wrote_nothing(self, event: ev.NodeWroteNothing) -> None:
+        self._node(event.node)["warning"] = (
+            "It returned nothing, so nothing was written. Where that is not meant: return "
+            "{field: value}."
+        )
+
     def _retried(self, event: ev.NodeRetried) -> None:
         self._node(event.node).update(
             status="retrying", attempt=event.attempt + 1, retry_at=event.at + event.wait,
@@ -378,6 +384,7 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.NodeDelayed: RunModel._delayed,
     ev.NodeBlocking: RunModel._blocking,
     ev.NodeFinished: RunModel._finished,
+    ev.NodeWroteNothing: RunModel._wrote_nothing,
     ev.NodeRetried: RunModel._retried,
     ev.NodeFailed: RunModel._failed,
     ev.NodeWaiting: RunModel._waiting,

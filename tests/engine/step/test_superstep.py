@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from nbagent.engine.model.program import Command, Send
-from nbagent.engine.watch.events import NodeCancelled, NodeFinished
+from nbagent.engine.node.effects import effect
+from nbagent.engine.watch.events import NodeCancelled, NodeFinished, NodeWroteNothing
 from nbagent.errors import ConflictError, GraphError, NodeError, StateError, StepLimit
 from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sync, task, thread
 
@@ -380,3 +381,34 @@ def test_a_branch_that_chooses_nothing_known_is_a_node_error():
 
     with pytest.raises(NodeError, match="did you mean 'accept'"):
         thread(made).start({}).result()
+
+
+def test_a_node_that_returns_nothing_is_told_once():
+    """Not one that says so with an empty dict, leads somewhere, or has had an effect."""
+
+    def forgot(state):
+        [*state["log"], "a"]
+
+    def acts(state):
+        effect("k", len, "abc")
+
+    turns = iter(["again", "on"])
+    nodes = [
+        sync("forgot", forgot),
+        sync("empty", lambda state: {}),
+        sync("leads", lambda state: Command(goto="acts")),
+        sync("acts", acts),
+    ]
+    wires = [
+        Edge(START, "forgot"),
+        Branch("forgot", lambda _: next(turns), {"again": ("forgot",), "on": ("empty",)}, ""),
+        Edge("empty", "leads"),
+        Edge("acts", END),
+    ]
+    one = thread(program(*nodes, reduced={"log": operator.add}, wires=wires))
+    run = one.start({"log": [], "x": 0})
+    told: list[str] = []
+    run.watch(lambda event: isinstance(event, NodeWroteNothing) and told.append(event.node))
+    run.result(20)
+
+    assert ["forgot"] == told
