@@ -5,7 +5,9 @@ pydantic …) load at first use.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import os
 import sys
 from typing import Any
@@ -187,6 +189,12 @@ def _nest(loop: Any) -> None:
             'Graph(loop="kernel") can be waited for without `await` only with nest-asyncio2: '
             "`await run` (or `await graph.arun(…)`) instead, or pip install nest-asyncio2"
         ) from None
+    if not hasattr(asyncio, "_nest_patched"):
+        logging.getLogger("nbagent").warning(
+            'a graph with loop="kernel" is waited for without `await`, so nest-asyncio2 has put '
+            "slower tasks in the place of asyncio's own in this whole process; `await run` leaves "
+            "them alone"
+        )
     nest_asyncio2.apply(loop)
 
 

@@ -138,9 +138,48 @@ def test_a_graph_can_run_on_the_kernels_own_loop(kernel: Kernel) -> None:
     patched = "hasattr(type(mine), '_nest_patched') or hasattr(mine, '_nest_patched')"
     said = kernel.run(f"print((await k.start({{}}, 'a'))['same'], {patched})")
     assert "True False" == said.strip()
-    assert "True" == kernel.run("print(k.run({}, 'b')['same'])").strip()
+    told, said = kernel.run("print(k.run({}, 'b')['same'])").strip().split("\n")
+    assert "nest-asyncio2" in told
+    assert "True" == said
+    assert "True" == kernel.run("print(k.run({}, 'd')['same'])").strip()  # it is told once
     kernel.run("run = k.start({}, 'c')")
     assert "done" == kernel.run("await run; print(run.status)").strip()
+
+
+@pytest.mark.parametrize("work", ["await asyncio.sleep(0.1)", "time.sleep(0.1)"])
+def test_the_stop_button_pauses_a_run_on_the_kernels_own_loop(kernel: Kernel, work: str) -> None:
+    """A run that is waited for without `await` pauses, is committed, and does not go on by itself;
+    what the loop was at when the button was pressed is not hurt. (W9)"""
+    kernel.run(
+        KERNELS.split("with Graph", 1)[0]
+        + f"""
+from nbagent import branch
+class Counted(TypedDict):
+    x: int
+ticks = 0
+async def tick():
+    global ticks
+    while True:
+        await asyncio.sleep(0.02)
+        ticks += 1
+clock = asyncio.ensure_future(tick())
+with Graph("i", Counted, loop="kernel") as i:
+    @node
+    async def count(state):
+        {work}
+        return {{"x": state.get("x", 0) + 1}}
+    START >> count >> branch(lambda s: "on" if s["x"] < 400 else "off", on=count, off=END)
+""",
+    )
+    said = kernel.run("i.run({}, 't')", interrupt_after=1.0)
+    assert "KeyboardInterrupt" in said
+
+    look = "t = i.thread('t'); print(t.status, t.state['x'], t.next, clock.done())"
+    first = kernel.run(look)
+    assert first.startswith("paused ")
+    assert first.endswith("('count',) False\n")
+    kernel.run("before = ticks\nawait asyncio.sleep(0.5)")
+    assert (first, "True") == (kernel.run(look), kernel.run("print(ticks > before)").strip())
 
 
 async def test_the_kernels_loop_outside_a_kernel() -> None:

@@ -11,9 +11,12 @@ import asyncio
 import contextvars
 import logging
 import os
+import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from nbagent.engine import ports
@@ -67,10 +70,46 @@ def is_inside(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def wait_inside(loop: asyncio.AbstractEventLoop, waiting: Coroutine[Any, Any, Any]) -> Any:
-    """Wait on the loop that the caller is on. Nothing is changed in asyncio before this is used."""
+def wait_inside(
+    loop: asyncio.AbstractEventLoop,
+    waiting: Coroutine[Any, Any, Any],
+    on_interrupt: Callable[[], None],
+) -> Any:
+    """Wait on the loop that the caller is on. Nothing is changed in asyncio before this is used.
+
+    on_interrupt  called once for Ctrl-C or the stop button; the wait goes on to its end and raises
+                  `KeyboardInterrupt` then. Raised at once it would end whatever the loop is at: a
+                  node, or a task of somebody else's. A second one is as it ever was.
+    """
     ports.nest_loop(loop)
-    return loop.run_until_complete(waiting)
+    with _interrupts(on_interrupt) as came:
+        found = loop.run_until_complete(waiting)
+    if came:
+        raise KeyboardInterrupt
+    return found
+
+
+@contextmanager
+def _interrupts(on_interrupt: Callable[[], None]) -> Iterator[list[int]]:
+    """The first interrupt is told to `on_interrupt`, and stands in the list that this gives."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield came
+        return
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if came:
+            before(number, frame)
+            return
+        came.append(number)
+        on_interrupt()
+
+    signal.signal(signal.SIGINT, take)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def abandon(loop: asyncio.AbstractEventLoop) -> None:

@@ -255,7 +255,8 @@ class Run:
         (Ctrl-C, the kernel's stop button) pauses the run before it is raised.
         """
         if is_inside(self.loop):
-            wait_inside(self.loop, asyncio.wait_for(self._wait(), timeout))
+            wait = asyncio.wait_for(self._wait(), timeout)
+            wait_inside(self.loop, wait, lambda: self.pause(within=2.0))
             return self._outcome()
         with waiting():
             try:
