@@ -31,7 +31,9 @@ Fields
     Secret(name)                  a key that is in no file and no output; redact(pattern)
     register_type(cls)            a class of yours that the state may hold
 Threads
-    threads()                     all of a store, as a table
+    threads(where=, state=)       all of a store, as a table, or those that are asked for
+    search("wasps")               where words stand: in states, questions, printed output
+    database(), export_tables()   a store as a database to look into; as files for others
     use_store(url)                another store than nbagent.db; open_store(url)
     resume_due()                  go on with what waited for a server or a deadline
     prune(keep=)                  less in the store; vacuum(), sizes(); import_threads(path)
@@ -85,6 +87,8 @@ if TYPE_CHECKING:
     from nbagent.graph.builder import END, START, Graph, branch, each, node
     from nbagent.graph.resume_due import resume_due
     from nbagent.stores.codec.values import register_type
+    from nbagent.stores.lookup.database import database, export_tables
+    from nbagent.stores.lookup.index import search
 
 __version__ = "0.1.0"
 __all__ = [
@@ -116,10 +120,12 @@ __all__ = [
     "aeffect",
     "branch",
     "cached",
+    "database",
     "each",
     "effect",
     "emit",
     "errors",
+    "export_tables",
     "idempotency_key",
     "import_threads",
     "interrupt",
@@ -129,6 +135,7 @@ __all__ = [
     "redact",
     "register_type",
     "resume_due",
+    "search",
     "sizes",
     "span",
     "thaw",
@@ -138,6 +145,7 @@ __all__ = [
     "view",
 ]
 
+_LOOKUP = {"database": "database", "export_tables": "database", "search": "index"}
 _BUILDER = frozenset(("END", "START", "Graph", "branch", "each", "node"))
 
 
@@ -154,6 +162,10 @@ def __getattr__(name: str) -> Any:
         from nbagent.graph.resume_due import resume_due
 
         return resume_due
+    if name in _LOOKUP:
+        from importlib import import_module
+
+        return getattr(import_module(f"nbagent.stores.lookup.{_LOOKUP[name]}"), name)
     if name == "register_type":
         from nbagent.stores.codec.values import register_type
 

@@ -39,6 +39,12 @@ def _pandas_table(rows: Any, columns: Any) -> Any:
     return made
 
 
+def _choose_rows(store: Any, rows: Any, columns: Any, choice: Any) -> Any:
+    from nbagent.stores.lookup.filter import filtered
+
+    return filtered(store, rows, columns, **choice)
+
+
 def _copy_table(table: Any) -> Any:
     """A DataFrame or Series for one reader: pandas copies what is written to, not what is read.
 
@@ -233,6 +239,7 @@ def _find_cell() -> tuple[str, str] | None:
 def wire() -> None:
     """Fill the engine's ports."""
     ports.make_table.fill(_pandas_table)
+    ports.choose_rows.fill(_choose_rows)
     ports.draw_trace.fill(_plot)
     ports.open_url.fill(_open_url)
     ports.open_file.fill(_open_file)

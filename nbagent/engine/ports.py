@@ -70,12 +70,20 @@ def _as_it_is(url: Url, folder: str) -> Url:
     return url
 
 
+def _no_choice(store: Any, rows: Rows, columns: Sequence[str], choice: Mapping[str, Any]) -> Rows:
+    raise StoreError("threads(where=…) takes what `import nbagent` brings")
+
+
 def _no_plot(trace: Any, ax: Any) -> Any:
     raise NbagentError("a trace is drawn with matplotlib, which `import nbagent` finds")
 
 
 make_table = Port[[Rows, Sequence[str]], Any](_plain_table)
 """(rows, columns) -> a table with these columns. Empty: a list of dicts."""
+
+choose_rows = Port[[Any, Rows, Sequence[str], Mapping[str, Any]], Rows](_no_choice)
+"""(store, rows, columns, choice) -> the rows of threads that `where`, `params`, `order_by`, `limit`
+and `state` choose. Empty: `StoreError`."""
 
 draw_trace = Port[[Any, Any], Any](_no_plot)
 """(trace, ax) -> the trace drawn on matplotlib's ax, or on a new one for None."""

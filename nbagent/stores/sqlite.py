@@ -26,9 +26,11 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import quote_from_bytes
 
+from nbagent.engine.model.checkpoint import Lease
 from nbagent.engine.store.ownership import LEASE
 from nbagent.errors import StoreError
 from nbagent.stores.encryption import Cipher, key_in
+from nbagent.stores.lookup.index import forget
 from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.sqlite_tables import migrate
 from nbagent.stores.sql.store import SqlStore
@@ -81,6 +83,10 @@ class SqliteStore(SqlStore):
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
+
+    def delete(self, lease: Lease) -> None:
+        super().delete(lease)
+        forget(self.path, lease.thread)
 
 
 class SqliteFile(Database):

@@ -12,18 +12,37 @@ from nbagent.engine.model.checkpoint import CheckpointInfo
 from nbagent.engine.model.ids import anchor_of, node_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, equal, thaw
-from nbagent.engine.ports import Url, make_table
+from nbagent.engine.ports import Url, choose_rows, make_table
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.store.upkeep import family
 
+THREADS = ("thread", "graph", "status", "step", "checkpoint", "updated", "error")
 
-def threads(store: Url | CheckpointStore | None = None, *, nested: bool = False) -> Any:
+
+def threads(
+    store: Url | CheckpointStore | None = None,
+    *,
+    nested: bool = False,
+    where: str | None = None,
+    params: Sequence[Any] | Mapping[str, Any] = (),
+    order_by: str | None = None,
+    limit: int | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> Any:
     """All threads of a store (by default the current one), newest first, one a row.
 
-    nested  those of subgraphs, too
+    nested    those of subgraphs, too
+    where     a condition in SQL over the table's columns, as in "status = ? and graph = ?"; times
+              are UTC, as text: "updated > '2026-11-01'"
+    params    the values of its `?`, in their order
+    order_by  columns in SQL, as in "graph, updated desc"
+    limit     so many at most
+    state     fields that the latest state has, as in {"topic": "bees"}
+
+    Columns: thread, graph, status, step, checkpoint, updated, error.
     """
-    columns = ["thread", "graph", "status", "step", "checkpoint", "updated", "error"]
+    found = resolve_store(store)
     rows = [
         {
             "thread": info.id,
@@ -34,10 +53,15 @@ def threads(store: Url | CheckpointStore | None = None, *, nested: bool = False)
             "updated": info.updated,
             "error": info.error,
         }
-        for info in resolve_store(store).threads()
+        for info in found.threads()
         if nested or not info.is_nested
     ]
-    return make_table(rows, columns)
+    choice = {
+        "where": where, "params": params, "order_by": order_by, "limit": limit, "state": state
+    }  # fmt: skip
+    if any(given is not None for given in (where, order_by, limit, state)):
+        return make_table(choose_rows(found, rows, THREADS, choice), THREADS)
+    return make_table(rows, THREADS)
 
 
 def history_table(store: CheckpointStore, thread: str) -> Any:

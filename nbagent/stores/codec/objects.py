@@ -255,6 +255,19 @@ def build(tag: str, content: Any) -> Any:
     return _outgrown(made, values)
 
 
+def stand_in(tag: str, content: Any) -> Any:
+    """What a value that cannot be built here is shown as: what was stored of it."""
+    name, inner = (
+        (content[0], content[1]) if isinstance(content, list) and content[1:] else ("", {})
+    )
+    if tag in ("enum", "flag"):
+        return inner
+    if tag == "model" and isinstance(inner, (list, tuple)) and inner:
+        inner = inner[0]
+    held = inner if isinstance(inner, Mapping) else {"$value": inner}
+    return {"$type": str(name or tag), **held}
+
+
 def _outgrown(made: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
     """An object whose class has other fields now: new ones get their defaults, lost ones stay."""
     return made(values)

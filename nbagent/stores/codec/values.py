@@ -20,7 +20,9 @@ import math
 import pathlib
 import uuid
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -33,7 +35,7 @@ from nbagent.stores.codec.registry import register_type, register_types_in, type
 
 __all__ = [
     "DEPTH", "cache_key", "decode", "encode", "encode_checked", "encode_plain", "is_plain",
-    "register_type", "register_types_in", "same", "type_name",
+    "register_type", "register_types_in", "same", "to_look", "type_name",
 ]  # fmt: skip
 DEPTH = 200  # nesting beyond this is refused, in and out
 _EXT = 17
@@ -286,6 +288,20 @@ def decode(data: bytes, *, loose: bool = False) -> Any:
         raise CodecError(f"the stored bytes are not a value of nbagent: {error}") from error
 
 
+_to_look: ContextVar[bool] = ContextVar("nbagent_to_look", default=False)
+
+
+@contextmanager
+def to_look() -> Iterator[None]:
+    """Read values only to show them: what is of a class that this process does not know, such as
+    one of somebody's notebook, is a dict of what was stored, with the class's name at `$type`."""
+    token = _to_look.set(True)
+    try:
+        yield
+    finally:
+        _to_look.reset(token)
+
+
 class _NotPlain(Exception):
     """The bytes hold more than MessagePack says by itself."""
 
@@ -318,8 +334,13 @@ class _Reader:
         build = _BUILD.get(tag)
         if build is not None:
             return build(content)
-        known = tag in objects.TAGS
-        return objects.build(tag, content) if known else frames.build(tag, content)
+        try:
+            known = tag in objects.TAGS
+            return objects.build(tag, content) if known else frames.build(tag, content)
+        except CodecError:
+            if not _to_look.get():
+                raise
+            return objects.stand_in(tag, content)
 
 
 def _build_path(content: Any) -> Any:
