@@ -10,7 +10,9 @@ A graph
     END = where it ends
 Run it
     letter.run({"name": "Ada"}, thread="letter-1")     to the end, or to a question
-    letter.start(…), await letter.arun(…), letter.stream(…), letter.map([…])
+    letter.start(…), await letter.arun(…), letter.map([…])
+    letter.stream({…}, mode=)     what happens in it: events, updates, values, what nodes emit, a
+                                  Message for each piece of text; Missed(count) where some are gone
     letter.thread("letter-1")     .state .status .questions .resume(…) .edit({…}) .fork(…)
     view(thread)                  its live view; in a notebook a thread and a run show themselves
 Inside a node
@@ -68,6 +70,8 @@ from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.store.opening import open_store, use_store
 from nbagent.engine.store.reports import threads
 from nbagent.engine.store.upkeep import import_threads, prune, sizes, vacuum
+from nbagent.engine.watch.events import Missed
+from nbagent.engine.watch.messages import Message
 from nbagent.errors import (
     CircuitOpen,
     CodecError,
@@ -104,6 +108,8 @@ __all__ = [
     "Ephemeral",
     "Graph",
     "GraphError",
+    "Message",
+    "Missed",
     "NbagentError",
     "NodeError",
     "RateLimit",

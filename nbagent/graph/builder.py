@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextvars
 import uuid
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nbagent.engine.model import program as compiled
@@ -27,9 +27,12 @@ from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.ports import Url
 from nbagent.engine.store.opening import name_store, resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.engine.thread.run import Run, stream
+from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.streams import Stream, stream
 from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled, Observer
+from nbagent.engine.watch.modes import Mode
+from nbagent.engine.watch.stream import BUFFER, Reading
 from nbagent.errors import GraphError, Location
 from nbagent.graph import draw
 from nbagent.graph.batch import Runs, check_at_once
@@ -403,23 +406,39 @@ class Graph(Building):
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
-        mode: Literal["events", "updates", "values", "emitted"] = "events",
+        mode: Mode | Sequence[Mode] = "events",
         *,
+        subgraphs: bool = False,
         step_limit: int = 1000,
-    ) -> Any:
-        """Start a thread and iterate with `async for` over what happens in it.
+        buffer: int = BUFFER,
+    ) -> Stream:
+        """Start a thread at the first item, and iterate over what happens in it, with `async for`
+        or with a plain `for`; raises what the run fails with.
 
-        events   every `Event`
-        updates  `{node: what it wrote}` as each node finishes
-        values   the whole state after each super-step
-        emitted  `(node, value)` for each value given to `emit`, in subgraphs and called graphs too
+        mode       what an item is:
+                   events    every `Event`
+                   updates   `{node: what it wrote}` as each node finishes
+                   values    the whole state after each super-step
+                   emitted   `(node, value)` for each value given to `emit`, in subgraphs and
+                             called graphs too
+                   messages  a `Message` for each piece of text given to `emit`, a string or a
+                             model's chunk, in subgraphs and called graphs too
+                   of a list of modes an item is `(mode, item)`
+        subgraphs  tell where each item comes from, and of all that happens in subgraphs and called
+                   graphs: `(path, item)` or `(path, mode, item)`; `path` are the names of the
+                   nodes that lead there, `()` for this graph
+        buffer     items that wait for the reader; of a slower one the oldest are lost, and a
+                   `Missed(count)` stands where they were
+
+        Behind the last item its `.result` is what `run` would return. Leaving early asks the run
+        to pause.
         """
 
         def begin(observer: Observer) -> Run:
             made = self.thread(thread or new_id(self.name))
             return made.start(input, step_limit=step_limit, observer=observer)
 
-        return stream(begin, mode)
+        return stream(begin, Reading(mode, subgraphs, buffer))
 
     def map(
         self,

@@ -144,6 +144,10 @@ async def run() -> None:
     assert_type(await research.arun({"topic": "bees"}), dict[str, Any])
     async for event in research.stream({"topic": "bees"}):
         print(event)
+    stream = research.stream({"topic": "bees"}, mode=["updates", "messages"], subgraphs=True)
+    print(list(stream), stream.result)
+    for message in research.start({"topic": "bees"}).stream("messages"):
+        print(message.text)
     await research.start({"topic": "bees"})
 
 

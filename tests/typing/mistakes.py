@@ -117,5 +117,7 @@ def runs(anything: Any) -> None:
     graph.run({"topic": "bees"}, thread=3)  # error: arg-type
     graph.start({}).nothing()  # error: attr-defined
     graph.run({"topic": "bees"}).append(anything)  # error: attr-defined
+    graph.stream({}, mode="mesages")  # error: arg-type
+    graph.start({}).stream(["values", "mesages"])  # error
     Graph("g", State, loop="mine")  # error: arg-type
     Graph("g")  # error: call-arg

@@ -209,7 +209,9 @@ class _Performance:
         self.tell(NodePrinted, stream=stream, text=text)
 
     def emit(self, value: Any) -> None:
-        self.tell(NodeEmitted, value=freeze(strike_out_of(value)))
+        self.tell(
+            NodeEmitted, value=freeze(strike_out_of(value)), attempt=self.attempts.now.attempt
+        )
 
     def keep(self, entry: JournalEntry) -> None:
         self.bench.store.put_journal(self.bench.lease, [entry])

@@ -14,7 +14,7 @@ import asyncio
 import concurrent.futures
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,12 +34,14 @@ from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
+from nbagent.engine.thread.streams import Stream, follow
 from nbagent.engine.thread.watchdog import see_end, watch
 from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted
 from nbagent.engine.watch.feed import Feed
+from nbagent.engine.watch.modes import Mode
 from nbagent.engine.watch.spans import Recorder
 from nbagent.engine.watch.stalls import Stalls
-from nbagent.engine.watch.stream import BUFFER, Buffer, Mode, follow, read
+from nbagent.engine.watch.stream import BUFFER, Reading
 from nbagent.errors import NbagentError, StepLimit, ThreadBusy, said
 
 log = logging.getLogger("nbagent")
@@ -257,7 +259,7 @@ class Run:
         if is_inside(self.loop):
             wait = asyncio.wait_for(self._wait(), timeout)
             wait_inside(self.loop, wait, lambda: self.pause(within=2.0))
-            return self._outcome()
+            return self.outcome()
         with waiting():
             try:
                 self._ended.result(timeout)
@@ -265,7 +267,7 @@ class Run:
                 self.pause(within=2.0)
                 self._ended.result()
                 raise
-        return self._outcome()
+        return self.outcome()
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
         return self._wait().__await__()
@@ -281,9 +283,10 @@ class Run:
         except asyncio.CancelledError:
             self.pause(within=2.0)
             raise
-        return self._outcome()
+        return self.outcome()
 
-    def _outcome(self) -> dict[str, Any]:
+    def outcome(self) -> dict[str, Any]:
+        """What has come of it, now that it has ended; raises what it failed with."""
         if self._error is not None:
             raise self._error
         state: dict[str, Any] = thaw(self.checkpoint.values)
@@ -298,26 +301,31 @@ class Run:
 
     def stream(
         self,
-        mode: Mode = "events",
+        mode: Mode | Sequence[Mode] = "events",
         *,
+        subgraphs: bool = False,
         start: Literal["beginning", "now"] = "beginning",
         buffer: int = BUFFER,
-    ) -> AsyncIterator[Any]:
-        """Read the run as it goes; any number of readers may, on any event loop.
+    ) -> Stream:
+        """Read the run as it goes, with `async for` or a plain `for`; any number of readers may,
+        on any event loop and any thread.
 
-        mode    "events"; or "updates", "values", "emitted", as `graph.stream` gives them
-        start   with what is past already, or from now on
-        buffer  events that wait for this reader; of a slower one the oldest are lost, and it is
-                told so with `EventsMissed` (in the other modes, in the log)
+        mode       "events", "updates", "values", "emitted" or "messages", as `graph.stream` gives
+                   them, or a list of these
+        subgraphs  as `graph.stream` has it
+        start      with what is past already, or from now on
+        buffer     items that wait for this reader; of a slower one the oldest are lost, and a
+                   `Missed(count)` stands where they were
 
-        It ends with the run, and raises nothing of the run's: await the run for that.
+        It ends with the run, whose outcome then is its `.result`; it raises nothing of the run's:
+        await the run, or take the result, for that.
         """
-        return follow(self.feed, mode, start, buffer)
+        return follow(self, Reading(mode, subgraphs, buffer), start)
 
     def watch(self, observer: Observer, *, past: bool = True) -> Callable[[], None]:
         """Call `observer` with every event, those `past` already first. Returns how to stop it.
 
-        Of a long past only the first event and the latest ones are kept, with an `EventsMissed`
+        Of a long past only the first event and the latest ones are kept, with a `Missed`
         between them.
         """
         return self.feed.watch(observer, past=past)
@@ -439,20 +447,3 @@ class Run:
         except NbagentError:
             return ()
         return tuple(dict.fromkeys(t.node for t in tasks if t.id not in self._standing.work.done))
-
-
-async def stream(start: Callable[[Observer], Run], mode: Mode) -> AsyncIterator[Any]:
-    """Start a run, which is given its reader before it begins, and read it; raises what
-    `await run` would when it failed.
-
-    Closing the iterator early asks the run to pause.
-    """
-    events = Buffer(mode)
-    run = start(events)
-    try:
-        async for item in read(events):
-            yield item
-        await run
-    finally:
-        if run.status == "running":
-            run.pause()

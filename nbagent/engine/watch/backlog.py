@@ -4,7 +4,7 @@ The events of a run that observers who come late are shown first.
 Rule 1: they are bounded in number and in what they hold, for each holds on to a state of the run:
         a hundred versions of a large table are not kept alive for somebody who may never come.
 Rule 2: the first event, which says where the run began, is always there; of those that are gone
-        one learns the number.
+        one learns the number, and how many items of each mode of a stream they were.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from nbagent.engine.watch.events import Event, EventsMissed, StepReconciled
+from nbagent.engine.watch.events import (
+    Checkpointed,
+    Event,
+    Missed,
+    NodeEmitted,
+    NodeFinished,
+    StepReconciled,
+    SubgraphEvent,
+)
+from nbagent.engine.watch.modes import Place, modes_of, unwrapped
 
 MOST = 1_000  # events
 HEAVIEST = 100_000_000  # bytes of values that only these events keep alive
@@ -27,6 +36,7 @@ class Backlog:
         self._first: Event | None = None
         self._events: deque[Event] = deque(maxlen=most)
         self._added = 0
+        self._gone: dict[Place, int] = {}  # of those that a stream's modes show
         self._heavy: deque[tuple[int, int]] = deque()  # place and weight of those that weigh
         self._weight = 0
 
@@ -41,7 +51,10 @@ class Backlog:
             self._first = event
             return
         self._added += 1
-        self._events.append(event)
+        events = self._events
+        if len(events) == events.maxlen and type(events[0]) in _SHOWN:
+            self._count(events[0])
+        events.append(event)
         if type(event) is StepReconciled:
             weight = 0
             for _, after in event.changes.values():
@@ -55,8 +68,18 @@ class Backlog:
         self._weight += weight
         self._lighten()
         while self._weight > self._heaviest and len(self._events) > 1:
-            self._events.popleft()
+            self._count(self._events.popleft())
             self._lighten()
+
+    def _count(self, event: Event) -> None:
+        """The event is gone."""
+        if type(event) not in _SHOWN:
+            return
+        path, inner = unwrapped(event)
+        for mode in modes_of(inner):
+            if path or mode != "events":
+                at = (path, mode)
+                self._gone[at] = self._gone.get(at, 0) + 1
 
     def _lighten(self) -> None:
         """Leave out what those weighed that are gone."""
@@ -68,7 +91,9 @@ class Backlog:
             yield self._first
         if self.missed:
             next_one = self._events[0]
-            yield EventsMissed(thread=next_one.thread, step=next_one.step, count=self.missed)
+            nested = sum(n for (path, mode), n in self._gone.items() if path and mode == "events")
+            places = {((), "events"): self.missed - nested, **self._gone}
+            yield Missed(self.missed, thread=next_one.thread, step=next_one.step, places=places)
         yield from tuple(self._events)
 
 
@@ -85,3 +110,6 @@ def _weight(value: Any) -> int:
         usage = value.memory_usage(index=False)
         return int(usage if isinstance(usage, int) else usage.sum())
     return 0
+
+
+_SHOWN = frozenset((Checkpointed, NodeEmitted, NodeFinished, SubgraphEvent))

@@ -10,10 +10,11 @@ Rule 3: `number` counts 1, 2, 3 … within a run; `at` is Unix seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, Protocol
 
 from nbagent.engine.model.checkpoint import Checkpoint, Failure, Question, Status
-from nbagent.engine.model.fact import keyword_fact
+from nbagent.engine.model.fact import fact, keyword_fact
 
 
 @keyword_fact
@@ -62,9 +63,10 @@ class NodeStarted(NodeEvent):
 
 @keyword_fact
 class NodeEmitted(NodeEvent):
-    """`value` was given to `emit` inside the node."""
+    """`value` was given to `emit` inside the node, in its attempt `attempt`."""
 
     value: Any
+    attempt: int = 1
 
 
 @keyword_fact
@@ -185,11 +187,26 @@ class SubgraphEvent(NodeEvent):
     event: Event
 
 
-@keyword_fact
-class EventsMissed(Event):
-    """This reader of a stream was too slow: `count` events before the next one are gone for it."""
+@fact
+class Missed(Event):
+    """Here `count` items are gone for this reader of a stream, which came late or was too slow.
+
+    thread, step  of what comes next
+    places        how many of them, by the nodes that lead to their graph and by the stream's mode
+    """
 
     count: int
+    thread: str = field(default="", compare=False, kw_only=True)
+    step: int = field(default=0, compare=False, kw_only=True)
+    number: int = field(default=0, compare=False, kw_only=True)
+    at: float = field(default=0.0, compare=False, kw_only=True)
+    places: Mapping[tuple[tuple[str, ...], str], int] = field(
+        default_factory=dict, compare=False, kw_only=True, repr=False
+    )
+
+
+EventsMissed = Missed
+"""Its name in earlier versions."""
 
 
 def stamp(event: Event, number: int, at: float) -> None:

@@ -1,135 +1,103 @@
 """
-What happens in a run, as async iterators; as many as wanted, from its start or from now. (R36, R38)
+What of a run a reader of it has not read yet. (R36, R38)
 
-Rule 1: a reader has a buffer of its own, of a fixed size, which holds only what its mode shows.
-        One that is too slow loses the oldest of that and is told how many; it never slows the
-        run, nor another reader.
-Rule 2: a reader may be on any event loop.
+Rule 1: a reader has a buffer of its own, of a fixed size, which holds only what its modes show.
+        One that is too slow loses the oldest of that, and where it was stands how many; it never
+        slows the run, nor another reader.
+Rule 2: a reader may be on any event loop, or on none.
 Rule 3: what nodes emit is shown whichever graph they are of: a subgraph's, or one that is called.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from nbagent.engine.model.values import thaw
-from nbagent.engine.watch.events import (
-    Checkpointed,
-    Event,
-    EventsMissed,
-    NodeEmitted,
-    NodeFinished,
-    RunEnded,
-    SubgraphEvent,
-)
-from nbagent.engine.watch.feed import Feed
+from nbagent.engine.watch.events import Event, Missed
+from nbagent.engine.watch.modes import Mode, Place, Selection, check_modes, ends, item_of
 from nbagent.errors import NbagentError
 
-log = logging.getLogger("nbagent")
-Mode = Literal["events", "updates", "values", "emitted"]
-MODES = ("events", "updates", "values", "emitted")
-BUFFER = 10_000  # events of the mode
+BUFFER = 10_000  # items
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a reader wants to be told: see `Run.stream`."""
+
+    mode: Mode | Sequence[Mode] = "events"
+    subgraphs: bool = False
+    buffer: int = BUFFER
+
+    def shown(self, place: Place, event: Event) -> Any:
+        """The item that an event is at a place."""
+        path, mode = place
+        item = item_of(mode, event)
+        several = not isinstance(self.mode, str)
+        if self.subgraphs:
+            return (path, mode, item) if several else (path, item)
+        return (mode, item) if several else item
 
 
 class Buffer:
-    """What a reader of a mode has not read yet; filled from the engine's threads."""
+    """What a reader has not read yet; filled from the engine's threads."""
 
-    def __init__(self, mode: Mode, size: int = BUFFER) -> None:
-        check_mode(mode)
-        if size < 1:
-            raise NbagentError("stream(buffer=): at least 1 event")
-        self.mode = mode
-        self._kinds = _KINDS[mode]
-        self._loop = asyncio.get_running_loop()
-        self._events: deque[Event] = deque()
-        self._size = size
-        self._missed = 0
+    def __init__(self, reading: Reading = Reading()) -> None:
+        self.modes = check_modes(reading.mode)
+        if reading.buffer < 1:
+            raise NbagentError("stream(buffer=): at least 1 item")
+        self.selection = Selection(self.modes, reading.subgraphs)
+        self._items: deque[tuple[Place, Event]] = deque()
+        self._size = reading.buffer
+        self._missed: dict[Place, int] = {}
+        self._has_ended = False
         self._lock = threading.Lock()
-        self._filled = asyncio.Event()
+        self._wake: Callable[[], object] | None = None
 
     def __call__(self, event: Event) -> None:
-        if self.mode == "emitted":
-            while isinstance(event, SubgraphEvent):
-                event = event.event
-                if isinstance(event, RunEnded):
-                    return  # of the nested run
         with self._lock:
-            if isinstance(event, EventsMissed):  # of a past that is too long
-                self._missed += event.count
-                return
-            if not isinstance(event, self._kinds):
-                return
-            if len(self._events) >= self._size:
-                self._events.popleft()
-                self._missed += 1
-            self._events.append(event)
-            first = len(self._events) == 1
-        if first:
-            self._loop.call_soon_threadsafe(self._filled.set)
+            if isinstance(event, Missed):  # of a past that is too long
+                for place, count in self.selection.missed(event):
+                    gone = Missed(count, thread=event.thread, step=event.step)
+                    self._add(place, gone)
+            else:
+                for place, shown in self.selection.places(event):
+                    self._add(place, shown)
+                self._has_ended = self._has_ended or ends(event)
+            wake = None
+            if self._items or self._has_ended:
+                wake, self._wake = self._wake, None
+        if wake is not None:
+            wake()
 
-    async def take(self) -> list[Event]:
-        """What there is, as soon as there is something."""
-        while True:
-            with self._lock:
-                taken, missed = list(self._events), self._missed
-                self._events.clear()
-                self._missed = 0
-                self._filled.clear()
-            if taken and missed:
-                of = taken[0]
-                return [EventsMissed(thread=of.thread, step=of.step, count=missed), *taken]
-            if taken:
-                return taken
-            await self._filled.wait()
+    def end(self) -> None:
+        """Nothing more comes."""
+        with self._lock:
+            self._has_ended = True
 
+    def _add(self, place: Place, event: Event) -> None:
+        if len(self._items) >= self._size:
+            gone, first = self._items.popleft()
+            count = first.count if isinstance(first, Missed) else 1
+            self._missed[gone] = self._missed.get(gone, 0) + count
+        self._items.append((place, event))
 
-def check_mode(mode: str) -> None:
-    """`NbagentError` for a mode that a stream does not have."""
-    if mode not in MODES:
-        raise NbagentError(f"stream(mode={mode!r}): it is one of {', '.join(MODES)}")
-
-
-async def read(events: Buffer, has_ended: bool = False) -> AsyncIterator[Any]:
-    """What the buffer's reader is shown, until the run ends; nothing where it has."""
-    mode, ended = events.mode, has_ended
-    while not ended:
-        for event in await events.take():
-            ended = ended or isinstance(event, RunEnded)
-            if mode == "events":
-                yield event
-            elif isinstance(event, EventsMissed):
-                log.warning("a reader of thread %r missed %d events", event.thread, event.count)
-            elif isinstance(event, NodeFinished):
-                yield {event.node: thaw(event.update)}
-            elif isinstance(event, Checkpointed):
-                yield thaw(event.checkpoint.values)
-            elif isinstance(event, NodeEmitted):
-                yield event.node, event.value
-
-
-async def follow(
-    feed: Feed, mode: Mode, start: Literal["beginning", "now"], buffer: int
-) -> AsyncIterator[Any]:
-    """See `Run.stream`."""
-    if start not in ("beginning", "now"):
-        raise NbagentError(f"stream(start={start!r}): 'beginning' or 'now'")
-    events = Buffer(mode, buffer)
-    unwatch = feed.watch(events, past=start == "beginning")
-    try:
-        async for item in read(events, feed.has_ended and start == "now"):
-            yield item
-    finally:
-        unwatch()
-
-
-_KINDS: dict[str, tuple[type[Event], ...]] = {
-    "events": (Event,),
-    "updates": (NodeFinished, RunEnded),
-    "values": (Checkpointed, RunEnded),
-    "emitted": (NodeEmitted, RunEnded),
-}
+    def take(self, wake: Callable[[], object]) -> tuple[list[tuple[Place, Event]], bool]:
+        """What there is, and whether that is all there will be. `wake` is called once when there
+        is more, where there is nothing now."""
+        with self._lock:
+            taken = list(self._items)
+            self._items.clear()
+            if self._missed:
+                thread, step = taken[0][1].thread, taken[0][1].step
+                gone = [
+                    (place, Missed(count, thread=thread, step=step))
+                    for place, count in self._missed.items()
+                ]
+                taken = [*gone, *taken]
+                self._missed = {}
+            if not taken and not self._has_ended:
+                self._wake = wake
+            return taken, self._has_ended
