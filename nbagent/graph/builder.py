@@ -362,15 +362,18 @@ class Graph(Building):
         *,
         step_limit: int = 1000,
         fresh: bool = False,
+        anew: bool = False,
     ) -> Run:
         """Start a thread with `input` and return at once; the run displays as the live widget.
 
         thread      its id; by default `GRAPH-` and six random characters
         step_limit  super-steps after which `StepLimit` is raised; the thread can be resumed
         fresh       begin with nothing but the input, also where the thread has run before
+        anew        take the input also where the thread has failed, is paused or asks: what it
+                    asks and what has not finished is left behind
         """
         to_start = self.thread(thread or new_id(self.name))
-        return to_start.start(input, step_limit=step_limit, fresh=fresh)
+        return to_start.start(input, step_limit=step_limit, fresh=fresh, anew=anew)
 
     def run(
         self,
@@ -379,6 +382,7 @@ class Graph(Building):
         *,
         step_limit: int = 1000,
         fresh: bool = False,
+        anew: bool = False,
     ) -> dict[str, Any]:
         """Start a thread and wait; the state when it is done, paused or waiting.
 
@@ -387,7 +391,7 @@ class Graph(Building):
         """
         if thread is None and calls.is_inside(self.name):
             return calls.call(self.compile(), input)
-        return self.start(input, thread, step_limit=step_limit, fresh=fresh).result()
+        return self.start(input, thread, step_limit=step_limit, fresh=fresh, anew=anew).result()
 
     async def arun(
         self,
@@ -396,11 +400,12 @@ class Graph(Building):
         *,
         step_limit: int = 1000,
         fresh: bool = False,
+        anew: bool = False,
     ) -> dict[str, Any]:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
             return await calls.acall(self.compile(), input)
-        return await self.start(input, thread, step_limit=step_limit, fresh=fresh)
+        return await self.start(input, thread, step_limit=step_limit, fresh=fresh, anew=anew)
 
     def stream(
         self,
@@ -410,6 +415,7 @@ class Graph(Building):
         *,
         subgraphs: bool = False,
         step_limit: int = 1000,
+        anew: bool = False,
         buffer: int = BUFFER,
     ) -> Stream:
         """Start a thread at the first item, and iterate over what happens in it, with `async for`
@@ -436,7 +442,7 @@ class Graph(Building):
 
         def begin(observer: Observer) -> Run:
             made = self.thread(thread or new_id(self.name))
-            return made.start(input, step_limit=step_limit, observer=observer)
+            return made.start(input, step_limit=step_limit, observer=observer, anew=anew)
 
         return stream(begin, Reading(mode, subgraphs, buffer))
 

@@ -36,6 +36,11 @@ def node_of(task: str) -> str:
     return task.partition("@")[0].partition(":")[2].partition("#")[0]
 
 
+def sent_of(task: str) -> int:
+    """The place of the input that a task was sent; -1 for one that reads the state."""
+    return int(task.partition("#")[2] or -1)
+
+
 def anchor_of(place: str) -> int | None:
     """The checkpoint that planned a task, or that an escalation helps; None where none is named."""
     digits = place[: len(place) - len(place.lstrip("0123456789"))]

@@ -18,12 +18,11 @@ from typing import Any, Self
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
-from nbagent.engine.model.ids import anchor_of, call_of, fork, node_of, task_of
-from nbagent.engine.model.program import START, Program
+from nbagent.engine.model.ids import anchor_of, fork, node_of, task_of
+from nbagent.engine.model.program import START
 from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
-from nbagent.engine.node.context import Nested, TaskContext
-from nbagent.engine.node.subgraph import Subgraph, Suspended, Values, as_parents
+from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
@@ -47,10 +46,18 @@ from nbagent.engine.thread.edits import (
     user,
 )
 from nbagent.engine.thread.gate import resumed
-from nbagent.engine.thread.inner_writes import Seen, written
+from nbagent.engine.thread.inner_run import drive, since_its_start
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
-from nbagent.engine.watch.events import Event, NodeEffect, NodeWaiting, Observer, SubgraphEvent
+from nbagent.engine.thread.standin import (
+    attempts_made_up_for,
+    check_node,
+    going_to,
+    left_behind,
+    name_of_node,
+    stand_in,
+)
+from nbagent.engine.watch.events import Observer
 from nbagent.errors import (
     GraphChanged,
     StateError,
@@ -76,6 +83,7 @@ class DrivenThread(StoredThread):
         observer: Observer | None = None,
         digest: str = "",
         fresh: bool = False,
+        anew: bool = False,
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
@@ -83,9 +91,11 @@ class DrivenThread(StoredThread):
         digest    of the input, kept with the thread, which is then to be new: else `ThreadError`
         fresh     begin with nothing but the input, whatever the thread holds, asks or has failed
                   at: its history keeps that as a branch of its own
+        anew      take the input also where the thread has failed, is paused or asks: what it asks
+                  and what has not finished is left behind, which its history says
         """
         options = RunOptions(step_limit, steps)
-        run = self._begin(given, options, digest=digest, fresh=fresh)
+        run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew)
         run.given = dict(given) if isinstance(given, Mapping) else None
         return run.launch(observer)
 
@@ -97,6 +107,7 @@ class DrivenThread(StoredThread):
         *,
         digest: str = "",
         fresh: bool = False,
+        anew: bool = False,
     ) -> Run:
         if not isinstance(given, Mapping):
             given = fields_of(given, None) or given  # an object of the state class
@@ -112,14 +123,23 @@ class DrivenThread(StoredThread):
             before, found = lease.before, self.store.latest(self.id)
             if fresh:
                 found = None
-            if found is not None and before is not None and (digest or before.status != "done"):
+            is_done = before is None or before.status == "done"
+            if found is not None and before is not None and (digest or not (is_done or anew)):
                 raise ThreadError(
-                    f"thread {self.id!r} is {before.status}: resume it, start under another "
-                    "thread id, or begin anew with start(…, fresh=True)",
+                    f"thread {self.id!r} is {before.status}: resume it, give it this input all the "
+                    "same with start(…, anew=True), which leaves behind what it asks and has not "
+                    "finished, start under another thread id, or begin with nothing but the input "
+                    "with start(…, fresh=True)",
                     thread=self.id,
                 )
-            previous = None if found is None else self._adopted(found).checkpoint
-            first = begin(self.program, given, previous, checkpoint_id=_next_id(lease))
+            loaded = None if found is None else self._adopted(found)
+            previous, note = None if loaded is None else loaded.checkpoint, ""
+            if loaded is not None and not is_done:
+                previous, note = left_behind(self.program, loaded)
+            first = begin(self.program, given, previous, checkpoint_id=next_id(lease))
+            if note:
+                said = replace(first.checkpoint, note=note, actor=user())
+                first = replace(first, checkpoint=said)
             if digest:  # before the checkpoint: what has one of a batch is known to be of it
                 self._remark("input", str(first.checkpoint.id), digest)
             self.store.commit(lease, first.checkpoint)
@@ -146,6 +166,7 @@ class DrivenThread(StoredThread):
         answer: Any = None,
         *,
         answers: Mapping[str, Any] | None = None,
+        goto: Any = None,
         rerun: Sequence[str] = (),
         on_change: OnChange = "ask",
         take_over: bool = False,
@@ -156,6 +177,9 @@ class DrivenThread(StoredThread):
 
         answer     the answer to the one open question
         answers    question id -> answer; those not answered stay open
+        goto       go on at this node in place of what was planned: its name, a `Send`, END, or a
+                   list of these. What has finished is kept, what has not is left behind with its
+                   questions; a thread that is done goes on from its last state
         rerun      nodes of the super-step under way to run again though they finished
         on_change  what to do when a node of the super-step under way has finished and its code has
                    changed since: "ask" raises `GraphChanged`, "go-on" keeps what it wrote,
@@ -176,6 +200,14 @@ class DrivenThread(StoredThread):
         options = RunOptions(
             step_limit, steps, opens=True, on_change=on_change, take_over=take_over
         )
+        if goto is not None:
+            if given or rerun:
+                raise ThreadError(
+                    f"thread {self.id!r}: goto= leaves behind what is asked and planned, so there "
+                    "is nothing to answer or to run again: give one or the other",
+                    thread=self.id,
+                )
+            self._go_to(goto, options)
         return self._go_on(given, options, rerun=rerun).launch()
 
     def _go_on(
@@ -225,9 +257,22 @@ class DrivenThread(StoredThread):
             notice = " ".join(filter(None, [options.notice, loaded.notice, said]))
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
             options = replace(options, notice=notice)
-            newest = max(_next_id(lease) - 1, loaded.checkpoint.id)
+            newest = max(next_id(lease) - 1, loaded.checkpoint.id)
             start = Standing(loaded.checkpoint, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
+
+    def _go_to(self, goto: Any, options: RunOptions) -> None:
+        """Let the thread stand where a person says, to go on from there."""
+        with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
+            assert lease.before is not None
+            at, gates = going_to(
+                self.program, self.latest(), goto, lease.before.status,
+                id=next_id(lease), thread=self.id, actor=user(),
+            )  # fmt: skip
+            self.store.commit(lease, at)
+            if gates:
+                self.store.put_journal(lease, gates)
+            self.store.release(lease, "paused")
 
     def _matched(
         self, loaded: Loaded, given: Mapping[str, Any], under: list[ThreadInfo]
@@ -321,6 +366,7 @@ class DrivenThread(StoredThread):
         note: str = "",
         expect: int | Mapping[str, Any] | None = None,
         actor: str | None = None,
+        as_node: Any = None,
         take_over: bool = False,
     ) -> int:
         """Set state fields, without their reducers; the id of the checkpoint made.
@@ -329,6 +375,9 @@ class DrivenThread(StoredThread):
                 had then; `StaleEdit` if the thread is elsewhere now
         note    the reason, kept with it
         actor   who does it; by default the user of this machine
+        as_node the node that these values stand in for, by name (or START): it does not run, or
+                not again, its questions are asked no more, and its edges are followed. Where it is
+                not to run now, what was planned in its place is left behind
 
         Values are checked against the schema; all problems are in `StateError.errors`, and
         nothing is written then. What finished in the super-step under way stays finished, and
@@ -338,20 +387,55 @@ class DrivenThread(StoredThread):
         the field itself meanwhile.
         """
         values = read_names(self.program, values, None)
+        node = None if as_node is None else name_of_node(as_node)
+        if node is not None:
+            check_node(self.id, self.program, node, START)
         with self._held(take_over=take_over) as lease:
             loaded = self.latest()
             checkpoint = loaded.checkpoint
             check_expected(self.store, self.id, expect, checkpoint)
             checked = self.program.schema.check_edit(values)
             edited = edit_checkpoint(
-                checkpoint, checked, id=_next_id(lease), note=note, actor=actor or user()
+                checkpoint, checked, id=next_id(lease), note=note, actor=actor or user()
             )
             self.program.check_together(edited.values)
+            without = self._without(loaded, checked)
+            if node is not None:
+                return self._stand_in(lease, loaded, edited, without, node)
             for below, shared in self._sharing(loaded, checked):
                 below.edit(shared, note=note, actor=self.id)
-            self.store.commit(lease, edited, self._without(loaded, checked))
+            self.store.commit(lease, edited, without)
             self._release_as_found(lease)
         return edited.id
+
+    def _stand_in(
+        self,
+        lease: Lease,
+        loaded: Loaded,
+        edited: Checkpoint,
+        without: Sequence[TaskRecord],
+        node: str,
+    ) -> int:
+        """Write down that a person's values stand for a node; the id of the last checkpoint."""
+        assert lease.before is not None
+        replaced = {record.task: record for record in without}
+        tasks = tuple(replaced.get(record.task, record) for record in loaded.tasks)
+        before = replace(loaded, tasks=tasks)
+        edited = replace(edited, note=edited.note or f"stands in for node {node!r}")
+        made = stand_in(self.program, before, edited, node, lease.before.status, self.clock())
+        if made.void:
+            self.store.put_journal(lease, made.void)
+        own = {record.task: record for record in (*without, *made.records)}
+        kept = [record for record in own.values() if record.anchor == made.edited.anchor]
+        self.store.commit(lease, made.edited, kept)
+        if made.onward is not None:
+            self.store.commit(lease, made.onward)
+        if made.gates:
+            self.store.put_journal(lease, made.gates)
+        self.store.put_spans(attempts_made_up_for(self.id, loaded, made))
+        failed = made.status == "failed"
+        self.store.release(lease, made.status, error=lease.before.error if failed else "")
+        return (made.onward or made.edited).id
 
     def _without(self, loaded: Loaded, edited: Mapping[str, Any]) -> list[TaskRecord]:
         """What finished tasks wrote, without the fields that a person has set since."""
@@ -418,7 +502,7 @@ class DrivenThread(StoredThread):
         self.program.check_together({**source.values, **checked})
         if in_place:
             with self._held(take_over=take_over) as lease:
-                number = _next_id(lease)
+                number = next_id(lease)
                 made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
                 self.store.commit(lease, made)
                 self.store.release(lease, "paused")
@@ -497,68 +581,6 @@ class DrivenThread(StoredThread):
         return next(id for n in itertools.count(1) if (id := fork(self.id, n)) not in taken)
 
 
-def _next_id(lease: Lease) -> int:
+def next_id(lease: Lease) -> int:
     """Above every id in the store, those that can no longer be read included."""
     return lease.before.checkpoint + 1 if lease.before is not None else 1
-
-
-async def drive(
-    parent: Run, inside: TaskContext, place: str, program: Program, given: Values
-) -> Nested:
-    """Begin the thread at a place in the parent's, or go on in it, to its end.
-
-    `Suspended` when it waits or is paused, its own error when it failed.
-    """
-    at = inside.place
-    thread = parent.thread.nested(place, program)
-    run = thread.enter(given, parent)
-    # What a person or an effect said in it is not in its input: see `TaskContext.has_acted`.
-    inside.has_acted = inside.has_acted or run is None or not run.is_the_first
-    if run is None:  # it was done when the process ended
-        last = thread.latest().checkpoint
-        return Nested(*since_its_start(thread, last), written(thread, last))
-    first, seen = run.checkpoint, Seen(run.work.done)
-
-    def watch(event: Event) -> None:
-        inner = event
-        while isinstance(inner, SubgraphEvent):
-            inner = inner.event
-        inside.has_acted = inside.has_acted or isinstance(inner, (NodeEffect, NodeWaiting))
-        seen.see(event)
-        parent.feed.tell(
-            SubgraphEvent(
-                thread=parent.thread.id, step=at.step, node=at.node, task=at.task, event=event
-            )
-        )
-
-    run.watch(watch)
-    await run.drive()
-    if run.status in ("waiting", "paused"):
-        call = call_of(place)
-        raise Suspended([as_parents(q, call, at.node, thread.id) for q in run.questions])
-    if run.error is not None:
-        raise run.error
-    if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
-        raise Suspended(())
-    if first.id == 1:
-        return Nested(first.values, run.checkpoint.values, seen.writes)
-    before = written(thread, first)
-    return Nested(*since_its_start(thread, run.checkpoint), seen.behind(before))
-
-
-def since_its_start(thread: DrivenThread, last: Checkpoint) -> tuple[Values, Values]:
-    """The first values and the last ones of a subgraph that went on in another process.
-
-    What no super-step has changed is one object in both, as it is in one process: two tables read
-    from a file cannot be told to be equal.
-    """
-    line = thread.line(last.id)
-    first = dict(thread.point(checkpoint=1).values)
-    above = thread.within[0] if thread.within else ""
-    for info in line:  # what a person set in the parent is where it began, not what it did
-        if info.kind == "edit" and info.actor == above:
-            values = thread.load(info.id).checkpoint.values
-            first |= {name: values[name] for name in info.updated if name in values}
-    touched = {name for info in line[1:] if info.actor != above for name in info.updated}
-    same = [name for name in first if name in last.values and name not in touched]
-    return {**first, **{name: last.values[name] for name in same}}, last.values

@@ -15,11 +15,13 @@ from nbagent.engine.ports import Url
 from nbagent.engine.store import upkeep
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.engine.thread.drive import DrivenThread
+from nbagent.engine.thread.drive import DrivenThread, next_id
+from nbagent.engine.thread.edits import user
 from nbagent.engine.thread.escalation import Escalation, Pick, escalate
 from nbagent.engine.thread.live import live_runs
 from nbagent.engine.thread.replay import replay
 from nbagent.engine.thread.run import Run
+from nbagent.engine.thread.standin import finished
 from nbagent.engine.watch.events import Event
 
 
@@ -62,6 +64,24 @@ class Thread(DrivenThread):
         Call it again after a restart, with the same graph, to go on where it was.
         """
         return escalate(self, graph.compile(), input, question=question, answer=answer)
+
+    def finish(self, note: str | None = None) -> int:
+        """End it, as a person decides; the id of the checkpoint made, which says who and why.
+
+        What has finished of the super-step under way is kept, what it asks is asked no more. Its
+        status is done: a new input goes on from its state. One that is done already stays as it is.
+        """
+        with self._held() as lease:
+            assert lease.before is not None
+            loaded = self.latest()
+            if lease.before.status == "done":
+                self._release_as_found(lease)
+                return loaded.checkpoint.id
+            id = next_id(lease)
+            end = finished(self.program, loaded, id=id, note=note or "", actor=user())
+            self.store.commit(lease, end)
+            self.store.release(lease, "done")
+        return id
 
     # -------------------------------------------------------------------------------- keeping
 
