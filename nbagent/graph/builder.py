@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nbagent.engine.model import program as compiled
 from nbagent.engine.model.callables import is_async, name_of
+from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.policy import Retry, make_policy, with_defaults
 from nbagent.engine.model.program import Program
 from nbagent.engine.node import calls
 from nbagent.engine.node.subgraph import Subgraph
@@ -52,6 +54,7 @@ from nbagent.graph.edges import (
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
 from nbagent.graph.layout import layout
 from nbagent.graph.nodes import NodeFunction, node
+from nbagent.graph.options import Recover
 from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.source import here, label_of, reader_of
 from nbagent.graph.validate import validate
@@ -80,6 +83,8 @@ class Graph(Building):
     on_stall  called, on a thread of its own, when a node is silent for longer than it should be
     migrate   called when a thread that an earlier version of `state` wrote is opened: takes all
               fields that it holds as a dict, returns those that it is to hold
+    retry, timeout, recover, rate_limit, breaker   what all nodes get that do not say otherwise: see
+              `node`; a `RateLimit` and a `Breaker` are shared by them
     loop      "kernel" runs it on the notebook's own event loop, for clients that are bound to that;
               it then stands still while a cell computes
     """
@@ -93,12 +98,27 @@ class Graph(Building):
         on_error: Literal["finish", "cancel"] = "finish",
         on_stall: Callable[[NodeStalled], object] | None = None,
         migrate: Migrate | None = None,
+        retry: Retry | int | Sequence[Retry] | None = None,
+        timeout: float | None = None,
+        recover: Recover | None = None,
+        rate_limit: RateLimit | None = None,
+        breaker: Breaker | None = None,
         loop: Literal["own", "kernel"] = "own",
     ) -> None:
         if loop not in ("own", "kernel"):
             raise GraphError(f"loop={loop!r}: it is 'own' or 'kernel'", location=here())
         if on_error not in ("finish", "cancel"):
             raise GraphError(f"on_error={on_error!r}: it is 'finish' or 'cancel'", location=here())
+        try:
+            self.policy = make_policy(
+                retry=retry,
+                timeout=timeout,
+                recover=recover,
+                rate_limit=rate_limit,
+                breaker=breaker,
+            )
+        except (TypeError, ValueError) as error:
+            raise GraphError(str(error), location=here()) from None
         self.name, self.state, self.loop = name, state, loop
         self.location = here()
         self.schema = StateSchema(state, migrate)
@@ -182,7 +202,7 @@ class Graph(Building):
             fingerprint=code,
             captured=captured,
             location=found.location,
-            policy=found.policy,
+            policy=with_defaults(found.policy, self.policy, found.refused),
             program=program,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, Protocol, Unpack, overload
 
 from nbagent.engine.model.callables import answers, is_async, name_of
@@ -17,7 +17,7 @@ from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import NO_POLICY, Cache, Policy, Retry, make_policy
 from nbagent.errors import GraphError, Location
 from nbagent.graph.edges import Building, Wirable, building
-from nbagent.graph.options import Fields, NodeOptions, P, R
+from nbagent.graph.options import Fields, NodeOptions, P, R, Recover
 from nbagent.graph.source import here
 
 
@@ -36,6 +36,7 @@ class NodeFunction(Wirable, Generic[P, R]):
         inputs: Fields | None = None,
         outputs: Fields | None = None,
         policy: Policy = NO_POLICY,
+        refused: frozenset[str] = frozenset(),
     ) -> None:
         functools.update_wrapper(self, function)
         self.function: Any = function
@@ -48,6 +49,7 @@ class NodeFunction(Wirable, Generic[P, R]):
         self.inputs = inputs
         self.outputs = outputs
         self.policy = policy
+        self.refused = refused  # of its graph's policies for all nodes
         self.location = location
         if is_async(function):
             # What asyncio and inspect look for in a callable object.
@@ -81,13 +83,14 @@ def node(
     *,
     name: str | None = None,
     on: str | Sequence[str] = (),
-    retry: Retry | int | Sequence[Retry] | None = None,
-    timeout: float | None = None,
+    retry: Retry | int | Sequence[Retry] | Literal[False] | None = None,
+    timeout: float | Literal[False] | None = None,
     total_timeout: float | None = None,
+    idle_timeout: float | None = None,
     fallback: Callable[..., Any] | None = None,
-    rate_limit: RateLimit | None = None,
-    breaker: Breaker | None = None,
-    recover: Mapping[type[BaseException], Any] | None = None,
+    rate_limit: RateLimit | Literal[False] | None = None,
+    breaker: Breaker | Literal[False] | None = None,
+    recover: Recover | Literal[False] | None = None,
     cache: Cache | float | bool | None = None,
     stall: float | None = None,
     pause: Literal["before", "after"] | None = None,
@@ -107,12 +110,16 @@ def node(
     timeout   seconds that one attempt may take; what it returns later does not count. A `def`
               node's thread is then abandoned, as is a coroutine that does not end when cancelled
     total_timeout   seconds that all attempts and the waits between them may take
+    idle_timeout    seconds of silence after which an attempt is ended: nothing emitted, printed or
+              logged, no effect, nothing from a graph that it runs
     fallback  a function or node to call instead when the last attempt has failed
     rate_limit, breaker   a `RateLimit` and a `Breaker`, which nodes may share
     recover   exception type -> what to do when that is what is left: a state field, which gets
               the error as text, so that a model can mend what it did; a function of the
               exception, or of the state and the exception, that returns what the node would
-              have; or `PERSON`, who is asked
+              have; or `PERSON`, who is asked. One of these alone is for every error
+              Of retry, timeout, recover, rate_limit and breaker the graph may say what all its
+              nodes get, as in Graph(…, retry=3); False here is none of it
     stall     seconds of silence after which it is told of as stalled, long before any timeout; by
               default three times what it usually takes
     cache     True, seconds, or a `Cache`: take an earlier result for equal inputs
@@ -124,11 +131,17 @@ def node(
               function of the graph's last state that returns the writes
     """
     location = here()
+    shared = {
+        "retry": retry, "timeout": timeout, "recover": recover, "rate_limit": rate_limit,
+        "breaker": breaker,
+    }  # fmt: skip
+    refused = frozenset(name for name, value in shared.items() if value is False)
     try:
         policy = make_policy(
             retry=retry,
             timeout=timeout,
             total_timeout=total_timeout,
+            idle_timeout=idle_timeout,
             fallback=fallback,
             rate_limit=rate_limit,
             breaker=breaker,
@@ -167,6 +180,7 @@ def node(
             inputs=inputs,
             outputs=outputs,
             policy=policy,
+            refused=refused,
         )
         graph = building.get(None)
         if graph is not None:

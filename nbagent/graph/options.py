@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
 from nbagent.engine.model.limits import Breaker, RateLimit
-from nbagent.engine.model.policy import Cache, Retry
+from nbagent.engine.model.policy import Cache, Person, Retry
 from nbagent.engine.model.program import Command
 
 Update = Mapping[str, Any] | Command | None
@@ -17,6 +17,9 @@ Update = Mapping[str, Any] | Command | None
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Update | Awaitable[Update])
+Recover = Mapping[type[BaseException], Any] | Callable[..., Any] | str | Person
+"""What to do when a node has failed for good: by the kind of error, or for all kinds."""
+
 Fields = Mapping[str, str] | Callable[[Any], Mapping[str, Any]]
 
 
@@ -25,13 +28,14 @@ class NodeOptions(TypedDict, total=False):
 
     name: str | None
     on: str | Sequence[str]
-    retry: Retry | int | Sequence[Retry] | None
-    timeout: float | None
+    retry: Retry | int | Sequence[Retry] | Literal[False] | None
+    timeout: float | Literal[False] | None
     total_timeout: float | None
+    idle_timeout: float | None
     fallback: Callable[..., Any] | None
-    rate_limit: RateLimit | None
-    breaker: Breaker | None
-    recover: Mapping[type[BaseException], Any] | None
+    rate_limit: RateLimit | Literal[False] | None
+    breaker: Breaker | Literal[False] | None
+    recover: Recover | Literal[False] | None
     cache: Cache | float | bool | None
     stall: float | None
     pause: Literal["before", "after"] | None

@@ -117,7 +117,7 @@ with Graph("research", State, store="memory://", on_error="cancel") as research:
     web = node(lambda state: {"verdict": "accept"}, name="web", fallback=fallback)
     nested = node(inner, inputs={"topic": "topic"}, name="nested")
 
-    @node(on="topic", cache=True, stall=9)
+    @node(on="topic", cache=True, stall=9, retry=False, idle_timeout=9, recover=fallback)
     def later(state: State) -> State:
         return state
 

@@ -10,8 +10,8 @@ Rule 2: what cannot work is refused here, with a `ValueError` or `TypeError` tha
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nbagent.engine.model.callables import answers, name_of, takes
@@ -19,12 +19,12 @@ from nbagent.engine.model.limits import Breaker, RateLimit, is_seconds
 from nbagent.engine.model.transient import Kinds, is_kind, is_transient, origin, retry_after
 
 
-class _Person:
+class Person:
     def __repr__(self) -> str:
         return "PERSON"
 
 
-PERSON = _Person()
+PERSON = Person()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,7 @@ class Policy:
     retry: tuple[Retry, ...] | None = None
     timeout: float | None = None
     total_timeout: float | None = None
+    idle_timeout: float | None = None
     fallback: Callable[..., Any] | None = None
     rate_limit: RateLimit | None = None
     breaker: Breaker | None = None
@@ -126,7 +127,7 @@ class Policy:
     stall: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "total_timeout", "stall"):
+        for name in ("timeout", "total_timeout", "idle_timeout", "stall"):
             seconds = getattr(self, name)
             if seconds is not None and not (is_seconds(seconds) and seconds > 0):
                 raise ValueError(f"{name}={seconds!r}: give seconds, more than 0")
@@ -160,15 +161,36 @@ _BESIDE_THE_CALL = ("cache", "stall")
 NO_POLICY = Policy()
 
 
+SHARED = ("retry", "timeout", "recover", "rate_limit", "breaker")  # what a graph says for its nodes
+
+
+def with_defaults(own: Policy, defaults: Policy, but: Collection[str] = ()) -> Policy:
+    """A node's policy, with its graph's where it says nothing; `but` are those that it refuses."""
+    if defaults == NO_POLICY:
+        return own
+    taken = {
+        name: getattr(defaults, name)
+        for name in SHARED
+        if name not in but and getattr(own, name) is None
+    }
+    return replace(own, **taken)
+
+
 def make_policy(
     *,
     retry: Retry | int | Sequence[Retry] | None = None,
     fallback: Any = None,
     cache: Cache | float | bool | None = None,
+    recover: Any = None,
     **more: Any,
 ) -> Policy:
     """A `Policy` of what people write: a number of attempts, a node as a fallback, a cache's
-    seconds."""
+    seconds, one way to recover from all errors. False is None."""
+    more = {name: None if value is False else value for name, value in more.items()}
+    if retry is False:
+        retry = None
+    if recover is PERSON or isinstance(recover, str) or callable(recover):
+        recover = {Exception: recover}
     if isinstance(retry, int) and not isinstance(retry, bool):
         retry = Retry(attempts=retry)
     if isinstance(retry, Retry):
@@ -182,12 +204,16 @@ def make_policy(
             raise TypeError(f"cache={cache!r}: it is True, seconds, or a Cache(…)")
         cache = Cache(None if cache is True else cache) if cache is not False else None
     function = getattr(fallback, "function", fallback)
-    return Policy(retry=retry, fallback=function, cache=cache, **more)
+    recover = None if recover is False else recover
+    return Policy(retry=retry, fallback=function, cache=cache, recover=recover, **more)
 
 
 def _check_recover(ways: Any) -> None:
     if not isinstance(ways, Mapping):
-        raise TypeError(f"recover={ways!r}: give a dict of exception types and what to do")
+        raise TypeError(
+            f"recover={ways!r}: give a dict of exception types and what to do, "
+            "or one thing to do: a state field, a function or PERSON"
+        )
     for kind, way in ways.items():
         if not are_exceptions(kind):
             raise TypeError(f"recover={{{kind!r}: …}}: give exception types")

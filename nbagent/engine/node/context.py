@@ -98,6 +98,10 @@ class Outlet(Protocol):
         """Store a journal entry; it is durable when this returns."""
         ...
 
+    def hear(self) -> None:
+        """Take note of a sign of life: of a graph that it runs, of whatever it does."""
+        ...
+
     def write(self, stream: str, text: str | bytes) -> None:
         """Take what the node prints, text or UTF-8."""
         ...

@@ -15,6 +15,7 @@ record in the store and a fresh task context, and a wait must survive the proces
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +54,7 @@ class Surroundings:
     sleep     waits; a pause may end it
     who       the node, and how it tells of itself
     read      makes what the node reads, for one call
+    heard     when the task last gave a sign of life, by the monotonic clock
     first     seconds to wait before the first attempt: what is left of a wait before a restart
     """
 
@@ -65,6 +67,7 @@ class Surroundings:
     delayed: Callable[[float], None]
     who: Who
     read: Callable[[], Any]
+    heard: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     first: float = 0.0
 
@@ -196,30 +199,52 @@ class _Guard:
         seconds = self.policy.timeout if stands_in is None else None
         is_last = False
         if until is not None:
-            left = until - asyncio.get_running_loop().time()
-            is_last = seconds is None or left < seconds
-            seconds = left if is_last else seconds
+            in_all = until - asyncio.get_running_loop().time()
+            is_last = seconds is None or in_all < seconds
+            seconds = in_all if is_last else seconds
+        idle = self.policy.idle_timeout if stands_in is None else None
+        began = time.monotonic()
+
+        def allowed() -> float:
+            """The seconds that it may still take: until its time is up, or its silence is too
+            long."""
+            now = time.monotonic()
+            quiet = max(began, self.around.heard()) + (idle or 0.0) - now
+            return quiet if seconds is None else min(quiet, began + seconds - now)
+
+        left = None if idle is None else allowed
         try:
             return await finish(
                 self.around.executor.call(function, is_coroutine, self.argument),
                 self.around.who,
-                seconds,
+                seconds if left is None else left(),
+                left=left,
                 late=self.attempts.now.close,
                 is_ours=stands_in is None and node.program is not None,
             )
         except Overdue as over:
+            if idle is not None and (seconds is None or time.monotonic() - began < seconds):
+                raise TimeoutError(self._too_silent(idle, over.is_left)) from over.__cause__
             kind = _OutOfTime if is_last else TimeoutError
             raise kind(self._too_long(is_last, over.is_left)) from over.__cause__
 
     def _too_long(self, is_total: bool, is_left: bool) -> str:
         seconds = self.policy.total_timeout if is_total else self.policy.timeout
+        in_all = " in all" if is_total else ""
+        took = f"took longer than {seconds:g} seconds{in_all}"
+        return f"node {self.node.name!r} {took}{self._goes_on(is_left)}"
+
+    def _too_silent(self, seconds: float, is_left: bool) -> str:
+        said = f"node {self.node.name!r} was silent for longer than {seconds:g} seconds"
+        return said + self._goes_on(is_left)
+
+    def _goes_on(self, is_left: bool) -> str:
         left = ""
         if is_left and not self.node.is_async:
             left = " (its thread goes on by itself; what it returns is ignored)"
         elif is_left:
             left = " (it does not end when cancelled; what it returns is ignored)"
-        in_all = " in all" if is_total else ""
-        return f"node {self.node.name!r} took longer than {seconds:g} seconds{in_all}{left}"
+        return left
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, at the most until the time for all attempts is over."""

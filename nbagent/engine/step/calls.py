@@ -74,12 +74,14 @@ async def finish(
     seconds: float | None = None,
     *,
     late: Callable[[], object] | None = None,
+    left: Callable[[], float] | None = None,
     is_ours: bool = False,
 ) -> Any:
     """What the call returns or raises; `Overdue` when it took longer than `seconds`.
 
     who      the node, and how it tells of itself: see `performing`
     late     called when its time is up, before anything else is done
+    left     asked when its time is up: the seconds that it may take all the same
     is_ours  the engine's own code, a subgraph's run, which always ends: it is waited for
     """
     loop = asyncio.get_running_loop()
@@ -94,7 +96,7 @@ async def finish(
         return _straight_through(called, who, loop, ended)
     if isinstance(called, asyncio.Future) and not isinstance(called, asyncio.Task):
         until = None if seconds is None else loop.time() + seconds
-        value = await _on_a_thread(called, seconds, late)
+        value = await _on_a_thread(called, seconds, late, left)
         if not inspect.isawaitable(value):
             return value
         called, seconds = value, None if until is None else until - loop.time()
@@ -106,6 +108,9 @@ async def finish(
 
     def expire() -> None:
         if call.has_ended:
+            return
+        if left is not None and (more := left()) > 0:
+            timers.append(loop.call_later(more, expire))
             return
         call.is_late = True
         if late is not None:
@@ -179,11 +184,23 @@ def is_cancelled() -> bool:
 
 
 async def _on_a_thread(
-    called: asyncio.Future[Any], seconds: float | None, late: Callable[[], object] | None
+    called: asyncio.Future[Any],
+    seconds: float | None,
+    late: Callable[[], object] | None,
+    left: Callable[[], float] | None,
 ) -> Any:
     """A future needs no task of its own: nothing but its thread knows of it."""
     if seconds is None:
         return await called
+    while left is not None:
+        try:
+            await asyncio.wait([called], timeout=max(0.0, seconds))
+        except asyncio.CancelledError:
+            called.cancel()
+            raise
+        seconds = 0.0 if called.done() else left()
+        if seconds <= 0:
+            break
     try:
         async with asyncio.timeout(seconds) as timer:
             return await called

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -173,6 +174,7 @@ class _Performance:
         self.goto: tuple[Any, ...] = ()
         self.is_cached = False
         self.is_empty = False
+        self.heard = 0.0  # when it last gave a sign of life, by the monotonic clock
         self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
         self.place = context.Place(
@@ -198,9 +200,14 @@ class _Performance:
 
     def tell(self, kind: type[NodeEvent], **facts: Any) -> None:
         at = self.place
+        self.heard = time.monotonic()
         self.bench.tell(kind(thread=at.thread, step=at.step, node=at.node, task=at.task, **facts))
 
+    def hear(self) -> None:
+        self.heard = time.monotonic()
+
     def write(self, stream: str, text: str | bytes) -> None:
+        self.heard = time.monotonic()
         with _first_word:
             output = self.output = self.output or Output(self._printed, self.bench.services.echo)
         output.write(stream, text)
@@ -325,6 +332,7 @@ class _Performance:
             sleep=self.bench.sleep,
             who=self.who(),
             read=self._read,
+            heard=lambda: self.heard,
             first=first,
         )
 

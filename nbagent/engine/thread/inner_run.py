@@ -34,6 +34,7 @@ async def drive(
     first, seen = run.checkpoint, Seen(run.work.done)
 
     def watch(event: Event) -> None:
+        inside.outlet.hear()
         inner = event
         while isinstance(inner, SubgraphEvent):
             inner = inner.event
