@@ -8,7 +8,7 @@
  *   send: (content: object) => void,
  *   on: (event: string, act: (content: any) => void) => void,
  *   off: (event: string, act: (content: any) => void) => void,
- *   widget_manager?: Manager,
+ *   widget_manager?: Manager & {isDisposed?: boolean},
  * }} Model
  * @typedef {{kernel?: {createComm: (target: string) => Comm}, get_model: (id: string) => Promise<object>, create_view: (model: object) => Promise<{el: HTMLElement}>}} Manager
  * @typedef {{onClose: () => void, onMsg: (message: {content: {data: {error?: string, model_id: string}}}) => void, open: (data: object) => void}} Comm
@@ -25,6 +25,33 @@ export function listen(model, acts) {
   for (const [event, act] of Object.entries(acts)) model.on(event, act);
   return () => {
     for (const [event, act] of Object.entries(acts)) model.off(event, act);
+  };
+}
+
+const LEAVING = 2000; // milliseconds: what is only moved to another place is there again by then
+const ANSWERING = 3000; // milliseconds that other pages have to say that they show it, too
+
+/**
+ * Tell the kernel that a view is there, whenever it asks; the function that tells that it is gone.
+ * A notebook that is closed tells nothing: it may be opened again. @param {Model} model
+ */
+export function present(model) {
+  const view = viewId();
+  /** @param {string} said */
+  const tell = (said) => {
+    try {
+      model.send({ type: "presence", said, view });
+    } catch {
+      // the kernel is gone, and with it whoever would want to know
+    }
+  };
+  const deafen = listen(model, { "msg:custom": (content) => content.type === "who" && tell("here") });
+  tell("here");
+  return () => {
+    deafen();
+    const leave = (/** @type {string} */ said) => () => model.widget_manager?.isDisposed || tell(said);
+    setTimeout(leave("gone"), LEAVING);
+    setTimeout(leave("gone for good"), LEAVING + ANSWERING);
   };
 }
 

@@ -41,6 +41,7 @@ from nbagent.notebook.view.forms import (
     write,
     wrong_answers,
 )
+from nbagent.notebook.widgets.presence import Presence, close_all
 
 log = logging.getLogger("nbagent")
 _later = ThreadPoolExecutor(1, thread_name_prefix="nbagent-panels")
@@ -55,37 +56,44 @@ class Panel:
     """One thread on the page. `code` has a line of Python for each thing done by mouse."""
 
     def __init__(self, thread: Thread, run: Run | None = None, *, uid: str = "") -> None:
-        from nbagent.notebook.widgets.run_view import RunView
-        from nbagent.notebook.widgets.state_form import StateForm
-
         self.thread = thread
         self.run: Run | None = None
         self.looked_at: Thread = thread  # itself, or a thread under it
         self.code: list[str] = []
-        self.closed = False
+        self.closed = True
         self._is_own = True  # the run that it shows: it was made for it, or has begun it
         self._ended_as: dict[str, str] | None = None  # the picture of its own last run's end
         self.live: Any = None
         self.picture: Any = None
-        self._box: Any = None
         self._line: list[CheckpointInfo] = []
         self._given: Mapping[str, Any] | None = None  # the last input, where this kernel gave it
         self._unwatch: Callable[[], None] = lambda: None
         self._gate = threading.Lock()
         self._waiting: list[Event] | None = None  # while a model is being made
+        self._make(run, uid or new_id("view"))
+
+    def _make(self, run: Run | None, uid: str) -> None:
+        """The widgets, and what they show."""
+        from nbagent.notebook.widgets.run_view import RunView
+        from nbagent.notebook.widgets.state_form import StateForm
+
+        thread = self.looked_at
         self.drawing = layout(thread.program)
         self.view = RunView(
             self.drawing,
             model=RunModel(thread.id, thread.program.name, self.drawing),
             on_command=self.command,
             on_ask=self.ask,
-            uid=uid or new_id("view"),
+            uid=uid,
         )
         self.form = StateForm(
-            thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
+            self.thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
             on_submit=self.submit,
         )  # fmt: skip
-        self._attach(_current(thread, run))
+        self._box: Any = None
+        self._presence = Presence(self.view, self.form, gone=self.let_go)
+        self.closed = False
+        self._attach(_current(self.thread, run))
 
     def __repr__(self) -> str:
         return f"<Panel of {self.thread.id!r}>"
@@ -188,6 +196,8 @@ class Panel:
 
     def _ended(self, run: Run | None, status: str) -> None:
         """The run let the thread go. Not on the engine's thread: a state may be large."""
+        if self.closed and self.picture is None:
+            return
         try:
             self.view.flush()
             if run is self.run and self.thread.run is None:
@@ -395,6 +405,8 @@ class Panel:
         """Put it below the cell that runs, with the picture that stays behind it."""
         from IPython.display import display
 
+        if self.closed:
+            self._make(self.run, new_id("view"))
         box = self.widget()._repr_mimebundle_()
         # Whoever cannot show a widget shows the picture, and no line of text instead of this.
         self.live = display({**box, "text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -466,14 +478,22 @@ class Panel:
             self.picture.update(shown or self.static(), raw=True)
         if self.live is not None:
             self.live.update({"text/plain": ""}, raw=True)
+        self._forget()
+
+    def let_go(self) -> None:
+        """It is gone from every page: nothing of it stays, and the run goes on."""
+        self._unwatch()
+        self.live = self.picture = None
+        self._forget(is_gone=True)
+
+    def _forget(self, is_gone: bool = False) -> None:
         self.closed = True
+        self._presence.end()
         with _lock:
             _stale.pop(id(self), None)
             for key in [key for key, panel in _shown.items() if panel is self]:
                 del _shown[key]
-        for widget in (self._box, self.view, self.form):
-            if widget is not None:
-                widget.close()
+        close_all(self._box, self.view, self.form, is_gone=is_gone)
 
 
 def _current(thread: Thread, run: Run | None) -> Run | None:

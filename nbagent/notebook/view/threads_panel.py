@@ -25,6 +25,7 @@ from nbagent.graph.batch import Runs
 from nbagent.graph.builder import new_id
 from nbagent.notebook.host import is_headless
 from nbagent.notebook.shown.preview import cut
+from nbagent.notebook.widgets.presence import Presence, close_all
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.5  # seconds between two looks at the store
@@ -96,6 +97,7 @@ class ThreadsPanel:
         self._lock = threading.Lock()
         self.uid = new_id("threads")
         self.picture: Any = None
+        self._is_gone = False
         if is_headless():
             self.view, self.place = None, None
         else:
@@ -112,6 +114,15 @@ class ThreadsPanel:
             on_open=self.open, on_refresh=self.refresh,
         )  # fmt: skip
         self.place = VBox([])
+        self._box = VBox([self.view, self.place])
+        Presence(self.view, gone=self.let_go)
+
+    def let_go(self) -> None:
+        """It is gone from every page: nothing of it stays."""
+        self._is_gone, self.picture = True, None
+        if self._opened is not None:
+            self._opened.let_go()
+        close_all(self._box, self.place, self.view, is_gone=True)
 
     def open(self, id: str) -> None:
         """Show a thread below the table."""
@@ -150,7 +161,7 @@ class ThreadsPanel:
                 time.sleep(INTERVAL)
                 self._read()
                 with self._lock:
-                    if not self._moving(self._shown):
+                    if self._is_gone or not self._moving(self._shown):
                         self._poller = None  # from here on, a refresh starts another
                         break
             self._read()  # what ended since it was read
@@ -165,9 +176,7 @@ class ThreadsPanel:
         from IPython.display import display
 
         if self.view is not None:
-            from ipywidgets import VBox
-
-            box = VBox([self.view, self.place])._repr_mimebundle_()
+            box = self._box._repr_mimebundle_()
             display({**box, "text/plain": ""}, raw=True)  # type: ignore[no-untyped-call]
         self.picture = display(self.static(), display_id=self.uid, raw=True)  # type: ignore[no-untyped-call]
 

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import anywidget
 import traitlets
 
 from nbagent.engine.watch.events import Event
 from nbagent.graph.layout import Drawing
 from nbagent.notebook.shown.run_model import RunModel
-from nbagent.notebook.widgets.bundle import module, style
+from nbagent.notebook.widgets.base import PageWidget
+from nbagent.notebook.widgets.bundle import style
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.05  # seconds between two messages to the page
@@ -31,7 +31,7 @@ BACKLOG = 5_000  # events that may wait; then the engine's thread takes them in 
 COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open", "afresh")
 
 
-class RunView(anywidget.AnyWidget):
+class RunView(PageWidget):
     """A run on the page. Call it with events.
 
     on_command  gets the buttons: a name and what belongs to it
@@ -39,7 +39,7 @@ class RunView(anywidget.AnyWidget):
     uid         marks the picture that the view hides while it lives
     """
 
-    _esm = module("view/run_view")
+    NAME = "view/run_view"
     _css = style("view/run_view")  # a path would be watched
     drawing = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
@@ -67,6 +67,9 @@ class RunView(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<RunView of {self._model.thread!r}>"
+
+    def emptied(self) -> dict[str, Any]:
+        return {**super().emptied(), "drawing": {}, "snapshot": {}}
 
     def __call__(self, event: Event) -> None:
         self._events.append(event)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import anywidget
 import traitlets
 
-from nbagent.notebook.widgets.bundle import module, style
+from nbagent.notebook.widgets.base import PageWidget
+from nbagent.notebook.widgets.bundle import style
 
 
-class StateForm(anywidget.AnyWidget):
+class StateForm(PageWidget):
     """A form over a JSON Schema. `on_submit(payload)` returns `{"ok", "message", "errors"}`.
 
     The payload has `answers` (question id -> value), `edits` (only the changed fields), `note`,
@@ -26,7 +26,7 @@ class StateForm(anywidget.AnyWidget):
     any thread. `unmerged` has lines to stand beside fields: field -> sentences.
     """
 
-    _esm = module("form/state_form")
+    NAME = "form/state_form"
     _css = style("form/state_form")
     form = traitlets.Dict().tag(sync=True)
 
@@ -61,6 +61,9 @@ class StateForm(anywidget.AnyWidget):
     def __repr__(self) -> str:
         asked = len(self.form["questions"])
         return f"<StateForm at checkpoint {self.form['checkpoint']}, {asked} questions>"
+
+    def emptied(self) -> dict[str, Any]:
+        return {**super().emptied(), "form": {}}
 
     def update(self, **changes: Any) -> None:
         """Show other values, questions, checkpoint or schema; what was typed is replaced."""

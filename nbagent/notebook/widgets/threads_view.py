@@ -8,15 +8,15 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anywidget
 import traitlets
 
-from nbagent.notebook.widgets.bundle import module, style
+from nbagent.notebook.widgets.base import PageWidget
+from nbagent.notebook.widgets.bundle import style
 
 log = logging.getLogger("nbagent")
 
 
-class ThreadsView(anywidget.AnyWidget):
+class ThreadsView(PageWidget):
     """Rows of threads on the page.
 
     A row has thread, graph, status, step, created, updated (Unix seconds) and error.
@@ -25,7 +25,7 @@ class ThreadsView(anywidget.AnyWidget):
     on_refresh  is called when a page wants to know how it stands
     """
 
-    _esm = module("view/threads_view")
+    NAME = "view/threads_view"
     _css = style("view/threads_view")
     rows: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
@@ -49,6 +49,9 @@ class ThreadsView(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"<ThreadsView {self.title!r}>"
+
+    def emptied(self) -> dict[str, Any]:
+        return {**super().emptied(), "rows": []}
 
     def show(self, rows: Sequence[dict[str, Any]]) -> None:
         """Show these rows from now on."""

@@ -6,7 +6,7 @@
 // Rule 3: text from the state is only ever set with textContent or as a control's value.
 // @ts-check
 import { el, plain, textInput } from "../dom.js";
-import { dress, listen, viewId } from "../widget.js";
+import { dress, listen, present, viewId } from "../widget.js";
 import { press } from "./controls.js";
 import { diffRows, newsBox, unsentBox } from "./diff.js";
 import { entriesPart } from "./entries.js";
@@ -69,7 +69,8 @@ function footPart(form, { submit, undo, reset }) {
 function render({ model, el: root }) {
   dress(root, "nbf-root", "form");
   root.setAttribute("aria-label", "state");
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  const ended = new AbortController();
+  root.addEventListener("keydown", (event) => event.stopPropagation(), { signal: ended.signal });
   const view = viewId();
   const steps = undoSteps();
   const note = textInput("nbf-text", "note", "Why? (kept in the history, optional)");
@@ -222,10 +223,13 @@ function render({ model, el: root }) {
     "msg:custom": (content) => content.type === "answer" && (content.view ?? view) === view && answered(content),
     "change:form": () => arrive(model.get("form")),
   });
+  const leave = present(model);
   draw(nothing());
   return () => {
     clearTimeout(waiting);
     deafen();
+    ended.abort();
+    leave();
   };
 }
 

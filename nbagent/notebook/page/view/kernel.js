@@ -17,7 +17,7 @@ const PATIENCE = 30000; // milliseconds that an answer may take: the kernel may 
  */
 export function kernelLine(model, hear) {
   const view = viewId();
-  /** @type {Map<number, (answer: any) => void>} */
+  /** @type {Map<number, {resolve: (answer: any) => void, timer: ReturnType<typeof setTimeout>}>} */
   const waiting = new Map();
   let asked = 0;
   let heard = Date.now();
@@ -47,15 +47,24 @@ export function kernelLine(model, hear) {
     if (content.view !== undefined && content.view !== view) return;
     if (content.type === "error") hear.complain(content.text);
     if (content.type !== "reply") return;
-    const resolve = waiting.get(content.id);
-    waiting.delete(content.id);
     if (content.error) hear.complain(content.error);
-    if (resolve) resolve(content.data ?? null);
+    answered(content.id, content.data ?? null);
+  }
+
+  /** @param {number} id @param {object | null} data */
+  function answered(id, data) {
+    const one = waiting.get(id);
+    waiting.delete(id);
+    if (!one) return;
+    clearTimeout(one.timer); // it would hold the whole view
+    one.resolve(data);
   }
 
   return {
     receive,
     lose,
+    /** The view is gone: nobody waits any more. */
+    end: () => [...waiting.keys()].forEach((id) => answered(id, null)),
     isGone: () => isGone,
     isHeard: () => isHeard,
     hello: () => tell({ type: "hello" }),
@@ -69,8 +78,7 @@ export function kernelLine(model, hear) {
     ask(what, args = {}) {
       const id = ++asked;
       return new Promise((resolve) => {
-        waiting.set(id, resolve);
-        setTimeout(() => waiting.delete(id) && resolve(null), PATIENCE);
+        waiting.set(id, { resolve, timer: setTimeout(() => answered(id, null), PATIENCE) });
         tell({ type: "ask", id, what, ...args });
       });
     },

@@ -6,7 +6,7 @@
 // Rule 3: each part is a file of its own that owns its state; here they are put together.
 // @ts-check
 import { button, el, isTyping, plain } from "../dom.js";
-import { dress, hasUnsent, listen, pictureBehind } from "../widget.js";
+import { dress, hasUnsent, listen, pictureBehind, present } from "../widget.js";
 import { changesPart } from "./changes.js";
 import { footPart } from "./foot.js";
 import { headPart } from "./head.js";
@@ -146,6 +146,7 @@ function render({ model, el: root }) {
   }
 
   const keys = new Map([...head.keys, ...slider.keys, ...tabs.keys, ["/", search]]);
+  const ended = new AbortController();
   root.addEventListener("keydown", (event) => {
     if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = keys.get(event.key);
@@ -153,7 +154,7 @@ function render({ model, el: root }) {
     event.preventDefault();
     event.stopPropagation();
     act();
-  });
+  }, { signal: ended.signal });
 
   function search() {
     tabs.show(state.node);
@@ -172,6 +173,7 @@ function render({ model, el: root }) {
     },
     comm_live_update: kernel.lose, // said once, when the kernel goes
   });
+  const leave = present(model);
   showAll();
   kernel.hello();
   const timer = setInterval(() => {
@@ -190,6 +192,9 @@ function render({ model, el: root }) {
     tabs.end();
     deafen();
     picture.show();
+    kernel.end();
+    ended.abort();
+    leave();
   };
 }
 

@@ -3,7 +3,7 @@
 // Rule 1: rows are drawn anew only where they changed; at most some hundreds are on the page.
 // @ts-check
 import { arrange, button, clock, el, icon, moment, plain, textInput, toned, worded } from "../dom.js";
-import { dress, listen, pictureBehind, viewId } from "../widget.js";
+import { dress, listen, pictureBehind, present, viewId } from "../widget.js";
 
 /** @typedef {{thread: string, graph: string, status: string, step: number, created: number, updated: number, error: string}} Row times are Unix seconds */
 /** @typedef {{by: string, down: boolean}} Order */
@@ -207,6 +207,7 @@ function render({ model, el: root }) {
     },
     comm_live_update: lost,
   });
+  const leave = present(model);
   show();
   tell({ type: "refresh" });
   const timer = setInterval(() => rows.some((row) => row.status === "running") && show(), 1000);
@@ -214,6 +215,7 @@ function render({ model, el: root }) {
     clearInterval(timer);
     picture.show();
     deafen();
+    leave();
   };
 }
 
