@@ -189,7 +189,8 @@ def make_policy(
     more = {name: None if value is False else value for name, value in more.items()}
     if retry is False:
         retry = None
-    if recover is PERSON or isinstance(recover, str) or callable(recover):
+    is_class = isinstance(recover, type)
+    if recover is PERSON or isinstance(recover, str) or (callable(recover) and not is_class):
         recover = {Exception: recover}
     if isinstance(retry, int) and not isinstance(retry, bool):
         retry = Retry(attempts=retry)

@@ -33,7 +33,7 @@ class Running(Protocol):
     def __await__(self) -> Generator[Any, None, Any]: ...
     def result(self) -> Any: ...
     def outcome(self) -> Any: ...
-    def pause(self) -> None: ...
+    def pause(self, *, within: float | None = None) -> None: ...
 
 
 class Stream(AsyncIterator[Any], Iterator[Any]):
@@ -157,7 +157,7 @@ class Stream(AsyncIterator[Any], Iterator[Any]):
         try:
             while True:
                 try:
-                    item = wait_inside(run.loop, come())
+                    item = wait_inside(run.loop, come(), lambda: run.pause(within=2.0))
                 except StopAsyncIteration:
                     return
                 yield item

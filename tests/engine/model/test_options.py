@@ -213,6 +213,7 @@ def test_every_policy_that_guards_the_call_is_asked_for():
     made = {
         "retry": (Retry(),),
         "timeout": 1,
+        "idle_timeout": 1,
         "total_timeout": 1,
         "fallback": lambda state: None,
         "rate_limit": RateLimit(1),

@@ -201,7 +201,7 @@ def test_the_tables_of_an_export(filled, tmp_path):
 
     folder = export_tables(tmp_path / "out", filled)
     state = pandas.read_csv(folder / "state.csv")
-    assert 10 == len(state.query("field == 'topic'"))
+    assert 7 == len(state.query("field == 'topic'"))
     assert folder == export_tables(folder, filled)
     with pytest.raises(StoreError, match="other files"):
         export_tables(tmp_path, filled)
