@@ -441,6 +441,12 @@ def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord
 def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
     """Tell that a task has finished, now that its record is stored."""
     record = ended.record
+    if ended.is_empty and record.node not in bench.empty:
+        bench.empty.add(record.node)
+        step = checkpoint.step + 1
+        bench.tell(
+            NodeWroteNothing(thread=bench.thread, step=step, node=record.node, task=record.task)
+        )
     bench.tell(
         NodeFinished(
             thread=bench.lease.thread,
@@ -453,9 +459,3 @@ def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
             is_cached=ended.is_cached,
         )
     )
-    if ended.is_empty and record.node not in bench.empty:
-        bench.empty.add(record.node)
-        step = checkpoint.step + 1
-        bench.tell(
-            NodeWroteNothing(thread=bench.thread, step=step, node=record.node, task=record.task)
-        )

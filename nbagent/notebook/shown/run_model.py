@@ -29,6 +29,9 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for
 PRINTED = 4_000  # the last characters of what a node printed
 EMITTED = 20  # the last emitted values kept for a node
 INNER = 50  # threads under a node that its card lists
+WROTE_NOTHING = (
+    "It returned nothing, so nothing was written. Where that is not meant: return {field: value}."
+)
 _OVER = ("running", "retrying", "queued", "waiting", "failed", "cancelled", "skipped")
 
 
@@ -291,7 +294,8 @@ class RunModel:
         node = self._node(event.node)
         node["finished"] += 1
         node["runs"] += 1
-        node["warning"] = ""
+        if node["warning"] != WROTE_NOTHING:  # which is about how it finished
+            node["warning"] = ""
         node["cached"] = event.is_cached
         node["duration"] = round(event.duration, 6)
         self._writes[event.node] = event.update
@@ -299,10 +303,7 @@ class RunModel:
             node["status"], node["failure"] = "done", None
 
     def _wrote_nothing(self, event: ev.NodeWroteNothing) -> None:
-        self._node(event.node)["warning"] = (
-            "It returned nothing, so nothing was written. Where that is not meant: return "
-            "{field: value}."
-        )
+        self._node(event.node)["warning"] = WROTE_NOTHING
 
     def _retried(self, event: ev.NodeRetried) -> None:
         self._node(event.node).update(
