@@ -143,7 +143,7 @@ class Calls:
 class TaskContext:
     """One attempt of one task.
 
-    edited     a person changed the state since the task was planned
+    edited     the checkpoint of a person's edit since the task was planned; 0 without one
     sent       the task was sent an input in place of the state
     called     the places of the threads that it has called graphs in, in another process
     asked      the questions that it has ended with
@@ -165,7 +165,7 @@ class TaskContext:
         journal: Mapping[int, JournalEntry],
         attempt: int = 1,
         *,
-        edited: bool = False,
+        edited: int = 0,
         sent: bool = False,
         called: Sequence[str] = (),
     ) -> None:
@@ -250,7 +250,7 @@ class TaskContext:
             if not is_late:
                 self.check_open()
             if self._finder is None:
-                self._finder = Finder(self.place.node, self.journal, self.scope, self.edited)
+                self._finder = Finder(self.place.node, self.journal, self.scope)
             yield self._finder
 
     def record(self, entry: JournalEntry) -> None:

@@ -5,7 +5,9 @@ Rule 1: a question ends the node. When the answer is there, the node runs again 
         this call returns the answer.
 Rule 2: a question is found by its text or its `key=`, in any order, and the n-th of equal ones is
         the n-th. Its id is `TASK:POSITION`, so it is the same after any number of restarts.
-Rule 3: the pause is a BaseException, so `except Exception` in a node cannot swallow it; if
+Rule 3: an answer is for what its giver was shown. Where a person has edited the state since, and
+        the question says something else by now, it is withdrawn, and asked as it is now.
+Rule 4: the pause is a BaseException, so `except Exception` in a node cannot swallow it; if
         something does, the engine sees `context.asked` and pauses all the same.
 """
 
@@ -21,7 +23,7 @@ from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import KIND
 from nbagent.engine.node.context import TaskContext, current
-from nbagent.engine.node.journal import differ_in_figures, is_nodes_own_flow, text_of
+from nbagent.engine.node.journal import alike, differ_in_figures, is_nodes_own_flow, text_of
 from nbagent.errors import StateError
 
 log = logging.getLogger("nbagent")
@@ -80,9 +82,10 @@ def interrupt(
         found = finder.question(name, is_text=key is None)
         doubtful = finder.not_come_up() if found.entry is None and key is None else []
     entry = found.entry
-    if entry is not None and entry.status == "done":
+    if entry is not None and entry.status == "done" and not _has_moved(context, entry, question):
         return context.services.schema.read_answer(schema, thaw(entry.result))
     if doubtful and is_nodes_own_flow():
+        doubtful = _without_edited(context, name, doubtful)
         _doubt(context, name, doubtful)
     ask(
         context,
@@ -96,12 +99,33 @@ def interrupt(
     )
 
 
+def _has_moved(context: TaskContext, entry: JournalEntry, question: Any) -> bool:
+    """True where an edit since has changed what a question with a key says."""
+    is_edited = context.edited > entry.payload.get("edited", 0)
+    return is_edited and text_of(thaw(entry.payload["question"])) != text_of(question)
+
+
+def _without_edited(
+    context: TaskContext, name: str, doubtful: Sequence[JournalEntry]
+) -> list[JournalEntry]:
+    """Withdraw what this one was before an edit; the other answered questions."""
+    left = []
+    for entry in doubtful:
+        if context.edited > entry.payload.get("edited", 0) and alike(entry.key, name):
+            context.record(replace(entry, status="void"))
+        else:
+            left.append(entry)
+    return left
+
+
 def _doubt(context: TaskContext, name: str, doubtful: Sequence[JournalEntry]) -> None:
     """A question may be one that was answered, in other words: the author can say so by a key.
 
     With nothing but other figures it is taken for that one, which is an error: it would be asked
     for ever, or a person's answer would reach a question that they have not seen.
     """
+    if not doubtful:
+        return
     node, before = context.place.node, doubtful[-1]
     for entry in doubtful:
         context.record(replace(entry, payload=freeze({**entry.payload, "again": True})))
@@ -138,6 +162,7 @@ def ask(
         "schema": thaw(schema),
         "deadline": deadline,
         "on_expiry": on_expiry,
+        "edited": context.edited,
     }
     at = context.place
     context.asked.append(

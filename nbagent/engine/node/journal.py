@@ -137,12 +137,9 @@ class Finder:
     Not thread-safe: the context's lock is held around every call.
     """
 
-    def __init__(
-        self, node: str, journal: Mapping[int, JournalEntry], first: int, edited: bool
-    ) -> None:
+    def __init__(self, node: str, journal: Mapping[int, JournalEntry], first: int) -> None:
         self._node = node
         self._journal = journal
-        self._edited = edited
         self._range = range(first, next(end for end in _SCOPES if end > first))
         self._earlier = sorted(self._own(journal.values()), key=lambda entry: entry.position)
         widths = (e.position + (2 if e.kind == EFFECT else 1) for e in self._earlier)
@@ -210,14 +207,10 @@ class Finder:
         return self._take(made, left, 1, number, None)
 
     def _reworded(self, name: str, is_text: bool) -> list[JournalEntry]:
-        """The answered question of an earlier attempt that this one is in other words."""
-        answered = self.not_come_up()
-        if not is_text:  # the author was told to give it a key: the last of its wordings
-            told = any(entry.payload.get("again") for entry in answered)
-            return answered[-1:] if told else []
-        alike = [entry for entry in answered if _alike(entry.key, name)]
-        # Its wording follows the state that a person has edited since.
-        return alike if self._edited and len(alike) == 1 and is_nodes_own_flow() else []
+        """The answered question of an earlier attempt that this one is in other words: the author
+        was told to give it a key."""
+        answered = [] if is_text else self.not_come_up()
+        return answered[-1:] if any(entry.payload.get("again") for entry in answered) else []
 
     def not_come_up(self) -> list[JournalEntry]:
         """Answered questions that had no key in an earlier attempt, and were not asked in this."""
@@ -277,7 +270,8 @@ def _without_figures(text: str) -> str:
     return re.sub(r"\b[0-9a-f-]{8,}\b|\d+", "#", text)
 
 
-def _alike(one: str, other: str) -> bool:
+def alike(one: str, other: str) -> bool:
+    """True for texts that may be one question in other words."""
     return difflib.SequenceMatcher(None, one[:1000], other[:1000]).ratio() >= _ALIKE
 
 

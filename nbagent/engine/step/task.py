@@ -186,7 +186,7 @@ class _Performance:
             self,
             work.journal.get(task.id, {}),
             self.tried + 1,
-            edited=checkpoint.id != checkpoint.anchor,
+            edited=checkpoint.id if checkpoint.id != checkpoint.anchor else 0,
             sent=task.input is not MISSING,
             called=work.calls.get(task.id, ()) if work.calls else (),
         )

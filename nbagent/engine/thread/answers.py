@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine.model.checkpoint import JournalEntry, Loaded, Question
+from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Loaded, Question
 from nbagent.engine.model.ids import split_question
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.several import each_write
 from nbagent.engine.model.values import MISSING, equal, freeze
-from nbagent.engine.model.work import KIND, is_open_question
+from nbagent.engine.model.work import KIND, is_open_question, work_of
 from nbagent.errors import StaleAnswer, StateError, UnknownQuestion
 
 THE_ONE = ""  # stands for the id of the only open question
@@ -149,6 +149,21 @@ def answered(loaded: Loaded, given: Mapping[str, Any]) -> list[JournalEntry]:
         if is_later and is_open_question(entry) and entry.call_id not in given:
             entries.append(replace(entry, status="void"))
     return entries
+
+
+def shown_otherwise(loaded: Loaded, edited: Checkpoint) -> list[JournalEntry]:
+    """The answered questions of unfinished tasks that show a field which an edit changes: whoever
+    answered has not seen what it is now, so they are open again."""
+    before = loaded.checkpoint.values
+    changed = {
+        name for name, value in edited.values.items() if not equal(before.get(name, MISSING), value)
+    }
+    shown = {one.id for one in work_of(loaded).answered() if not changed.isdisjoint(one.show)}
+    return [
+        replace(entry, status="open", result=None)
+        for entry in loaded.journal
+        if entry.kind == KIND and entry.call_id in shown
+    ]
 
 
 def expired(loaded: Loaded, given: Mapping[str, Any], now: float) -> list[JournalEntry]:

@@ -34,6 +34,7 @@ from nbagent.engine.thread.answers import (
     check_kept,
     expired,
     match,
+    shown_otherwise,
     split,
     stale,
 )
@@ -382,9 +383,11 @@ class DrivenThread(StoredThread):
         Values are checked against the schema; all problems are in `StateError.errors`, and
         nothing is written then. What finished in the super-step under way stays finished, and
         open questions stay open. Where a node that has finished wrote the field (see `unmerged`),
-        a reducer merges that into the edit, and a field without one keeps the edit. A subgraph
-        that waits, and began with the field, gets the edit, too; `StateError` where it has changed
-        the field itself meanwhile.
+        a reducer merges that into the edit, and a field without one keeps the edit. A question that
+        was answered, and shows an edited field, is open again where its node has not finished; one
+        whose text has changed with the edit is asked as it is now. A subgraph that waits, and
+        began with the field, gets the edit, too; `StateError` where it has changed the field
+        itself meanwhile.
         """
         values = read_names(self.program, values, None)
         node = None if as_node is None else name_of_node(as_node)
@@ -404,6 +407,8 @@ class DrivenThread(StoredThread):
                 return self._stand_in(lease, loaded, edited, without, node)
             for below, shared in self._sharing(loaded, checked):
                 below.edit(shared, note=note, actor=self.id)
+            if reopened := shown_otherwise(loaded, edited):
+                self.store.put_journal(lease, reopened)
             self.store.commit(lease, edited, without)
             self._release_as_found(lease)
         return edited.id
