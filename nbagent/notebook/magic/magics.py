@@ -29,6 +29,7 @@ from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
 from nbagent.notebook.magic.arguments import Helped, read_fields, read_value, split
 from nbagent.notebook.magic.cell import define
+from nbagent.notebook.magic.edits import edit_once
 from nbagent.notebook.magic.parsers import agent_parser, graph_parser
 from nbagent.notebook.registry import graph_named, thread_named
 from nbagent.notebook.shown.run_model import turn
@@ -179,7 +180,7 @@ class AgentMagics(Magics):
 
             return edit_form(thread)
         values = self._fields(thread.program.schema.json_schema(), options.fields)
-        thread.edit(values, note=options.note or "", expect=options.expect)
+        edit_once(thread, values, note=options.note or "", expect=options.expect)
         return thread
 
     def _graph(self, options: Any) -> Any:

@@ -118,6 +118,28 @@ def test_an_answering_cell_again_answers_nothing_else(kernel: Kernel) -> None:
     assert "done ['bees', 'bees', 'bees'] done" in kernel.run(SHOWN)
 
 
+def test_an_editing_cell_again_is_the_same_edit(kernel: Kernel) -> None:
+    """It does not set back what has been written since; another cell does, and so does a loop in
+    one; on a thread that has begun afresh it is an edit of its own."""
+    ready(kernel)
+    kernel.run(RUN, cell="run")
+    kernel.run(WAIT)
+    edit = "_ = %agent edit t topic=wasps"
+    assert "already" not in kernel.run(edit, cell="edit")
+    kernel.run("g.thread('t').edit({'topic': 'ants'})")
+    said = kernel.run(edit, cell="edit")
+    assert "This cell has made that edit of thread 't' already (checkpoint 3)" in said
+    assert "ants" == kernel.run("print(g.thread('t').state['topic'])").strip()
+    loop = "for n in '12':\n    _ = %agent edit t topic=$topic\n"
+    kernel.run("topic = 'wasps'")
+    assert "already" not in kernel.run(loop, cell="another")
+    assert "wasps" == kernel.run("print(g.thread('t').state['topic'])").strip()
+    kernel.run("g.start({'topic': 'bees'}, 't', fresh=True).result(5)")
+    assert "already" not in kernel.run(edit, cell="edit")
+
+    assert "wasps" == kernel.run("print(g.thread('t').state['topic'])").strip()
+
+
 def test_a_graph_whose_cell_has_changed_is_the_one_that_the_view_uses(kernel: Kernel) -> None:
     """Buttons, the form and the copied line; the form has the fields that there are now."""
     ready(kernel)
