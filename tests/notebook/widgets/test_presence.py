@@ -110,7 +110,7 @@ def test_a_panel_is_let_go_and_can_be_shown_again():
     leave(panel.view, panel.form)
     assert before == set(ipywidgets.widgets.widget._instances)
     held = weakref.ref(panel)
-    del panel
+    del panel, form
     assert until(lambda: gc.collect() is not None and held() is None)
 
 
