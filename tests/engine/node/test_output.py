@@ -65,7 +65,7 @@ def test_siblings_print_their_own(capsys):
     kept = {s.node: s.attributes["text"] for s in graph.store.spans("t") if s.kind == "output"}
     assert {"one": "one 0\none 1\none 2\n", "two": printed(events, "two")} == kept
     told = [type(e) for e in events if getattr(e, "node", "") == "two"]
-    assert [NodeFinished, NodeWroteNothing] == told[-2:]
+    assert [NodeWroteNothing, NodeFinished] == told[-2:]
 
 
 def test_a_view_that_shows_it_has_it_alone(capsys):
