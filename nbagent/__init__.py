@@ -25,6 +25,8 @@ Inside a node
     Command(update, goto)         writes, and says what is next
     Send(node, input)             a task with an input of its own, from a route or a node
     thaw(value)                   a private copy that may be changed
+    task()                        TaskInfo, also as a parameter `task`: thread, step, attempt,
+                                  remaining_steps, context (what start(context=) was given)
 What guards a node
     Retry(attempts, on)           RateLimit(calls, per)    Breaker(failures)    Cache(ttl)
     PERSON = recover=PERSON asks a person what an error means
@@ -62,10 +64,12 @@ from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import PERSON, Cache, Retry
 from nbagent.engine.model.program import Command, Send
 from nbagent.engine.model.secrets import Secret, redact
+from nbagent.engine.model.taskinfo import TaskInfo
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node.cached import acached, cached
 from nbagent.engine.node.context import emit, span
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
+from nbagent.engine.node.info import task
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.store.opening import open_store, use_store
 from nbagent.engine.store.reports import threads
@@ -120,6 +124,7 @@ __all__ = [
     "StateError",
     "StepLimit",
     "StoreError",
+    "TaskInfo",
     "ThreadBusy",
     "Topic",
     "acached",
@@ -144,6 +149,7 @@ __all__ = [
     "search",
     "sizes",
     "span",
+    "task",
     "thaw",
     "threads",
     "use_store",

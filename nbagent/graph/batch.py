@@ -58,6 +58,7 @@ class Runs:
         inputs: Iterable[Mapping[str, Any]],
         name: str | None,
         limit: int,
+        context: Any = None,
     ) -> None:
         found = [(given, _digest(program, given)) for given in map(_kept, _listed(inputs))]
         self.name = name or batch_name(
@@ -68,6 +69,7 @@ class Runs:
             for index, (given, digest) in enumerate(found)
         ]
         self.threads = tuple([place.thread for place in places])
+        self._context = context
         self.errors: dict[str, str] = {}
         self.refused: set[str] = set()
         self._own: set[str] = set()
@@ -117,7 +119,7 @@ class Runs:
             info = thread.stored()
             if info is None or info.checkpoint == 0:
                 try:
-                    run = thread.start(place.given, digest=place.digest)
+                    run = thread.start(place.given, digest=place.digest, context=self._context)
                     self._own.add(thread.id)
                     return run
                 except ThreadError:
@@ -127,7 +129,7 @@ class Runs:
             self._check(place, info)
             if info.status in ("done", "waiting", "running"):
                 return None
-            return thread.resume()
+            return thread.resume(context=self._context)
         except ThreadBusy:
             return None
 

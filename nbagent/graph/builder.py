@@ -17,10 +17,10 @@ import contextvars
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from nbagent.engine.model import program as compiled
-from nbagent.engine.model.callables import is_async, name_of
+from nbagent.engine.model.callables import is_async, name_of, takes_task
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import Retry, make_policy, with_defaults
 from nbagent.engine.model.program import Program
@@ -35,9 +35,10 @@ from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.engine.watch.modes import Mode
 from nbagent.engine.watch.stream import BUFFER, Reading
-from nbagent.errors import GraphError, Location
+from nbagent.errors import GraphError, Location, NbagentError
 from nbagent.graph import draw
 from nbagent.graph.batch import Runs, check_at_once
+from nbagent.graph.contexts import reader_of_context
 from nbagent.graph.edges import (
     END,
     START,
@@ -54,7 +55,7 @@ from nbagent.graph.edges import (
 from nbagent.graph.fingerprint import fingerprint, fingerprint_of
 from nbagent.graph.layout import layout
 from nbagent.graph.nodes import NodeFunction, node
-from nbagent.graph.options import Recover
+from nbagent.graph.options import Recover, StartOptions
 from nbagent.graph.schema import Migrate, StateSchema
 from nbagent.graph.source import here, label_of, reader_of
 from nbagent.graph.validate import validate
@@ -87,6 +88,9 @@ class Graph(Building):
               `node`; a `RateLimit` and a `Breaker` are shared by them
     loop      "kernel" runs it on the notebook's own event loop, for clients that are bound to that;
               it then stands still while a cell computes
+    context   the class of what a run is given beside the state (a TypedDict, a dataclass, a model
+              or any other): nodes read it as `task.context`, and it is never stored. A dict is
+              made one; a run that is given none gets `Class()`, where that needs no arguments
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Graph(Building):
         rate_limit: RateLimit | None = None,
         breaker: Breaker | None = None,
         loop: Literal["own", "kernel"] = "own",
+        context: type | None = None,
     ) -> None:
         if loop not in ("own", "kernel"):
             raise GraphError(f"loop={loop!r}: it is 'own' or 'kernel'", location=here())
@@ -126,6 +131,7 @@ class Graph(Building):
         self.wires: list[Any] = []
         self.on_error = on_error
         self.on_stall = on_stall
+        self.context = context
         self._store = name_store(store)
         self._program: Program | None = None
         defined[name] = self
@@ -176,6 +182,7 @@ class Graph(Building):
             on_error=self.on_error,
             on_stall=self.on_stall,
             loop=self.loop,
+            read_context=reader_of_context(self.name, self.context),
         )
         validate(program, self.location)
         return program
@@ -204,6 +211,7 @@ class Graph(Building):
             location=found.location,
             policy=with_defaults(found.policy, self.policy, found.refused),
             program=program,
+            takes_task=program is None and takes_task(function),
         )
 
     def _wires(self, kind: type[W]) -> tuple[W, ...]:
@@ -383,6 +391,7 @@ class Graph(Building):
         step_limit: int = 1000,
         fresh: bool = False,
         anew: bool = False,
+        context: Any = None,
     ) -> Run:
         """Start a thread with `input` and return at once; the run displays as the live widget.
 
@@ -391,41 +400,41 @@ class Graph(Building):
         fresh       begin with nothing but the input, also where the thread has run before
         anew        take the input also where the thread has failed, is paused or asks: what it
                     asks and what has not finished is left behind
+        context     what nodes are given beside the state, as `task.context` (a user's id, a
+                    client): it is never stored, and asked for again at resume
         """
         to_start = self.thread(thread or new_id(self.name))
-        return to_start.start(input, step_limit=step_limit, fresh=fresh, anew=anew)
+        return to_start.start(input, step_limit=step_limit, fresh=fresh, anew=anew, context=context)
 
     def run(
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
-        *,
-        step_limit: int = 1000,
-        fresh: bool = False,
-        anew: bool = False,
+        **options: Unpack[StartOptions],
     ) -> dict[str, Any]:
-        """Start a thread and wait; the state when it is done, paused or waiting.
+        """Start a thread and wait; the state when it is done, paused or waiting. The options are
+        those of `start`.
 
         Inside a node, without `thread`, it is a durable call: the thread belongs to the node's
-        task, its question is the task's, and after a failure it goes on where it stopped.
+        task, its question is the task's, and after a failure it goes on where it stopped. What
+        its nodes are given as context is the caller's.
         """
         if thread is None and calls.is_inside(self.name):
+            _check_call(self.name, options)
             return calls.call(self.compile(), input)
-        return self.start(input, thread, step_limit=step_limit, fresh=fresh, anew=anew).result()
+        return self.start(input, thread, **options).result()
 
     async def arun(
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
-        *,
-        step_limit: int = 1000,
-        fresh: bool = False,
-        anew: bool = False,
+        **options: Unpack[StartOptions],
     ) -> dict[str, Any]:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
+            _check_call(self.name, options)
             return await calls.acall(self.compile(), input)
-        return await self.start(input, thread, step_limit=step_limit, fresh=fresh, anew=anew)
+        return await self.start(input, thread, **options)
 
     def stream(
         self,
@@ -434,12 +443,11 @@ class Graph(Building):
         mode: Mode | Sequence[Mode] = "events",
         *,
         subgraphs: bool = False,
-        step_limit: int = 1000,
-        anew: bool = False,
         buffer: int = BUFFER,
+        **options: Unpack[StartOptions],
     ) -> Stream:
         """Start a thread at the first item, and iterate over what happens in it, with `async for`
-        or with a plain `for`; raises what the run fails with.
+        or with a plain `for`; raises what the run fails with. Other options are those of `start`.
 
         mode       what an item is:
                    events    every `Event`
@@ -462,7 +470,7 @@ class Graph(Building):
 
         def begin(observer: Observer) -> Run:
             made = self.thread(thread or new_id(self.name))
-            return made.start(input, step_limit=step_limit, observer=observer, anew=anew)
+            return made.start(input, observer=observer, **options)
 
         return stream(begin, Reading(mode, subgraphs, buffer))
 
@@ -474,6 +482,7 @@ class Graph(Building):
         concurrency: int = 8,
         client: Any = None,
         limit: int | None = None,
+        context: Any = None,
     ) -> Runs:
         """Run over many inputs, a thread each, so many at once; returns at once.
 
@@ -482,6 +491,7 @@ class Graph(Building):
                      the graph's name and all the inputs: other inputs are another batch
         concurrency  how many threads run at once (`limit` is its older name)
         client       for machines of a cluster: comes in a later version
+        context      what the nodes of all threads are given, as `start` has it
 
         Calling `map` again with the same inputs (and name) goes on, also after a restart: what is
         done is not done again. With a name the batch may grow: what was there goes on, what is new
@@ -494,12 +504,21 @@ class Graph(Building):
                 "process"
             )
         at_once = check_at_once(concurrency, limit)
-        return Runs(self.compile(), self.thread, inputs, name, at_once)
+        return Runs(self.compile(), self.thread, inputs, name, at_once, context)
 
 
 def new_id(name: str) -> str:
     """A thread id that no other thread has."""
     return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def _check_call(name: str, options: StartOptions) -> None:
+    """`NbagentError` for a context that a call inside a node is given: its task has one."""
+    if options.get("context") is not None:
+        raise NbagentError(
+            f"{name}.run(context=…) in a node: a called graph has its caller's context; with "
+            "thread=id it is a thread of its own, and takes one"
+        )
 
 
 def _plain(thing: Any, location: Location | None) -> NodeFunction[..., Any]:

@@ -23,6 +23,15 @@ Recover = Mapping[type[BaseException], Any] | Callable[..., Any] | str | Person
 Fields = Mapping[str, str] | Callable[[Any], Mapping[str, Any]]
 
 
+class StartOptions(TypedDict, total=False):
+    """How a run is started: `Graph.start` says what they mean."""
+
+    step_limit: int
+    fresh: bool
+    anew: bool
+    context: Any
+
+
 class NodeOptions(TypedDict, total=False):
     """The options of `node`, which says what they mean."""
 

@@ -16,6 +16,7 @@ from nbagent import (
     Retry,
     Secret,
     Send,
+    TaskInfo,
     acached,
     aeffect,
     branch,
@@ -27,6 +28,7 @@ from nbagent import (
     node,
     resume_due,
     span,
+    task,
     thaw,
     threads,
 )
@@ -138,6 +140,31 @@ async def calls(state: State) -> None:
     assert_type(shorten(state=state), Notes)
     assert_type(await page("https://a.b"), dict[str, list[str]])
     assert_type(await summarise(state), Notes | None)
+
+
+@dataclasses.dataclass
+class User:
+    name: str
+
+
+@node
+def greet(state: State, task: TaskInfo[User]) -> dict[str, str]:
+    return {"topic": task.context.name}
+
+
+@node(name="untyped_task")
+def counts(state: State, *, task: TaskInfo) -> dict[str, int]:
+    return {"step": task.step + len(task.context)}
+
+
+def knows(state: State) -> None:
+    assert_type(greet(state, TaskInfo(context=User("Ada"))), dict[str, str])
+    assert_type(task().attempt, int)
+    counts(state, task=TaskInfo(step=3))
+    with Graph("greeting", State, context=User) as greeting:
+        START >> greet >> END
+    greeting.run({"topic": "bees"}, context=User("Ada"), step_limit=3)
+    greeting.thread("t").resume(context={"name": "Ada"})
 
 
 async def run() -> None:

@@ -8,6 +8,7 @@ from nbagent import (
     Cache,
     Graph,
     Retry,
+    TaskInfo,
     acached,
     aeffect,
     branch,
@@ -117,6 +118,9 @@ def runs(anything: Any) -> None:
     graph.run({"topic": "bees"}, thread=3)  # error: arg-type
     graph.start({}).nothing()  # error: attr-defined
     graph.run({"topic": "bees"}).append(anything)  # error: attr-defined
+    graph.run({}, contxt=3)  # error: call-arg
+    Graph("g", State, context=3)  # error: arg-type
+    TaskInfo(stp=3)  # error: call-arg
     graph.stream({}, mode="mesages")  # error: arg-type
     graph.start({}).stream(["values", "mesages"])  # error
     Graph("g", State, loop="mine")  # error: arg-type

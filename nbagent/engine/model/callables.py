@@ -17,15 +17,37 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def takes(function: Any, count: int) -> bool:
-    """True when it can be called with `count` arguments; also where it does not say."""
+def takes(function: Any, count: int, *, or_task: bool = False) -> bool:
+    """True when it can be called with `count` arguments; also where it does not say.
+
+    or_task  with its task as well, where it has a parameter for that
+    """
+    more = {"task": None} if or_task and takes_task(function) else {}
     try:
-        inspect.signature(function).bind(*(None,) * count)
+        inspect.signature(function).bind(*(None,) * count, **more)
     except ValueError:  # a built-in that does not say what it takes
         return True
     except TypeError:
         return False
     return True
+
+
+def takes_task(function: Any) -> bool:
+    """True when it has a parameter `task`, which is not its first one: it is given its task."""
+    if isinstance(function, functools.partial) and "task" in function.keywords:
+        return False  # whoever made it has said what that is
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    found = parameters.get("task")
+    if found is None:
+        return False
+    if found.kind is inspect.Parameter.KEYWORD_ONLY:
+        return True
+    return (
+        found.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and next(iter(parameters)) != "task"
+    )
 
 
 def answers(function: Any, count: int) -> bool:

@@ -139,7 +139,7 @@ class Policy:
             raise TypeError("retry= is a Retry(…), several of them, or a number of attempts")
         if self.fallback is not None and not callable(self.fallback):
             raise TypeError(f"fallback={self.fallback!r}: give a function or a node")
-        if self.fallback is not None and not takes(self.fallback, 1):
+        if self.fallback is not None and not takes(self.fallback, 1, or_task=True):
             raise TypeError(
                 f"fallback={name_of(self.fallback)} cannot be called with the state alone: it "
                 "takes what the node takes"
@@ -222,7 +222,7 @@ def _check_recover(ways: Any) -> None:
             raise TypeError(
                 f"recover={{{_named(kind)}: {way!r}}}: give a state field, a function or PERSON"
             )
-        if callable(way) and not (takes(way, 1) or takes(way, 2)):
+        if callable(way) and not any(takes(way, count, or_task=True) for count in (1, 2)):
             raise TypeError(
                 f"recover={{{_named(kind)}: {name_of(way)}}}: it is called with the exception, "
                 "or with the state and the exception"

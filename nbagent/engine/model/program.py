@@ -56,6 +56,7 @@ class Node:
     captured    fingerprint of its code with the lists and dicts that it captures, for its cache
     policy      what guards it: see `Policy`
     program     the graph that it runs, where it is a subgraph
+    takes_task  `function` takes its `TaskInfo`, too
     """
 
     name: str
@@ -69,6 +70,7 @@ class Node:
     location: Location | None = None
     policy: Policy = NO_POLICY
     program: Program | None = None
+    takes_task: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ class Program:
     on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
     on_stall   called with the event of a node that has been silent for too long
     loop       it runs on the engine's own event loop, or on the notebook kernel's
+    read_context  where the graph says what its context is: what is given as one, checked and, of a
+                  dict, made; of None what it is by default. `StateError`
     """
 
     name: str
@@ -230,6 +234,7 @@ class Program:
     on_error: Literal["finish", "cancel"] = "finish"
     on_stall: Callable[[Any], object] | None = None
     loop: Literal["own", "kernel"] = "own"
+    read_context: Callable[[Any], Any] | None = None
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:

@@ -18,8 +18,9 @@ class Span:
                 "span"; without a length: "output" (what the node printed), "note" (a person's, on
                 the checkpoint `name`) and "title" (of the thread), whose words are
                 `attributes["text"]`, "input" (whose digest that is: see `graph.map`), "answer"
-                (which `attributes["cell"]` gave it), "edit" (likewise, of checkpoint `name`), and
-                "origin" (the checkpoint `name` of its parent that a fork began at)
+                (which `attributes["cell"]` gave it), "edit" (likewise, of checkpoint `name`),
+                "origin" (the checkpoint `name` of its parent that a fork began at), and "context"
+                (the class `name` of what its run was given beside the state)
     parent      the id of the span around it; None directly in the task
     started, ended   Unix seconds
     status      "ok" or "error"; of a run, how it ended

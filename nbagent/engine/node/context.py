@@ -69,6 +69,20 @@ class Place:
 
 
 @keyword_fact
+class RunFacts:
+    """What a run tells the code of its nodes of itself: see `TaskInfo`.
+
+    left     super-steps that it may make after the one under way
+    context  what it was given; `ThreadError` where the thread had one that was not given again
+    """
+
+    graph: str
+    left: Callable[[], int]
+    context: Callable[[], Any]
+    metadata: Mapping[str, Any]
+
+
+@keyword_fact
 class Services:
     """What a run gives to the code of all its nodes.
 
@@ -85,6 +99,7 @@ class Services:
     recorder: Recorder
     origin: Callable[[], str]
     echo: Any
+    facts: RunFacts
 
 
 class Outlet(Protocol):

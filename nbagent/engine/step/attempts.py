@@ -29,6 +29,7 @@ from nbagent.engine.model.transient import is_kind, is_transient, origin, retry_
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node.context import Attempts, TaskContext
 from nbagent.engine.node.executor import NodeExecutor
+from nbagent.engine.node.info import with_task
 from nbagent.engine.node.interrupts import ask
 from nbagent.engine.node.journal import OF_FALLBACK, OF_RECOVERY
 from nbagent.engine.step import handlers
@@ -194,7 +195,9 @@ class _Guard:
     async def _call(self, stands_in: Callable[..., Any] | None) -> Any:
         """The node, or what stands in for it, in the time that it has."""
         node, until = self.node, self.until
-        function = node.function if stands_in is None else stands_in
+        function = node.function if stands_in is None else with_task(stands_in)
+        if node.takes_task and stands_in is None:
+            function = with_task(function)
         is_coroutine = node.is_async if stands_in is None else is_async(stands_in)
         seconds = self.policy.timeout if stands_in is None else None
         is_last = False
@@ -280,6 +283,11 @@ class _Guard:
             self.around.delayed(wait)
             await self._sleep(wait)
 
+    def _handler(self, way: Callable[..., Any]) -> Callable[..., Any]:
+        """A `recover` function as one of the error alone."""
+        alone, called = takes(way, 1, or_task=True), with_task(way)
+        return called if alone else partial(called, self.argument)
+
     async def recovered(self, error: Exception) -> Returned:
         """What the node returns in place of its error, where `recover` says so; else the error."""
         cause = origin(error)
@@ -292,8 +300,8 @@ class _Guard:
             if callable(way):
                 self._begin_again(OF_RECOVERY, counts=False)
                 handlers.begin(self.node, self.attempts.now, handlers.RECOVER, self.argument, cause)
-                given, way = (cause, way) if takes(way, 1) else (cause, partial(way, self.argument))
-                called = self.around.executor.call(way, is_async(way), given)
+                is_coroutine, way = is_async(way), self._handler(way)
+                called = self.around.executor.call(way, is_coroutine, cause)
                 returned = await finish(called, self.around.who)
                 return Returned(returned, False, self.argument)
             if way is PERSON:

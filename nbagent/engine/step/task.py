@@ -33,6 +33,7 @@ from nbagent.engine.model.work import Task, Work, to_question
 from nbagent.engine.node import context
 from nbagent.engine.node.calls import end_calls
 from nbagent.engine.node.executor import NodeExecutor
+from nbagent.engine.node.info import with_task
 from nbagent.engine.node.interrupts import Interrupted
 from nbagent.engine.node.output import Output
 from nbagent.engine.node.subgraph import Suspended
@@ -280,7 +281,8 @@ class _Performance:
             around = self._surroundings()
             returned, is_own, argument = await policies.call(node, argument, self.attempts, around)
         else:
-            called = self.bench.executor.call(node.function, node.is_async, argument)
+            function = node.function if not node.takes_task else with_task(node.function)
+            called = self.bench.executor.call(function, node.is_async, argument)
             returned = await finish(called, self.who(), is_ours=node.program is not None)
             is_own = True
         self.update, self.goto = read_return(self.program, node, returned, argument)

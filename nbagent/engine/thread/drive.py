@@ -38,6 +38,8 @@ from nbagent.engine.thread.answers import (
     split,
     stale,
 )
+from nbagent.engine.thread.contexts import KIND as CONTEXT
+from nbagent.engine.thread.contexts import first_context, next_context
 from nbagent.engine.thread.edits import (
     changed_nodes,
     changed_notice,
@@ -85,6 +87,7 @@ class DrivenThread(StoredThread):
         digest: str = "",
         fresh: bool = False,
         anew: bool = False,
+        context: Any = None,
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
@@ -94,9 +97,13 @@ class DrivenThread(StoredThread):
                   at: its history keeps that as a branch of its own
         anew      take the input also where the thread has failed, is paused or asks: what it asks
                   and what has not finished is left behind, which its history says
+        context   what nodes are given beside the state, as `task.context`; it is never stored
         """
-        options = RunOptions(step_limit, steps)
+        was_given, context = context is not None, first_context(self.program, context)
+        options = RunOptions(step_limit, steps, context=context)
         run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew)
+        if was_given or self.program.read_context is not None:
+            self._remark(CONTEXT, type(context).__name__ if was_given else "", "")
         run.given = dict(given) if isinstance(given, Mapping) else None
         return run.launch(observer)
 
@@ -173,6 +180,7 @@ class DrivenThread(StoredThread):
         take_over: bool = False,
         step_limit: int = 1000,
         steps: int | None = None,
+        context: Any = None,
     ) -> Run:
         """Go on from the last checkpoint; nodes that finished do not run again.
 
@@ -187,6 +195,7 @@ class DrivenThread(StoredThread):
                    "rerun" runs it again
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
+        context    as at the start, where that had one: it is in no store
         """
         unknown = [name for name in rerun if name not in self.program.nodes]
         if unknown:
@@ -199,7 +208,13 @@ class DrivenThread(StoredThread):
         if answer is not None:
             given[THE_ONE] = answer
         options = RunOptions(
-            step_limit, steps, opens=True, on_change=on_change, take_over=take_over
+            step_limit,
+            steps,
+            opens=True,
+            on_change=on_change,
+            take_over=take_over,
+            context=next_context(self, context),
+            is_asked=context is None,
         )
         if goto is not None:
             if given or rerun:
@@ -238,8 +253,8 @@ class DrivenThread(StoredThread):
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
-            anew = self._to_run_anew(loaded, rerun, under)
-            self._check_repeats(anew, under)
+            anew = nested.to_run_anew(under, self.id, loaded, rerun)
+            nested.check_repeats(self.store, anew, under, self.id)
             self._take_answers(lease, loaded, given, under, options.take_over)
             was = lease.before.status if lease.before is not None else ""
             options = replace(options, opens=options.opens and was == "paused")
@@ -315,32 +330,6 @@ class DrivenThread(StoredThread):
         entries = answered(loaded, own) + expired(loaded, own, now)
         if entries:
             self.store.put_journal(lease, entries)
-
-    def _to_run_anew(
-        self, loaded: Loaded, rerun: Sequence[str], under: list[ThreadInfo]
-    ) -> list[ThreadInfo]:
-        """The threads that nodes of the super-step under way have run, and are to run again."""
-        return [
-            info
-            for info in under
-            if info.parent == self.id
-            and info.checkpoint
-            and node_of(info.place) in rerun
-            and anchor_of(info.place) == loaded.checkpoint.anchor
-        ]
-
-    def _check_repeats(self, anew: list[ThreadInfo], under: list[ThreadInfo]) -> None:
-        """`ThreadError` where a graph that is to run again as a whole has had effects: its steps
-        would be others, so they could not be found, and would happen twice without a word."""
-        for info in anew:
-            keys = ", ".join(sorted({repr(key) for key in nested.effects(self.store, under, info)}))
-            if keys:
-                raise ThreadError(
-                    f"node {node_of(info.place)!r} runs a graph that has had effects: {keys}. To "
-                    'run it again would make them again: resume with on_change="go-on" to keep '
-                    "what it did, or fork the thread to do all of it once more",
-                    thread=self.id,
-                )
 
     def _invalidated(
         self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str

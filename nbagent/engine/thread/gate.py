@@ -72,6 +72,10 @@ class Gate:
         self._made += 1
         return None
 
+    def left(self) -> int:
+        """How many super-steps the run may make after the one under way."""
+        return max(0, self._bounds.step_limit - self._made)
+
     def _shut(
         self, checkpoint: Checkpoint, work: Work, tasks: Iterable[Task]
     ) -> Iterator[JournalEntry]:

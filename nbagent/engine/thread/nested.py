@@ -5,7 +5,7 @@ is something to do for them, is read from the store alone: their graphs need not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from nbagent.engine.node.subgraph import as_parents
 from nbagent.engine.store.ownership import fresh_owner, give_back
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.answers import answered, expired, split
+from nbagent.errors import ThreadError
 
 
 @fact
@@ -139,3 +140,33 @@ def effects(store: CheckpointStore, nested: list[ThreadInfo], of: ThreadInfo) ->
     for info in nested:
         if info.parent == of.id and info.checkpoint:
             yield from effects(store, nested, info)
+
+
+def to_run_anew(
+    nested: list[ThreadInfo], thread: str, loaded: Loaded, rerun: Sequence[str]
+) -> list[ThreadInfo]:
+    """The threads that nodes of the super-step under way have run, and are to run again."""
+    return [
+        info
+        for info in nested
+        if info.parent == thread
+        and info.checkpoint
+        and ids.node_of(info.place) in rerun
+        and ids.anchor_of(info.place) == loaded.checkpoint.anchor
+    ]
+
+
+def check_repeats(
+    store: CheckpointStore, anew: list[ThreadInfo], nested: list[ThreadInfo], thread: str
+) -> None:
+    """`ThreadError` where a graph that is to run again as a whole has had effects: its steps
+    would be others, so they could not be found, and would happen twice without a word."""
+    for info in anew:
+        keys = ", ".join(sorted({repr(key) for key in effects(store, nested, info)}))
+        if keys:
+            raise ThreadError(
+                f"node {ids.node_of(info.place)!r} runs a graph that has had effects: {keys}. To "
+                'run it again would make them again: resume with on_change="go-on" to keep '
+                "what it did, or fork the thread to do all of it once more",
+                thread=thread,
+            )

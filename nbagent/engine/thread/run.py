@@ -15,7 +15,7 @@ import concurrent.futures
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nbagent.engine import ports
@@ -30,6 +30,7 @@ from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
+from nbagent.engine.thread.contexts import check_context, first_context
 from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
@@ -58,6 +59,9 @@ class RunOptions:
     opens     it goes on because somebody resumes it: breakpoints that it has stopped at are open
     notice    what a person should know as it begins
     on_change, take_over   as `Thread.resume` was told, for subgraphs
+    context   what its nodes are given beside the state, by `TaskInfo`; it is never stored
+    is_asked  the thread may have had a context, and this run was given none
+    metadata  what is known of the run, for its nodes
     """
 
     step_limit: int = 1000
@@ -66,6 +70,9 @@ class RunOptions:
     notice: str = ""
     on_change: OnChange = "ask"
     take_over: bool = False
+    context: Any = None
+    is_asked: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Run:
@@ -379,6 +386,12 @@ class Run:
                 recorder=self.recorder,
                 origin=self._origin,
                 echo=self.echo,
+                facts=context.RunFacts(
+                    graph=thread.program.name,
+                    left=gate.left,
+                    context=self._context,
+                    metadata=self.options.metadata,
+                ),
             ),
         )
         yielded = time.monotonic()
@@ -387,6 +400,17 @@ class Run:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
                 yielded = time.monotonic()
             self._standing = await superstep(thread.program, self._standing, gate, bench)
+
+    def _context(self) -> Any:
+        """What it was given beside the state. `ThreadError` where the thread had something that
+        was not given again."""
+        options, program = self.options, self.thread.program
+        if self._parent is not None:
+            given = self._parent._context()
+            return given if given is not None else first_context(program, None)
+        if options.context is None and options.is_asked:
+            check_context(self.thread)
+        return options.context
 
     def _origin(self) -> str:
         """The same for as long as the thread is there, and another for each: idempotency keys are
