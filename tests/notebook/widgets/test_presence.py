@@ -106,7 +106,7 @@ def test_a_panel_is_let_go_and_can_be_shown_again():
     assert before == set(ipywidgets.widgets.widget._instances)
     panel.display()
     form = panel.form
-    assert until(lambda: form.form["questions"])
+    assert until(lambda shown=form: shown.form["questions"])
     leave(panel.view, panel.form)
     assert before == set(ipywidgets.widgets.widget._instances)
     held = weakref.ref(panel)
