@@ -45,6 +45,12 @@ def _choose_rows(store: Any, rows: Any, columns: Any, choice: Any) -> Any:
     return filtered(store, rows, columns, **choice)
 
 
+def _check_answer(schema: Any, answer: Any) -> None:
+    from nbagent.graph.schema.forms import check_answer
+
+    check_answer(schema, answer)
+
+
 def _copy_table(table: Any) -> Any:
     """A DataFrame or Series for one reader: pandas copies what is written to, not what is read.
 
@@ -240,6 +246,7 @@ def wire() -> None:
     """Fill the engine's ports."""
     ports.make_table.fill(_pandas_table)
     ports.choose_rows.fill(_choose_rows)
+    ports.check_answer.fill(_check_answer)
     ports.draw_trace.fill(_plot)
     ports.open_url.fill(_open_url)
     ports.open_file.fill(_open_file)

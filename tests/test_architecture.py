@@ -32,7 +32,9 @@ FLOORS = (
     {"notebook.display"},
     {"notebook.extension", "service"},
     {"wiring"},
-    {"__init__", "cli", "__main__"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
 )
 """The rooms of the house, from the ground up. Imports point down; rooms of one floor do not know
 each other. `engine` and `notebook` themselves are empty: what they hold is in their rooms."""

@@ -7,13 +7,13 @@ question's id in the subgraph's own thread, as many levels deep as there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Loaded, Question
 from nbagent.engine.model.ids import split_question
-from nbagent.engine.model.program import Program, Schema
+from nbagent.engine.model.program import Program
 from nbagent.engine.model.several import each_write
 from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.engine.model.work import KIND, is_open_question, work_of
@@ -66,7 +66,7 @@ def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[st
 
 def match(
     thread: str,
-    schema: Schema,
+    check: Callable[[Mapping[str, Any] | None, Any], None],
     questions: Sequence[Question],
     answers: Mapping[str, Any],
     seen: Mapping[str, Question] | None = None,
@@ -75,6 +75,7 @@ def match(
 ) -> dict[str, Any]:
     """Question id -> answer, each checked against its question; `THE_ONE` has got its id.
 
+    check      raises `StateError` for an answer that does not fit its question's schema
     answered   those that may be answered anew, by their id
     seen   the questions that whoever answers has looked at; None when that is not known
     """
@@ -103,7 +104,7 @@ def match(
                 thread=thread,
                 question=id,
             )
-        schema.check_answer(by_id[id].schema, value)
+        check(by_id[id].schema, value)
     return given
 
 

@@ -297,7 +297,9 @@ class DrivenThread(StoredThread):
         that its giver has not seen, also when the cell that is executed has given it before."""
         asked = nested.questions(self.store, under, self.id, loaded)
         before = nested.questions(self.store, under, self.id, loaded, are_answered=True)
-        answers = match(self.id, self.program.schema, asked, given, self.seen, answered=before)
+        answers = match(
+            self.id, self.program.schema.check_answer, asked, given, self.seen, answered=before
+        )
         cell = ports.find_cell() if THE_ONE in given else None
         if cell is not None:
             digest, execution = cell

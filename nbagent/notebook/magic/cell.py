@@ -64,11 +64,11 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
     _check_name(name, class_name, tree, namespace, filename)
     location: Location | None = None
     try:
-        _execute(tree.body[: index + 1], filename, namespace)
+        execute(tree.body[: index + 1], filename, namespace)
         graph = Graph(name, namespace[class_name], store=store)
         graph.location = Location(filename, 1)
         with graph:
-            _execute(tree.body[index + 1 :], filename, namespace)
+            execute(tree.body[index + 1 :], filename, namespace)
     except NameError as error:
         location = _line_of(error, filename)
         if location is None:
@@ -124,7 +124,7 @@ def state_class(tree: ast.Module, state: str | None, namespace: dict[str, Any]) 
     )
 
 
-def _execute(body: list[ast.stmt], filename: str, namespace: dict[str, Any]) -> None:
+def execute(body: list[ast.stmt], filename: str, namespace: dict[str, Any]) -> None:
     if body:
         code = compile(ast.Module(body=body, type_ignores=[]), filename, "exec", dont_inherit=True)
         exec(code, namespace)

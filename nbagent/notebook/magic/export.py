@@ -167,7 +167,7 @@ def _pieces(shell: Any) -> list[_Piece]:
             names = {piece.graph for piece in made} - {""}
             found = [piece for piece in found if piece.graph not in names] + made
         else:
-            found += [_piece([one], lines) for one in tree.body if _is_definition(one)]
+            found += [_piece([one], lines) for one in tree.body if is_definition(one)]
     return found
 
 
@@ -274,7 +274,7 @@ def _in_annotations(statement: ast.stmt) -> Iterator[str]:
                 yield from (name.id for name in ast.walk(inner) if isinstance(name, ast.Name))
 
 
-def _is_definition(statement: ast.stmt) -> bool:
+def is_definition(statement: ast.stmt) -> bool:
     """Not a magic, not a value that is only shown, not something that waits."""
     names = {one.id for one in ast.walk(statement) if isinstance(one, ast.Name)}
     if "get_ipython" in names or any(isinstance(one, ast.Await) for one in _top(statement)):
