@@ -41,6 +41,11 @@ def sent_of(task: str) -> int:
     return int(task.partition("#")[2] or -1)
 
 
+def is_sent(task: str) -> bool:
+    """True for a task that was sent its input, and does not read the state."""
+    return "#" in task
+
+
 def anchor_of(place: str) -> int | None:
     """The checkpoint that planned a task, or that an escalation helps; None where none is named."""
     digits = place[: len(place) - len(place.lstrip("0123456789"))]

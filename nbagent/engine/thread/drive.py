@@ -20,7 +20,6 @@ from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
 from nbagent.engine.model.ids import anchor_of, fork, node_of, task_of
 from nbagent.engine.model.program import START
-from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.step.reconcile import begin
@@ -49,7 +48,8 @@ from nbagent.engine.thread.edits import (
     user,
 )
 from nbagent.engine.thread.gate import resumed
-from nbagent.engine.thread.inner_run import drive, since_its_start
+from nbagent.engine.thread.inner_edits import refuse_changed, shared_with
+from nbagent.engine.thread.inner_run import drive
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
 from nbagent.engine.thread.standin import (
@@ -454,23 +454,10 @@ class DrivenThread(StoredThread):
             node = self.program.nodes[node_of(one.task)]
             if not isinstance(node.function, Subgraph) or task_of(one.info.place) != one.info.place:
                 continue
-            thread = self.nested(one.info.place, node.function.program)
-            first, last = since_its_start(thread, thread.latest().checkpoint)
-            shared = {
-                inner: edited[outer]
-                for inner, outer in node.function.begins_with().items()
-                if outer in edited
-            }
-            for name in shared:
-                if not equal(first.get(name, MISSING), last.get(name, MISSING)):
-                    raise StateError(
-                        f"field {name!r} is being changed by graph {thread.program.name!r}, which "
-                        f"node {node.name!r} runs and which waits: edit it there, in thread "
-                        f"{thread.id!r}, or when the node has finished. Nothing was changed",
-                        field=name,
-                        node=node.name,
-                    )
+            shared = shared_with(self.program, node, one.task, loaded.checkpoint.values, edited)
             if shared:
+                thread = self.nested(one.info.place, node.function.program)
+                refuse_changed(thread, node.name, shared)
                 found.append((thread, shared))
         return found
 

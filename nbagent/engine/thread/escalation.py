@@ -19,7 +19,7 @@ from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import MISSING, equal, thaw
 from nbagent.engine.thread.drive import DrivenThread
-from nbagent.engine.thread.inner_run import since_its_start
+from nbagent.engine.thread.inner_writes import since_its_start
 from nbagent.engine.thread.loop import engine_loop
 from nbagent.engine.thread.run import Run
 from nbagent.errors import ThreadError, UnknownQuestion

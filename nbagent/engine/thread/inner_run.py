@@ -5,13 +5,12 @@ come of it.
 
 from __future__ import annotations
 
-from nbagent.engine.model.checkpoint import Checkpoint
-from nbagent.engine.model.ids import call_of
+from nbagent.engine.model.ids import call_of, read_called
 from nbagent.engine.model.program import Program
 from nbagent.engine.node.context import Nested, TaskContext
 from nbagent.engine.node.subgraph import Suspended, Values, as_parents
-from nbagent.engine.thread.inner_writes import Seen, written
-from nbagent.engine.thread.look import StoredThread
+from nbagent.engine.thread.inner_edits import owed_to
+from nbagent.engine.thread.inner_writes import Seen, since_its_start, written
 from nbagent.engine.thread.run import Run
 from nbagent.engine.watch.events import Event, NodeEffect, NodeWaiting, SubgraphEvent
 
@@ -25,6 +24,10 @@ async def drive(
     """
     at = inside.place
     thread = parent.thread.nested(place, program)
+    if inside.edited and read_called(place):
+        owed = owed_to(parent.thread, thread, at.node, given, inside.edited)
+        if owed:
+            thread.edit(owed, actor=parent.thread.id)
     run = thread.enter(given, parent)
     # What a person or an effect said in it is not in its input: see `TaskContext.has_acted`.
     inside.has_acted = inside.has_acted or run is None or not run.is_the_first
@@ -59,21 +62,3 @@ async def drive(
         return Nested(first.values, run.checkpoint.values, seen.writes)
     before = written(thread, first)
     return Nested(*since_its_start(thread, run.checkpoint), seen.behind(before))
-
-
-def since_its_start(thread: StoredThread, last: Checkpoint) -> tuple[Values, Values]:
-    """The first values and the last ones of a subgraph that went on in another process.
-
-    What no super-step has changed is one object in both, as it is in one process: two tables read
-    from a file cannot be told to be equal.
-    """
-    line = thread.line(last.id)
-    first = dict(thread.point(checkpoint=1).values)
-    above = thread.within[0] if thread.within else ""
-    for info in line:  # what a person set in the parent is where it began, not what it did
-        if info.kind == "edit" and info.actor == above:
-            values = thread.load(info.id).checkpoint.values
-            first |= {name: values[name] for name in info.updated if name in values}
-    touched = {name for info in line[1:] if info.actor != above for name in info.updated}
-    same = [name for name in first if name in last.values and name not in touched]
-    return {**first, **{name: last.values[name] for name in same}}, last.values

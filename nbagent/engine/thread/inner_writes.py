@@ -12,6 +12,7 @@ from nbagent.engine.model.several import each_write
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.watch.events import Checkpointed, Event, NodeFinished
 
+Values = Mapping[str, Any]
 Writes = dict[str, list[Any] | None]
 
 
@@ -63,3 +64,21 @@ def _add(writes: Writes, update: Mapping[str, Any]) -> None:
         known: Sequence[Any] | None = writes.setdefault(name, [])
         if isinstance(known, list):
             known.extend(each_write(value))
+
+
+def since_its_start(thread: StoredThread, last: Checkpoint) -> tuple[Values, Values]:
+    """The first values and the last ones of a subgraph that went on in another process.
+
+    What no super-step has changed is one object in both, as it is in one process: two tables read
+    from a file cannot be told to be equal.
+    """
+    line = thread.line(last.id)
+    first = dict(thread.point(checkpoint=1).values)
+    above = thread.within[0] if thread.within else ""
+    for info in line:  # what a person set in the parent is where it began, not what it did
+        if info.kind == "edit" and info.actor == above:
+            values = thread.load(info.id).checkpoint.values
+            first |= {name: values[name] for name in info.updated if name in values}
+    touched = {name for info in line[1:] if info.actor != above for name in info.updated}
+    same = [name for name in first if name in last.values and name not in touched]
+    return {**first, **{name: last.values[name] for name in same}}, last.values

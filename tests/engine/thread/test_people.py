@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from nbagent import END, START, Graph, NodeError, interrupt, node
+from nbagent import END, START, Graph, NodeError, each, interrupt, node
 from nbagent.engine import ports
 from nbagent.errors import StaleAnswer, StateError
 from nbagent.stores.memory import MemoryStore
@@ -205,6 +205,116 @@ def test_an_edit_of_what_a_subgraph_has_changed_says_where_to_make_it(store):
     assert before == outer.thread("t").checkpoint_id
     inner.thread("t/1:inner").edit({"x": 50})
     assert 50 == outer.thread("t").resume("ok").result(10)["x"]
+
+
+class Payment(TypedDict, total=False):
+    amount: int
+    to: str
+    fee: int
+    said: str
+    log: Annotated[list, operator.add]
+
+
+def asks_to_pay(store, first=None):
+    with Graph("pay", Payment, store=store) as made:
+
+        @node
+        def prepare(state):
+            return {"fee": 1, **(first or {})}
+
+        @node
+        def ask(state):
+            said = interrupt("Pay?", show=["amount"])
+            return {"said": f"{said}: {state['amount']} to {state.get('to')}"}
+
+        START >> prepare >> ask >> END
+    return made
+
+
+def calls_it(store, how, calls):
+    """A graph that asks for a payment, as a subgraph or called by a node's code."""
+    pay = asks_to_pay(store)
+    with Graph("outer", Payment, store=store) as outer:
+        if how == "inputs":
+            START >> node(pay, name="n", inputs=lambda s: {"amount": s["amount"] * 2}) >> END
+        else:
+
+            @node(name="n")
+            async def call(state):
+                calls.append(state["amount"])
+                given = {"amount": state["amount"] * 2}
+                return {"said": (await pay.arun(given))["said"]}
+
+            START >> call >> END
+    return outer
+
+
+@pytest.mark.parametrize("how", ["inputs", "called"])
+def test_an_edit_reaches_a_graph_that_began_with_something_made_of_it(store, how):
+    """By a function, or by a node's code: who is shown the field is asked with what it is now,
+    once, and nothing that was done in it is done again."""
+    outer = calls_it(store, how, [])
+    outer.run({"amount": 5}, "t")
+    outer.thread("t").edit({"amount": 500})
+    outer = calls_it(store, how, [])
+    outer.thread("t").resume("yes").result(10)
+    if how == "called":  # only its call tells what it is to have
+        assert ["Pay?"] == [one.question for one in outer.thread("t").questions]
+        outer.thread("t").resume("yes").result(10)
+
+    assert "yes: 1000 to None" == outer.thread("t").state["said"]
+
+
+def test_a_called_graph_that_has_changed_the_field_says_where_to_edit(store):
+    """The node fails, and goes on with what was set there."""
+    pay = asks_to_pay(store, {"amount": 7})
+    with Graph("outer", Payment, store=store) as outer:
+
+        @node
+        def call(state):
+            return {"said": pay.run({"amount": state["amount"]})["said"]}
+
+        START >> call >> END
+    outer.run({"amount": 5}, "t")
+    outer.thread("t").edit({"amount": 500})
+    (inner,) = [info.id for info in store.threads() if info.is_nested]
+    with pytest.raises(NodeError, match=f"edit it there, in thread '{inner}'"):
+        outer.thread("t").resume("yes").result(10)
+    pay.thread(inner).edit({"amount": 9, "to": "Ada"})
+    outer.thread("t").resume().result(10)
+    outer.thread("t").resume("no").result(10)
+
+    assert "no: 9 to Ada" == outer.thread("t").state["said"]
+
+
+def test_words_that_a_model_makes_anew_are_no_edit(store):
+    """Only a person's edit since the call began changes what the called graph goes on with."""
+    pay, words = asks_to_pay(store), iter("abc")
+    with Graph("outer", Payment, store=store) as outer:
+
+        @node
+        def call(state):
+            return {"said": pay.run({"amount": 5, "to": next(words)})["said"]}
+
+        START >> call >> END
+    outer.run({}, "t")
+    outer.thread("t").resume("yes").result(10)
+
+    assert "yes: 5 to a" == outer.thread("t").state["said"]
+
+
+def test_an_edit_does_not_reach_a_graph_that_was_sent_its_input(store):
+    """Each has its own amount, and keeps it."""
+    pay = asks_to_pay(store)
+    with Graph("outer", Payment, store=store) as outer:
+        one = node(pay, name="n", outputs={})
+        START >> each(lambda s: [{"amount": 1}, {"amount": 2}], one) >> END
+    outer.run({"amount": 5}, "t")
+    thread = outer.thread("t")
+    thread.edit({"amount": 500})
+    held = [pay.thread(i.id).state["amount"] for i in store.threads() if i.is_nested]
+
+    assert [1, 2] == sorted(held)
 
 
 def test_an_escalation_gives_back_only_what_the_other_graph_wrote(store):
