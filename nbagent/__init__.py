@@ -202,8 +202,12 @@ def view(shown: Any) -> Any:
     What it returns has `code`, a line of Python for each thing done in it by mouse, and `widget()`,
     to put the view where one likes.
     """
-    from nbagent.notebook.view.panel import view as show
+    from nbagent.notebook.host import in_marimo
 
+    if in_marimo():
+        from nbagent.notebook.marimo import panel_of as show
+    else:
+        from nbagent.notebook.view.panel import view as show
     return show(shown)
 
 
@@ -223,6 +227,10 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def _show_in_notebooks() -> None:
     """Runs, graphs and threads show themselves in a notebook, also without `%load_ext`."""
+    if "marimo" in sys.modules:
+        from nbagent.notebook.marimo import install
+
+        install()
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None and getattr(shell, "display_formatter", None) is not None:

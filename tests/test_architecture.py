@@ -30,7 +30,7 @@ FLOORS = (
     {"notebook.view"},
     {"notebook.magic"},
     {"notebook.display"},
-    {"notebook.extension", "service"},
+    {"notebook.extension", "notebook.marimo", "service"},
     {"wiring"},
     {"__init__"},
     {"cli"},

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import html
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbagent.engine.model.secrets import strike_out_of
 from nbagent.engine.node.context import running
@@ -20,6 +20,9 @@ from nbagent.graph.builder import Graph
 from nbagent.graph.layout import layout
 from nbagent.notebook.host import has_widgets
 from nbagent.notebook.magic.failures import install
+
+if TYPE_CHECKING:
+    from nbagent.notebook.view.threads_panel import ThreadsPanel
 
 
 def register_formatters(shell: Any) -> None:
@@ -85,30 +88,30 @@ def show_thread(thread: Thread) -> None:
 
 def show_runs(runs: Runs) -> None:
     """Display a batch: a table with its progress; a click opens a thread."""
+    runs_panel(runs).display()
+
+
+def runs_panel(runs: Runs) -> ThreadsPanel:
+    """The table of a batch."""
     from nbagent.notebook.view.threads_panel import ThreadsPanel, batch_rows
 
     by_id = {thread.id: thread for thread in runs.threads}
     title = f"{runs.name}: {len(runs)} threads"
-    panel = ThreadsPanel(
+    return ThreadsPanel(
         lambda: batch_rows(runs), lambda id: by_id[id],
         moving=lambda rows: not runs.is_done, title=title, order="thread",
     )  # fmt: skip
-    panel.display()
 
 
 def show_threads(frame: Any) -> None:
     """Display the threads of a store as a table that moves."""
-    from IPython.core.getipython import get_ipython
-
-    from nbagent.notebook.registry import thread_named
+    from nbagent.notebook.registry import names_here, thread_named
     from nbagent.notebook.view.threads_panel import ThreadsPanel, thread_rows
 
-    shell = get_ipython()
-    names = shell.user_ns if shell is not None else {}
-    store = frame.store
+    names, store = names_here(), frame.store
     panel = ThreadsPanel(
         lambda: thread_rows(store), lambda id: thread_named(id, names, store),
-        moving=lambda rows: any(row["status"] == "running" for row in rows), 
+        moving=lambda rows: any(row["status"] == "running" for row in rows),
         title=f"Threads in {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
     )  # fmt: skip
     panel.display()

@@ -4,6 +4,7 @@ Who is at the other end of the kernel: a page with widgets, a terminal, or a pro
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
@@ -14,7 +15,15 @@ def has_widgets(shell: Any) -> bool:
 
 def is_headless() -> bool:
     """True where cells are run by a program (nbclient, papermill): it takes no input."""
+    if in_marimo():
+        return False
     from IPython.core.getipython import get_ipython
 
     kernel = getattr(get_ipython(), "kernel", None)
     return not getattr(kernel, "_allow_stdin", False)
+
+
+def in_marimo() -> bool:
+    """True in a marimo notebook, opened in its editor or run as an app."""
+    marimo = sys.modules.get("marimo")
+    return marimo is not None and bool(marimo.running_in_notebook())

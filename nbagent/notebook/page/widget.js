@@ -33,7 +33,8 @@ const ANSWERING = 3000; // milliseconds that other pages have to say that they s
 
 /**
  * Tell the kernel that a view is there, whenever it asks; the function that tells that it is gone.
- * A notebook that is closed tells nothing: it may be opened again. @param {Model} model
+ * A notebook that is closed tells nothing: it may be opened again. Where a page does not say which
+ * of the two it is, nothing is told either. @param {Model} model
  */
 export function present(model) {
   const view = viewId();
@@ -49,7 +50,7 @@ export function present(model) {
   tell("here");
   return () => {
     deafen();
-    const leave = (/** @type {string} */ said) => () => model.widget_manager?.isDisposed || tell(said);
+    const leave = (/** @type {string} */ said) => () => model.widget_manager?.isDisposed === false && tell(said);
     setTimeout(leave("gone"), LEAVING);
     setTimeout(leave("gone for good"), LEAVING + ANSWERING);
   };

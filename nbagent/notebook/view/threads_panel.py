@@ -93,6 +93,7 @@ class ThreadsPanel:
         self.view: Any
         self.place: Any
         self._opened: Any = None
+        self.below: Any = None  # a panel that stands there already, where `place` cannot
         self._poller: threading.Thread | None = None
         self._lock = threading.Lock()
         self.uid = new_id("threads")
@@ -129,6 +130,9 @@ class ThreadsPanel:
         from nbagent.notebook.view.panel import Panel
 
         thread = self._thread(id)
+        if self.below is not None:
+            self.below.open(thread)
+            return
         before, self._opened = self._opened, Panel(thread, thread.run)
         self.place.children = (self._opened.widget(),)
         if before is not None:
