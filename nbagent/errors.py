@@ -11,6 +11,7 @@ Every error that nbagent raises on purpose.
     ├── StepLimit            the guard on the number of super-steps was reached; resumable
     ├── CodecError           a value cannot be stored so that it comes back equal
     ├── StoreError           the checkpoint file or server cannot do what was asked
+    │   ├── StoreUnavailable it cannot write now, and may later: locked, full, out of reach
     │   └── CorruptError     stored bytes are not the bytes that were written
     └── ThreadError          the thread cannot do this now
         ├── UnknownThread    no thread with this id
@@ -161,6 +162,11 @@ class CodecError(NbagentError):
 
 class StoreError(NbagentError):
     """The store cannot do what was asked; the last acknowledged checkpoint is untouched."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot write now, and may later: its file is locked, its disk is full, its server
+    is out of reach. Nothing was written; a run holds what it has and tries again."""
 
 
 class CorruptError(StoreError):

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from nbagent.engine.store.ownership import LEASE
-from nbagent.errors import StoreError
+from nbagent.engine.store.patience import NotAtOnce, must_be_at_once, patience
+from nbagent.errors import StoreError, StoreUnavailable
 from nbagent.stores.encryption import key_in
 from nbagent.stores.sql.database import Database
 from nbagent.stores.sql.postgres_tables import MIGRATIONS
@@ -39,6 +40,7 @@ except ImportError as missing:
 
 if TYPE_CHECKING:
     Psycopg = psycopg.Connection[tuple[Any, ...]]
+_PATIENCE = 600.0  # seconds that a call waits for another one of this process
 _MIGRATING = 7_236_151_000  # the advisory lock that one process at a time migrates under
 
 
@@ -126,18 +128,19 @@ class PostgresServer(Database):
         try:
             yield
         except psycopg.Error as error:
-            raise StoreError(f"{_sentence(error)} ({self.url}: {str(error).strip()})") from error
+            kind = StoreUnavailable if _may_pass(error) else StoreError
+            raise kind(f"{_sentence(error)} ({self.url}: {str(error).strip()})") from error
 
     @contextmanager
     def write(self) -> Iterator[_Session]:
-        with self.lock, self._said():
+        with _taken(self.lock), self._said():
             db = self._connection("writer")
             with db.transaction():
                 yield _Session(db)
 
     @contextmanager
     def read(self) -> Iterator[_Session]:
-        with self._read_lock, self._said():
+        with _taken(self._read_lock), self._said():
             db = self._connection("reader")
             try:
                 db.execute("SELECT 1")
@@ -189,6 +192,24 @@ class _Session:
 @functools.lru_cache(maxsize=256)
 def _marked(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
+
+
+@contextmanager
+def _taken(lock: Any) -> Iterator[None]:
+    """Hold the lock; the way to a server is always long."""
+    if must_be_at_once():
+        raise NotAtOnce("a server is not asked on the event loop")
+    if not lock.acquire(timeout=patience(_PATIENCE)):
+        raise StoreUnavailable("another call of the database takes its time")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _may_pass(error: psycopg.Error) -> bool:
+    """True where the same call may be possible later, with nothing but time or room."""
+    return isinstance(error, psycopg.OperationalError)  # a full disk, a lock, no server
 
 
 def _sentence(error: psycopg.Error) -> str:

@@ -12,6 +12,7 @@ Rule 2: what SQLite says is told as a sentence: what is wrong and what to do.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -28,7 +29,8 @@ from urllib.parse import quote_from_bytes
 
 from nbagent.engine.model.checkpoint import Lease
 from nbagent.engine.store.ownership import LEASE
-from nbagent.errors import StoreError
+from nbagent.engine.store.patience import NotAtOnce, patience
+from nbagent.errors import StoreError, StoreUnavailable
 from nbagent.stores.encryption import Cipher, key_in
 from nbagent.stores.lookup.index import forget
 from nbagent.stores.sql.database import Database
@@ -105,7 +107,7 @@ class SqliteFile(Database):
             if not self._opened.exists():
                 # Made with its rights from the start: checkpoints hold what users type.
                 os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-            self.writer = self._connect()
+            self.writer = self._connect()  # its own patience is for the opening: see `_Transaction`
             try:
                 mode = journal_mode(self._opened)
                 self._has_log = mode == "wal"
@@ -125,6 +127,7 @@ class SqliteFile(Database):
                 (path, *self._number(path))
                 for path in (os.fsencode(f"{self._opened}{end}") for end in ends)
             ]
+        self.writer.execute("PRAGMA busy_timeout = 0")
         self._closed = False
 
     def _number(self, path: bytes) -> tuple[int, int]:
@@ -132,6 +135,21 @@ class SqliteFile(Database):
             return 0, 0  # on a network a file's number may change by itself
         found = os.stat(path)
         return found.st_dev, found.st_ino
+
+    def wait_to_begin(self, seconds: float, error: sqlite3.Error) -> None:
+        """Begin a write when nobody else writes, `seconds` from now at the latest."""
+        until, wait = time.monotonic() + seconds, 0.001
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(wait, left))
+            wait = min(2 * wait, 0.05)
+            try:
+                self.writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as again:
+                if not _is_locked(again):
+                    raise
+                error = again
+        raise error
 
     def check_there(self) -> None:
         """`StoreError` where what is written now would be lost: the file that is open, or its log,
@@ -187,7 +205,8 @@ class SqliteFile(Database):
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{_sentence(error)} ({self.path}: {error})") from error
+            kind = StoreUnavailable if _may_pass(error) else StoreError
+            raise kind(f"{_sentence(error)} ({self.path}: {error})") from error
 
     def write(self) -> _Transaction:
         if self.is_read_only:
@@ -253,9 +272,18 @@ class _Transaction:
 
     def __enter__(self) -> sqlite3.Connection:
         file = self._file
-        file.lock.acquire()
+        seconds = patience(_BUSY)
+        if not file.lock.acquire(timeout=seconds):
+            if seconds:
+                raise StoreUnavailable(f"another write to {file.path} takes its time")
+            raise NotAtOnce(str(file.path))
         try:
-            file.writer.execute("BEGIN IMMEDIATE")
+            try:
+                file.writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error):
+                    raise
+                file.wait_to_begin(seconds, error)
         except BaseException as error:
             try:
                 with file.said():
@@ -322,12 +350,35 @@ def _unescaped(mount: str) -> str:
     return mount.replace("\\040", " ")  # how /proc/mounts writes a space
 
 
+def _is_locked(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _may_pass(error: Exception) -> bool:
+    """True where the same write may be possible later, with nothing but time or room."""
+    if isinstance(error, sqlite3.Error):
+        # What SQLite cannot say it says without a code.
+        return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _PASSING
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+_PASSING = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+)
+
+
 def _sentence(error: Exception) -> str:
     text = str(error)
     if isinstance(error, UnicodeDecodeError):
         return "the file is damaged: restore a copy"
     if "locked" in text:
-        return f"another program has held the file locked for {_BUSY:.0f} seconds: close it there"
+        return "another program holds the file locked: close it there"
     if "readonly" in text or isinstance(error, PermissionError):
         return "the file cannot be written: check its rights, or copy it to a folder of yours"
     if "full" in text:

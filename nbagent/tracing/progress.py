@@ -73,6 +73,8 @@ class Progress:
             self._say(event, "…", "yellow", event.node, f"silent for {event.seconds:.0f} s")
         elif isinstance(event, ev.NodeWroteNothing):
             self._say(event, "…", "yellow", event.node, "returned nothing: nothing was written")
+        elif isinstance(event, ev.StoreAwaited) and event.reason:
+            self._say(event, "…", "yellow", "waits for the store", event.reason)
         elif isinstance(event, ev.NodeCancelled):
             self._began.pop(event.task, None)
         elif isinstance(event, ev.NodeWaiting):

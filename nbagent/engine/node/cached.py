@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
-from nbagent.engine.node.context import TaskContext, current
+from nbagent.engine.node.context import TaskContext, current, off_the_loop
 from nbagent.engine.node.journal import CACHED, Given, given
 from nbagent.errors import StateError
 
@@ -68,7 +68,8 @@ async def acached(key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -
         return thaw(entry.result)
     with call.made():
         returned = fn(*args, **kwargs)
-        return call.keep(await returned if inspect.isawaitable(returned) else returned)
+        result = await returned if inspect.isawaitable(returned) else returned
+        return await off_the_loop(lambda: call.keep(result))
 
 
 class _Call(NamedTuple):
@@ -109,7 +110,7 @@ class _Call(NamedTuple):
     def keep(self, result: Any) -> Any:
         at, what = self.context.place, self.what
         payload = {"arguments": what.arguments, "captured": what.captured}
-        self.context.record(
+        self.context.note(
             JournalEntry(
                 at.anchor, at.task, self.position, CACHED, self.key, "done", freeze(payload),
                 freeze(result),

@@ -15,7 +15,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import JournalEntry
@@ -23,11 +23,13 @@ from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.span import Bridge, Span
 from nbagent.engine.node.journal import Finder
+from nbagent.engine.store.patience import at_once
 from nbagent.engine.watch.spans import Recorder, recorded
-from nbagent.errors import NbagentError
+from nbagent.errors import NbagentError, StoreUnavailable
 
 LANDING = 10.0  # seconds that a node's end waits for effects that its coroutines have begun
 Values = Mapping[str, Any]
+R = TypeVar("R")
 
 
 class Nested(NamedTuple):
@@ -110,7 +112,16 @@ class Outlet(Protocol):
         ...
 
     def keep(self, entry: JournalEntry) -> None:
-        """Store a journal entry; it is durable when this returns."""
+        """Store a journal entry; it is durable when this returns. `StoreUnavailable` when it
+        cannot be."""
+        ...
+
+    def when_ready(self, write: Callable[[], None], goes_on: Callable[[], object]) -> None:
+        """Write, as often as it takes, and as long as `goes_on` raises nothing."""
+        ...
+
+    def soon(self, write: Callable[[], None]) -> None:
+        """Write now, or else before anything that is written later."""
         ...
 
     def hear(self) -> None:
@@ -270,23 +281,33 @@ class TaskContext:
 
     def record(self, entry: JournalEntry) -> None:
         """Write to the journal; it is durable when this returns."""
-        with self._lock:
-            self.check_open()
-            self._write(entry)
+
+        def write() -> None:
+            with self._lock:
+                self.check_open()
+                self.outlet.keep(entry)
+                self.journal[entry.position] = entry
+
+        self.outlet.when_ready(write, self.check_open)
 
     def conclude(self, before: JournalEntry, entry: JournalEntry) -> None:
         """Write what came of the call `before`, also when its attempt was given up meanwhile.
 
-        Not when another attempt has taken the call up since: then that one's word counts.
+        Not when another attempt has taken the call up since: then that one's word counts. Where
+        the store cannot be written it is held, and written before anything else is.
         """
         with self._lock:
             if self._is_closed and self.journal.get(before.position) is not before:
                 self.check_open()
-            self._write(entry)
+            self.outlet.soon(lambda: self.outlet.keep(entry))
+            self.journal[entry.position] = entry
 
-    def _write(self, entry: JournalEntry) -> None:
-        self.outlet.keep(entry)
-        self.journal[entry.position] = entry
+    def note(self, entry: JournalEntry) -> None:
+        """Write down what need not be there before the node goes on: see `conclude`."""
+        with self._lock:
+            self.check_open()
+            self.outlet.soon(lambda: self.outlet.keep(entry))
+            self.journal[entry.position] = entry
 
 
 _current: contextvars.ContextVar[TaskContext | None] = contextvars.ContextVar("nbagent_task")
@@ -372,6 +393,27 @@ def current(caller: str) -> TaskContext:
             "starts, call it by `contextvars.copy_context().run`, or start it by asyncio.to_thread"
         )
     return context
+
+
+async def off_the_loop(write: Callable[[], R]) -> R:
+    """What a write to the journal gives, here where that takes no time, else on a thread; one that
+    has begun is waited for, also where its task is being stopped."""
+    try:
+        with at_once:
+            return write()
+    except StoreUnavailable:
+        pass
+    under_way = asyncio.ensure_future(asyncio.to_thread(write))
+    stopped: asyncio.CancelledError | None = None
+    while not under_way.done():
+        try:
+            await asyncio.wait([under_way])
+        except asyncio.CancelledError as error:
+            stopped = error
+    if stopped is not None:
+        under_way.exception()
+        raise stopped
+    return under_way.result()
 
 
 def emit(value: Any) -> None:

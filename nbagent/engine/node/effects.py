@@ -31,7 +31,7 @@ from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import EFFECT
 from nbagent.engine.model.work import KIND as QUESTION
-from nbagent.engine.node.context import TaskContext, current
+from nbagent.engine.node.context import TaskContext, current, off_the_loop
 from nbagent.engine.node.interrupts import ask
 from nbagent.engine.node.journal import Given, given
 from nbagent.errors import NbagentError, StateError
@@ -93,7 +93,8 @@ def effect(
         known = _ask_person(call) if probe is None else _judged(call, _plain(call, probe()))
     if known is not _TO_DO and known is not _UNKNOWN:
         return cast(R, known)
-    with _under_way(call) as entry:
+    entry = _intend(call)
+    with _under_way(call, entry):
         returned: R = fn(*args, **kwargs)
     _done(call, entry, _plain(call, returned, entry))
     return returned
@@ -141,9 +142,10 @@ async def aeffect(
             known = _judged(call, found)
         if known is not _TO_DO and known is not _UNKNOWN:
             return known
-        with _under_way(call) as entry:
+        entry = await _intended(call)
+        with _under_way(call, entry):
             returned = await _awaited(fn(*args, **kwargs))
-        return _done(call, entry, returned)
+        return await off_the_loop(lambda: _done(call, entry, returned))
     finally:
         call.context.under_way.discard(over)
         over.set_result(None)
@@ -270,18 +272,28 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def _under_way(call: _Call) -> Iterator[JournalEntry]:
-    """Around the call itself: its intention before it, its failure after it."""
-    entry = _intend(call)
+def _under_way(call: _Call, entry: JournalEntry) -> Iterator[None]:
+    """Around the call itself, whose intention is written: its failure after it."""
     token = _key.set(entry.payload["idempotency"])
     try:
-        yield entry
+        yield
     except Exception as error:
         if _shows_that_nothing_happened(error):
             call.context.conclude(entry, replace(entry, status="void"))
         raise
     finally:
         _key.reset(token)
+
+
+async def _intended(call: _Call) -> JournalEntry:
+    """`_intend` beside the loop; of a call that is stopped meanwhile none is left."""
+    try:
+        return await off_the_loop(lambda: _intend(call))
+    except asyncio.CancelledError:
+        entry = call.context.journal.get(call.position)
+        if entry is not None and entry is not call.entry:
+            call.context.conclude(entry, replace(entry, status="void"))
+        raise
 
 
 def _intend(call: _Call) -> JournalEntry:

@@ -128,7 +128,7 @@ def _doubt(context: TaskContext, name: str, doubtful: Sequence[JournalEntry]) ->
         return
     node, before = context.place.node, doubtful[-1]
     for entry in doubtful:
-        context.record(replace(entry, payload=freeze({**entry.payload, "again": True})))
+        context.note(replace(entry, payload=freeze({**entry.payload, "again": True})))
     advice = "if it is the same question, give it a key=, and the answer is found by that"
     for entry in doubtful:
         if differ_in_figures(entry.key, name):

@@ -62,8 +62,8 @@ class Surroundings:
     executor: NodeExecutor
     clock: Callable[[], float]
     tried: int
-    retried: Callable[[BaseException, float, bool], None]
-    given_up: Callable[[BaseException], object]
+    retried: Callable[[BaseException, float, bool], Awaitable[object]]
+    given_up: Callable[[BaseException], Awaitable[object]]
     mended: Callable[[BaseException, str], object]
     delayed: Callable[[float], None]
     who: Who
@@ -157,7 +157,7 @@ class _Guard:
                     around.mended(error, f"fallback {name_of(policy.fallback)}")
                     return await self.fallen_back(error)
                 wait = retry.delay(number, error, around.clock())
-                around.retried(error, wait, asked is not None)
+                await around.retried(error, wait, asked is not None)
             await self._sleep(wait)
             self._begin_again()
 
@@ -305,7 +305,7 @@ class _Guard:
                 returned = await finish(called, self.around.who)
                 return Returned(returned, False, self.argument)
             if way is PERSON:
-                self.around.given_up(error)
+                await self.around.given_up(error)
                 handlers.forget(self.attempts.now)
                 _ask_person(self.node, self.attempts.now, cause)
             update = {way: f"{type(cause).__name__}: {said(cause)}"}

@@ -55,7 +55,8 @@ async def execute(
             await execution.run(ready[0])
         elif ready:
             await execution.run_all(ready)
-        execution.store()
+        if execution.pending:
+            await execution.store()
     except BaseException:
         await execution.give_up()
         raise
@@ -72,12 +73,14 @@ class _Execution:
 
     left     how many have not ended
     running  the siblings, when there are any
-    pending  those that have finished in this turn of the loop, to be stored in one transaction
+    pending  those that have finished and are to be stored, in one transaction
+    storing  what waits for the store, while it does
     broken   why what finished could not be stored
     """
 
     __slots__ = (
-        "bench", "broken", "checkpoint", "left", "pending", "program", "result", "running", "work"
+        "bench", "broken", "checkpoint", "left", "pending", "program", "result", "running",
+        "storing", "work",
     )  # fmt: skip
 
     def __init__(self, program: Program, checkpoint: Checkpoint, work: Work, bench: Bench) -> None:
@@ -89,6 +92,7 @@ class _Execution:
         self.left = 0
         self.running: Sequence[asyncio.Task[None]] = ()
         self.pending: list[Ended] = []
+        self.storing: asyncio.Task[None] | None = None
         self.broken: BaseException | None = None
 
     def ready(self, tasks: Sequence[Task]) -> list[Task]:
@@ -114,6 +118,8 @@ class _Execution:
         for sibling in over:
             if not sibling.cancelled():  # by a failed one, where the graph says so
                 sibling.result()
+        if self.storing is not None:
+            await self.storing
         if self.broken is not None:
             raise self.broken
 
@@ -124,8 +130,8 @@ class _Execution:
         result = self.result
         if ended.record.status == "done":
             self.pending.append(ended)
-            if self.running and len(self.pending) == 1:
-                asyncio.get_running_loop().call_soon(self._store_soon)
+            if self.running and self.left and self.storing is None:
+                self.storing = asyncio.create_task(self._store_soon())
         elif ended.cause is None:
             result.questions.extend(ended.questions)
             result.is_paused = result.is_paused or not ended.questions
@@ -139,50 +145,62 @@ class _Execution:
         if is_cancelled():  # also when the node swallowed it
             raise asyncio.CancelledError
 
-    def store(self) -> None:
+    async def store(self) -> None:
         """Store what has finished in one transaction; of the last ones, the checkpoint's."""
         batch, result = self.pending, self.result
-        if not batch:
-            return
+        self.pending = []
         if self.left == 0 and result.is_complete():
             result.unstored += batch
         else:
-            batch = keep(batch, result, self.checkpoint, self.bench)
+            batch = await keep(batch, result, self.checkpoint, self.bench)
         for one in batch:
             result.records[one.record.task] = one.record
-        self.pending = []
 
-    def _store_soon(self) -> None:
+    async def _store_soon(self) -> None:
+        """Store what finishes while siblings still run, what has finished meanwhile included."""
         try:
-            self.store()
+            while self.pending and self.left:
+                await self.store()
         except BaseException as error:
             self.broken = error
             for sibling in self.running:
                 sibling.cancel()
+        finally:
+            self.storing = None
 
     async def give_up(self) -> None:
         """Stop what still runs; what has finished is kept."""
         for sibling in self.running:
             sibling.cancel()
+        if (storing := self.storing) is not None:
+            storing.cancel()
+            await asyncio.wait([storing])
         await asyncio.gather(*self.running, return_exceptions=True)
         with contextlib.suppress(NbagentError):
-            keep([*self.pending, *self.result.unstored], self.result, self.checkpoint, self.bench)
+            leave([*self.pending, *self.result.unstored], self.checkpoint, self.bench)
 
 
-def keep(
+def leave(batch: Sequence[Ended], checkpoint: Checkpoint, bench: Bench) -> None:
+    """Nobody waits for them any more: they are stored now, or when the store can."""
+    if batch and bench.writer.leave([one.record for one in batch]):
+        for one in batch:
+            tell_finished(one, checkpoint, bench)
+
+
+async def keep(
     batch: Sequence[Ended], result: Executed, checkpoint: Checkpoint, bench: Bench
 ) -> list[Ended]:
     """Store records and tell of them; those that could be stored. The others have failed."""
     try:
         if batch:
-            bench.store.put_tasks(bench.lease, [one.record for one in batch])
+            await bench.writer.put_tasks([one.record for one in batch])
     except CodecError as error:  # what one of them wrote cannot be stored
         if len(batch) > 1:
-            return [kept for one in batch for kept in keep([one], result, checkpoint, bench)]
+            return [kept for one in batch for kept in await keep([one], result, checkpoint, bench)]
         record = replace(
             batch[0].record, status="failed", update={}, goto=(), failure=to_failure(error)
         )
-        result.failures.append(fail(checkpoint, record, bench))
+        result.failures.append(await fail(checkpoint, record, bench))
         result.causes[record.task] = error
         return []
     for one in batch:

@@ -43,9 +43,7 @@ def begin(node: Node, inside: TaskContext, key: str, argument: Any, error: BaseE
             if _is_plain(fact) and not name.startswith("__")
         },
     }
-    inside.record(
-        JournalEntry(at.anchor, at.task, _POSITION, HANDLER, key, "open", freeze(payload))
-    )
+    inside.note(JournalEntry(at.anchor, at.task, _POSITION, HANDLER, key, "open", freeze(payload)))
 
 
 def begun(node: Node, inside: TaskContext, argument: Any) -> JournalEntry | None:

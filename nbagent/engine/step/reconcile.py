@@ -5,7 +5,7 @@ the reducers of the user must be; only a route that is `async` is waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,12 +43,12 @@ async def reconcile(
     tasks: Sequence[Task],
     records: Mapping[str, TaskRecord],
     id: int,
-    waiting: Callable[[], object] | None,
+    waiting: Callable[[], Awaitable[None]] | None,
 ) -> Reconciled:
     """Merge all writes in the order of `tasks`, then decide what they lead to.
 
-    `id` is the next checkpoint's: above all that the store has. `waiting` is called before a route
-    is waited for; None where nobody can wait, and one that has to be is a `MustWait`.
+    `id` is the next checkpoint's: above all that the store has. `waiting` is awaited before a
+    route is; None where nobody can wait, and one that has to be is a `MustWait`.
 
     `ConflictError`, `StateError` from a reducer, or `NodeError` from a branch function: nothing
     has been changed then.
@@ -91,7 +91,10 @@ async def reconcile(
 
 
 async def set_off(
-    program: Program, checkpoint: Checkpoint, id: int, waiting: Callable[[], object] | None
+    program: Program,
+    checkpoint: Checkpoint,
+    id: int,
+    waiting: Callable[[], Awaitable[None]] | None,
 ) -> Reconciled:
     """The checkpoint behind START's routes, where the input could not wait for them."""
     control: dict[str, Any] = {}

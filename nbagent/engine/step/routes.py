@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.callables import is_async
@@ -58,7 +58,7 @@ class Onward:
 
     values   the merged state
     control  the channels, as they were carried over
-    waiting  called before a route is waited for; None where nobody can wait
+    waiting  awaited before a route is; None where nobody can wait
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Onward:
         program: Program,
         values: Values,
         control: dict[str, Any],
-        waiting: Callable[[], object] | None = None,
+        waiting: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.program = program
         self.values = values
@@ -202,7 +202,7 @@ class Onward:
         try:
             if self.waiting is None:
                 raise MustWait
-            self.waiting()
+            await self.waiting()
         except BaseException:
             if inspect.iscoroutine(chosen):
                 chosen.close()  # it has not begun

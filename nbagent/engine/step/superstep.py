@@ -30,13 +30,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from nbagent.engine.model.checkpoint import Checkpoint, Question, Status, TaskRecord
+from nbagent.engine.model.checkpoint import (
+    Checkpoint,
+    JournalEntry,
+    Question,
+    Status,
+    TaskRecord,
+)
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.ids import START_CHANNEL
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, Task, Work
 from nbagent.engine.step.calls import is_cancelled
-from nbagent.engine.step.execute import Executed, execute, keep
+from nbagent.engine.step.execute import Executed, execute, keep, leave
 from nbagent.engine.step.plan import check_ended, plan
 from nbagent.engine.step.reconcile import reconcile, set_off
 from nbagent.engine.step.task import Bench, tell_finished
@@ -63,7 +69,12 @@ class Standing:
 
 
 class Gate(Protocol):
-    """What may stop a run on a super-step's boundary: a pause, a bound, a breakpoint."""
+    """What may stop a run on a super-step's boundary: a pause, a bound, a breakpoint.
+
+    shut  the breakpoints that it has stopped at, to be written down
+    """
+
+    shut: Sequence[JournalEntry]
 
     def before(self, now: Standing, tasks: Sequence[Task]) -> Status | None:
         """The status to stop with before these tasks run; None lets them."""
@@ -79,6 +90,8 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         check_ended(program, now.checkpoint)
         return replace(now, status="done", questions=())
     if (stop := gate.before(now, tasks)) is not None:
+        if gate.shut:
+            await bench.writer.put_journal(gate.shut)
         return replace(now, status=stop)
     thread, number = bench.thread, now.checkpoint.step + 1
     named = {task.id: task.node for task in tasks}
@@ -91,9 +104,9 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     if not executed.is_complete():
         return _unfinished(now, executed)
 
-    def store() -> None:
+    async def store() -> None:
         """What was paid for is kept before a route is waited for."""
-        keep(executed.unstored, executed, now.checkpoint, bench)
+        await keep(executed.unstored, executed, now.checkpoint, bench)
         executed.unstored.clear()
         if executed.failures:  # it was not of a kind that can be stored
             raise _node_error(executed, executed.failures[0], now.work)
@@ -103,14 +116,15 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
             program, now.checkpoint, tasks, executed.records, now.newest + 1, store
         )
         records = [one.record for one in executed.unstored]
-        bench.store.commit(bench.lease, step.checkpoint, records)
+        await bench.writer.commit(step.checkpoint, records)
     except ThreadBusy:
         raise
     except BaseException as error:  # also sys.exit() in a reducer
-        with contextlib.suppress(NbagentError):  # what is raised says more
-            keep(executed.unstored, executed, now.checkpoint, bench)
         if is_cancelled():
+            leave(executed.unstored, now.checkpoint, bench)
             raise
+        with contextlib.suppress(NbagentError):  # what is raised says more
+            await keep(executed.unstored, executed, now.checkpoint, bench)
         return _failed(now, executed, error)
 
     for one in executed.unstored:
@@ -123,10 +137,10 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
 async def _set_off(program: Program, now: Standing, bench: Bench) -> Standing:
     """Follow the routes behind START, which had to be waited for; no node has run yet."""
     try:
-        step = await set_off(program, now.checkpoint, now.newest + 1, lambda: None)
+        step = await set_off(program, now.checkpoint, now.newest + 1, _nothing)
     except NodeError as error:
         return replace(now, status="failed", error=error)
-    bench.store.commit(bench.lease, step.checkpoint)
+    await bench.writer.commit(step.checkpoint)
     bench.tell(
         Checkpointed(
             thread=bench.thread,
@@ -136,6 +150,10 @@ async def _set_off(program: Program, now: Standing, bench: Bench) -> Standing:
         )
     )
     return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
+
+
+async def _nothing() -> None:
+    """No task has finished yet."""
 
 
 def _unfinished(now: Standing, executed: Executed) -> Standing:

@@ -18,7 +18,6 @@ from nbagent.engine.model.checkpoint import (
     Checkpoint,
     Failure,
     JournalEntry,
-    Lease,
     Question,
     TaskRecord,
     TaskStatus,
@@ -40,7 +39,7 @@ from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step import attempts as policies
 from nbagent.engine.step.calls import Who, finish, is_cancelled
 from nbagent.engine.step.updates import check_update, read_return, to_failure
-from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.store.writer import Writer
 from nbagent.engine.watch.events import (
     Event,
     NodeCancelled,
@@ -65,13 +64,13 @@ _first_word = threading.RLock()
 class Bench:
     """What a run gives to all its super-steps: where to run, to store and to tell.
 
+    writer    what is written goes through it, and what is read of its store
     sleep     waits; a pause may end it
     empty     the nodes that are known to have written nothing, which is told once
     services  what the nodes' code is given of it
     """
 
-    lease: Lease
-    store: CheckpointStore
+    writer: Writer
     executor: NodeExecutor
     tell: Callable[[Event], None]
     sleep: Callable[[float], Awaitable[None]]
@@ -81,7 +80,7 @@ class Bench:
     @property
     def thread(self) -> str:
         """The thread's id."""
-        return self.lease.thread
+        return self.writer.lease.thread
 
 
 @fact
@@ -134,8 +133,9 @@ async def perform(
             await now.landed()
         if now.calls is not None:
             suspended = await end_calls(now) or suspended
+        await bench.writer.flush()
         if now.asked:
-            bench.store.put_journal(bench.lease, now.asked)
+            await bench.writer.put_journal(now.asked)
         if now.asked or suspended is not None:
             own = map(to_question, now.asked)
             questions = (*own, *(suspended.questions if suspended is not None else ()))
@@ -148,7 +148,7 @@ async def perform(
             one.keep_earlier(one.before)
         if cause is not None:
             record = one.record("failed", failure=to_failure(cause))
-            return Ended(fail(checkpoint, record, bench), cause)
+            return Ended(await fail(checkpoint, record, bench), cause)
         record = one.record("done", update=one.update, goto=one.goto)
         return Ended(record, is_cached=one.is_cached, is_empty=one.is_empty)
     finally:
@@ -179,7 +179,7 @@ class _Performance:
         self.output: Output | None = None  # made by the first word that the node prints
         self.tried = self.before.attempt if self.before else 0
         self.place = context.Place(
-            bench.lease.thread, checkpoint.step + 1, task.node, task.id, checkpoint.anchor
+            bench.thread, checkpoint.step + 1, task.node, task.id, checkpoint.anchor
         )
         first = context.TaskContext(
             self.place,
@@ -221,8 +221,15 @@ class _Performance:
             NodeEmitted, value=freeze(strike_out_of(value)), attempt=self.attempts.now.attempt
         )
 
+    def when_ready(self, write: Callable[[], None], goes_on: Callable[[], object]) -> None:
+        self.bench.writer.now(write, goes_on)
+
+    def soon(self, write: Callable[[], None]) -> None:
+        self.bench.writer.soon(write)
+
     def keep(self, entry: JournalEntry) -> None:
-        self.bench.store.put_journal(self.bench.lease, [entry])
+        store, lease = self.bench.writer.store, self.bench.writer.lease
+        store.put_journal(lease, [entry])
         if entry.kind == "effect":
             self.tell(NodeEffect, effect=entry.key, status=entry.status)
 
@@ -262,7 +269,7 @@ class _Performance:
         node, task, values = self.node, self.task, self.checkpoint.values
         self.bench.tell(
             NodeStarted(
-                thread=self.bench.lease.thread,
+                thread=self.bench.thread,
                 step=self.checkpoint.step + 1,
                 node=task.node,
                 task=task.id,
@@ -275,7 +282,7 @@ class _Performance:
         # What a person or an effect said in this task is not in the inputs.
         if node.policy.cache is not None and not journal:
             inputs = _inputs(node.policy.cache, task.input if is_sent else values, argument)
-            if self._find_cached(inputs):
+            if await self._find_cached(inputs):
                 return
         if node.name in self.program.guarded:
             around = self._surroundings()
@@ -289,7 +296,7 @@ class _Performance:
         if returned is None and node.program is None:
             self.is_empty = not self._has_acted()
         if node.policy.cache is not None and is_own and not self._has_acted():
-            _remember(node, inputs, [self.update, list(self.goto)], self.bench)
+            await _remember(node, inputs, [self.update, list(self.goto)], self.bench)
 
     def _has_acted(self) -> bool:
         """True when its result came of more than its inputs."""
@@ -303,9 +310,11 @@ class _Performance:
             return isolate(task.input)
         return self.program.schema.view(self.checkpoint.values)
 
-    def _find_cached(self, inputs: Any) -> bool:
-        node, bench = self.node, self.bench
-        found = bench.store.recall(node.name, node.captured, inputs, bench.services.clock())
+    async def _find_cached(self, inputs: Any) -> bool:
+        node, store, now = self.node, self.bench.writer.store, self.bench.services.clock()
+        found = await self.bench.writer.write(
+            lambda: store.recall(node.name, node.captured, inputs, now)
+        )
         fitting = None if found is None else _fitting(self.program, found)
         if fitting is None:
             return False
@@ -338,16 +347,16 @@ class _Performance:
             first=first,
         )
 
-    def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
+    async def _retried(self, error: BaseException, wait: float, is_told: bool) -> None:
         at = self.bench.services.clock() + wait
-        kept = self._failed(error, "tried again", resume_at=at, is_told=is_told)
+        kept = await self._failed(error, "tried again", resume_at=at, is_told=is_told)
         self.tell(NodeRetried, failure=kept.failure, wait=wait, attempt=kept.attempt)
 
-    def _failed(self, error: BaseException, then: str, **facts: Any) -> TaskRecord:
+    async def _failed(self, error: BaseException, then: str, **facts: Any) -> TaskRecord:
         """The record of an attempt that is not the last, stored."""
         failure = to_failure(error)
         kept = self.record("failed", failure=failure, **facts)
-        self.bench.store.put_tasks(self.bench.lease, [kept])
+        await self.bench.writer.put_tasks([kept])
         self._keep_attempt(failure, then)
         return kept
 
@@ -414,21 +423,24 @@ def _fitting(program: Program, found: Any) -> tuple[Mapping[str, Any], tuple[Any
     return frozen_dict(update), tuple(goto)
 
 
-def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
+async def _remember(node: Node, inputs: Any, result: Any, bench: Bench) -> None:
     """Keep a result for the next time."""
     assert node.policy.cache is not None
     now = bench.services.clock()
     until = None if node.policy.cache.ttl is None else now + node.policy.cache.ttl
-    bench.store.remember(node.name, node.captured, inputs, freeze(result), now, until)
+    store, kept = bench.writer.store, freeze(result)
+    await bench.writer.write(
+        lambda: store.remember(node.name, node.captured, inputs, kept, now, until)
+    )
 
 
-def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord:
+async def fail(checkpoint: Checkpoint, record: TaskRecord, bench: Bench) -> TaskRecord:
     """Store and tell that a task failed; the record of it."""
     assert record.failure is not None
-    bench.store.put_tasks(bench.lease, [record])
+    await bench.writer.put_tasks([record])
     bench.tell(
         NodeFailed(
-            thread=bench.lease.thread,
+            thread=bench.thread,
             step=checkpoint.step + 1,
             node=record.node,
             task=record.task,
@@ -451,7 +463,7 @@ def tell_finished(ended: Ended, checkpoint: Checkpoint, bench: Bench) -> None:
         )
     bench.tell(
         NodeFinished(
-            thread=bench.lease.thread,
+            thread=bench.thread,
             step=checkpoint.step + 1,
             node=record.node,
             task=record.task,

@@ -20,12 +20,13 @@ import socket
 import time
 import uuid
 from dataclasses import replace
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from nbagent.engine.model.checkpoint import Lease, Owner, Status, ThreadInfo
 from nbagent.engine.store import machine
+from nbagent.engine.store.line import Held, leave, settle
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
+from nbagent.errors import StoreUnavailable, ThreadBusy, ThreadError, UnknownThread
 
 LEASE = 30.0  # seconds that an owner may be silent before others may take its threads
 
@@ -174,13 +175,30 @@ def unknown(thread: str) -> UnknownThread:
     )
 
 
+def take(store: CheckpointStore, thread: str, **how: Any) -> Lease:
+    """Hold a thread, see `CheckpointStore.acquire`, behind what a run of this process has left to
+    be written there."""
+    settle(store, thread)
+    return store.acquire(thread, fresh_owner(), **how)
+
+
 def give_back(store: CheckpointStore, lease: Lease) -> None:
-    """End a hold that nothing came of: the thread is as it was found, and gone if it was made."""
+    """End a hold that nothing came of: the thread is as it was found, and gone if it was made.
+
+    Where the store cannot be written now, that is so as soon as it can.
+    """
     before = lease.before
-    if before is None:
-        store.delete(lease)
-        return
-    store.release(lease, found_as(before), error=before.error, at=before.updated)
+
+    def back() -> None:
+        if before is None:
+            store.delete(lease)
+        else:
+            store.release(lease, found_as(before), error=before.error, at=before.updated)
+
+    try:
+        back()
+    except StoreUnavailable:
+        leave(store, Held(lease, "stopped" if before is None else found_as(before), [back]))
 
 
 def found_as(before: ThreadInfo) -> Status:

@@ -24,7 +24,7 @@ from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Lease, SizeInfo, ThreadInfo
 from nbagent.engine.ports import Url, make_table
 from nbagent.engine.store.opening import resolve_store
-from nbagent.engine.store.ownership import LEASE, found_as, fresh_owner, give_back
+from nbagent.engine.store.ownership import LEASE, found_as, give_back, take
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import StoreError, ThreadBusy, ThreadError, UnknownThread
 
@@ -334,4 +334,4 @@ def _table(found: Sequence[Any], kind: type) -> Any:
 
 
 def _acquire(store: CheckpointStore, id: str, **more: Any) -> Lease:
-    return store.acquire(id, fresh_owner(), **more)
+    return take(store, id, **more)

@@ -25,7 +25,7 @@ from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
-from nbagent.engine.store.ownership import found_as, fresh_owner, give_back
+from nbagent.engine.store.ownership import found_as, give_back, take
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import (
     THE_ONE,
@@ -520,9 +520,9 @@ class DrivenThread(StoredThread):
         on_change  "go-on": a thread of a graph of another name is this graph's from now on
         """
         inside, place = self.within or (parent, "")
-        lease = self.store.acquire(
+        lease = take(
+            self.store,
             self.id,
-            fresh_owner(),
             graph=self.program.name if create or self.within else "",
             create=create,
             take_over=take_over,

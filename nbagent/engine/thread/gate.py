@@ -54,6 +54,7 @@ class Gate:
         self._bounds = bounds
         self._is_pausing = is_pausing
         self._made = 0
+        self.shut: Sequence[JournalEntry] = ()
 
     def before(self, now: Standing, tasks: Sequence[Task]) -> Status | None:
         """The status to stop with before these tasks run; None lets them."""
@@ -67,7 +68,7 @@ class Gate:
                 limit=bounds.step_limit,
             )
         if self._breakpoints and (shut := list(self._shut(now.checkpoint, now.work, tasks))):
-            self._store.put_journal(self._lease, shut)
+            self.shut = shut
             return "paused"
         self._made += 1
         return None

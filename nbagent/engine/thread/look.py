@@ -29,6 +29,7 @@ from nbagent.engine.model.values import freeze, seal, thaw
 from nbagent.engine.model.work import work_of
 from nbagent.engine.node.executor import AsyncioExecutor, NodeExecutor
 from nbagent.engine.step.plan import plan
+from nbagent.engine.store.line import left
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.store.reports import diff_table, history_table, trace_table
 from nbagent.engine.thread import nested
@@ -68,7 +69,10 @@ class StoredThread:
     @property
     def info(self) -> ThreadInfo:
         """Its line in the list of threads. `UnknownThread` if the store has none."""
-        return self.store.thread(self.id)
+        info, own = self.store.thread(self.id), left(self.store, self.id)
+        if own is not None and info.owner is not None and own.holds(info.owner):
+            return replace(info, status=own.status, owner=None)  # as it is about to be stored
+        return info
 
     @property
     def status(self) -> Status:

@@ -14,7 +14,7 @@ from nbagent.engine.model.checkpoint import Loaded, Question, ThreadInfo
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.work import EFFECT, Work, work_of
 from nbagent.engine.node.subgraph import as_parents
-from nbagent.engine.store.ownership import fresh_owner, give_back
+from nbagent.engine.store.ownership import give_back, take
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.answers import answered, expired, split
 from nbagent.errors import ThreadError
@@ -102,7 +102,7 @@ def answer(
     for one in unfinished(nested, thread, loaded, work_of(loaded)) if inner else ():
         if one.call not in inner:
             continue
-        lease = store.acquire(one.info.id, fresh_owner(), take_over=take_over)
+        lease = take(store, one.info.id, take_over=take_over)
         try:
             latest = store.latest(one.info.id)
             if latest is not None:
@@ -119,7 +119,7 @@ def answer(
 
 def begin_anew(store: CheckpointStore, info: ThreadInfo, *, take_over: bool) -> None:
     """Let a nested thread begin from its input again: its node is to run again as a whole."""
-    lease = store.acquire(info.id, fresh_owner(), take_over=take_over)
+    lease = take(store, info.id, take_over=take_over)
     try:
         newest = lease.before.checkpoint if lease.before is not None else 0
         first = store.load(info.id, 1).checkpoint

@@ -15,7 +15,9 @@ import concurrent.futures
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from nbagent.engine import ports
@@ -30,6 +32,8 @@ from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
+from nbagent.engine.store.line import beside
+from nbagent.engine.store.writer import Writer
 from nbagent.engine.thread.contexts import check_context, first_context
 from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
@@ -37,13 +41,13 @@ from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
 from nbagent.engine.thread.streams import Stream, follow
 from nbagent.engine.thread.watchdog import see_end, watch
-from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted
+from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted, StoreAwaited
 from nbagent.engine.watch.feed import Feed
 from nbagent.engine.watch.modes import Mode
 from nbagent.engine.watch.spans import Recorder
 from nbagent.engine.watch.stalls import Stalls
 from nbagent.engine.watch.stream import BUFFER, Reading
-from nbagent.errors import NbagentError, StepLimit, ThreadBusy, said
+from nbagent.errors import NbagentError, StepLimit, StoreUnavailable, ThreadBusy, said
 
 log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
@@ -119,7 +123,8 @@ class Run:
         self._task: asyncio.Task[None] | None = None
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._error: BaseException | None = None
-        self.recorder = Recorder(thread.store, thread.clock)
+        self.recorder = Recorder(thread.store, thread.clock, partial(beside, thread.store))
+        self._writer = Writer(thread.store, lease, self._wait_for_store)
         self.echo: output.Echo = parent.echo if parent else output.Echo()
 
     def __repr__(self) -> str:
@@ -247,6 +252,14 @@ class Run:
                 except Exception:
                     log.exception("on_stall= of graph %r failed", self.thread.program.name)
 
+    def _wait_for_store(self, reason: str) -> None:
+        """Tell what is waited for; "" when that is over."""
+        if reason:
+            log.warning("thread %r waits for the store: %s", self.thread.id, reason)
+        self.feed.tell(
+            StoreAwaited(thread=self.thread.id, step=self.checkpoint.step + 1, reason=reason)
+        )
+
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
         self.thread.store.renew(self._lease)
@@ -366,14 +379,18 @@ class Run:
         except BaseException as error:  # also sys.exit() in a reducer or a branch function
             failure = error
         self._end(status, failure)
+        over = asyncio.wrap_future(self._ended)
+        while not over.done():  # its thread is given back in the store's line
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([over])
 
     async def _steps(self) -> None:
         """Super-steps until one of the reasons to stop."""
         thread = self.thread
         gate = Gate(thread.program, thread.store, self._lease, self.options, self.is_pausing)
+        writer = self._writer
         bench = Bench(
-            lease=self._lease,
-            store=thread.store,
+            writer=self._writer,
             executor=thread.executor,
             tell=self.feed.tell,
             sleep=self.sleep,
@@ -396,6 +413,8 @@ class Run:
         )
         yielded = time.monotonic()
         while self._standing.status == "running":
+            if writer.is_cut:
+                raise asyncio.CancelledError
             if time.monotonic() - yielded > TURN:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
                 yielded = time.monotonic()
@@ -432,8 +451,10 @@ class Run:
             self._error = failure
         try:
             self._give_back(status)
-        finally:  # whatever went wrong: who waits for the run is not left waiting
-            self._ended.set_result(None)
+        except BaseException as error:
+            self._error = self._error or error
+            self._tell_end(status, "", None)
+            raise
 
     def _give_back(self, status: Status) -> None:
         stop_beating(self)
@@ -444,13 +465,29 @@ class Run:
         self.recorder.end(status, message)
         if self._begun:
             output.let_go()
+        if isinstance(self._error, ThreadBusy):
+            self._tell_end(status, message, None)
+            return
+        self._writer.release(
+            status,
+            message,
+            self.recorder.flush,
+            lambda error: self._tell_end(status, message, error),
+        )
+
+    def _tell_end(self, status: Status, message: str, broken: NbagentError | None) -> None:
+        """The thread is given back; `broken` says why not, or why not yet: all that was committed
+        is, so that a store that cannot be written at the end fails nothing."""
         try:
-            if not isinstance(self._error, ThreadBusy):
-                self.thread.store.release(self._lease, status, error=message)
-        except ThreadBusy as error:
-            self._error, status = error, "stopped"
-        except Exception as error:
-            self._error = self._error or error
+            self._tell_ended(status, message, broken)
+        finally:  # whatever went wrong: who waits for the run is not left waiting
+            self._ended.set_result(None)
+
+    def _tell_ended(self, status: Status, message: str, broken: NbagentError | None) -> None:
+        if isinstance(broken, ThreadBusy):
+            self._error, status = broken, "stopped"
+        elif broken is not None and not isinstance(broken, StoreUnavailable):
+            self._error = self._error or broken
         self.status = status
         if self.questions:
             self.thread.see(self.questions)  # who has waited for the run is shown them

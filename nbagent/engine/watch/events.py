@@ -171,6 +171,14 @@ class Checkpointed(Event):
 
 
 @keyword_fact
+class StoreAwaited(Event):
+    """What is done waits for the store, which cannot be written now, and is tried again: `reason`
+    says why. "" when it has been written."""
+
+    reason: str
+
+
+@keyword_fact
 class RunEnded(Event):
     """The run let the thread go. `next` are the nodes that a resume would run."""
 

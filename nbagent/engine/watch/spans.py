@@ -21,25 +21,37 @@ from typing import Any
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import strike_out, strike_out_of
 from nbagent.engine.model.span import Bridge, Span
-from nbagent.errors import said
+from nbagent.errors import StoreUnavailable, said
 
 log = logging.getLogger("nbagent")
 AT_ONCE = 100  # spans that are written together
 SOON = 1.0  # seconds that the first of them waits at the most
+AT_MOST = 10_000  # spans that wait for a store that cannot be written now
 
 
 _NOTHING = nullcontext()
+Beside = Callable[[Callable[[], None], Callable[[], None]], None]
+
+
+def _here(write: Callable[[], None], over: Callable[[], None]) -> None:
+    write()
+    over()
 
 
 class Recorder:
     """Collects the spans of a run and hands them to its store, from any thread."""
 
-    def __init__(self, store: Any, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Any, clock: Callable[[], float] = time.time, beside: Beside = _here
+    ) -> None:
+        """beside: makes a call of the store where it keeps nobody waiting, then the other one."""
         self._store = store
+        self._beside = beside
         self.clock = clock
         self._lock = threading.Lock()
         self._waiting: list[Span] = []
         self._since = 0.0
+        self._is_flushing = False
         self._run: Span | None = None
         self.bridge: Bridge | None = ports.find_tracer()
 
@@ -53,16 +65,34 @@ class Recorder:
             self._waiting.append(span)
             due = len(self._waiting) >= AT_ONCE or time.monotonic() - self._since > SOON
         if due:
-            self.flush()
+            self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Write what waits; beside the loop where that would take long."""
+        with self._lock:
+            if self._is_flushing:
+                return
+            self._is_flushing = True
+        self._beside(self.flush, self._flushed)
+
+    def _flushed(self) -> None:
+        with self._lock:
+            self._is_flushing = False
+            self._since = time.monotonic()
 
     def flush(self) -> None:
-        """Write what waits. A store that cannot is not the run's misfortune."""
+        """Write what waits. A store that cannot is not the run's misfortune; `StoreUnavailable`
+        from one that can later: then it waits on."""
         with self._lock:
             batch, self._waiting = self._waiting, []
         if not batch:
             return
         try:
             self._store.put_spans(batch)
+        except StoreUnavailable:
+            with self._lock:
+                self._waiting = [*batch, *self._waiting][-AT_MOST:]
+            raise
         except Exception:  # if it is the store, the run's own commits say what is wrong with it
             log.warning("%d spans could not be stored", len(batch), exc_info=True)
 
@@ -80,14 +110,13 @@ class Recorder:
             yield
 
     def end(self, status: str, error: str = "") -> None:
-        """The run is over, however; what is still to be written is written."""
+        """The run is over, however; what is still to be written is `flush`ed by its caller."""
         if self._run is not None:
             self._run.ended, self._run.status = self.clock(), status
             if error:
                 self._run.set(**{"error.message": error})
             self.add(self._run)
             self._run = None
-        self.flush()
 
     def around_step(self, thread: str, step: int) -> AbstractContextManager[None]:
         return self.bridge.step(thread, step) if self.bridge else _NOTHING

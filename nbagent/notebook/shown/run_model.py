@@ -284,6 +284,11 @@ class RunModel:
             warning="It waits for a rate limit that it shares with others.",
         )  # fmt: skip
 
+    def _store_awaited(self, event: ev.StoreAwaited) -> None:
+        why = event.reason.translate(CONTROLS)
+        waits = f"It waits for the store: {why}. It tries again, and no node is called twice."
+        self.set(notice=waits if why else "")
+
     def _blocking(self, event: ev.NodeBlocking) -> None:
         self._node(event.node)["warning"] = (
             f"It blocks the event loop, and its siblings stand still.\n{event.where}\n"
@@ -384,6 +389,7 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.NodeStalled: RunModel._stalled,
     ev.NodeDelayed: RunModel._delayed,
     ev.NodeBlocking: RunModel._blocking,
+    ev.StoreAwaited: RunModel._store_awaited,
     ev.NodeFinished: RunModel._finished,
     ev.NodeWroteNothing: RunModel._wrote_nothing,
     ev.NodeRetried: RunModel._retried,

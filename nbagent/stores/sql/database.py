@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nbagent.engine.model.fact import fact
+from nbagent.engine.store.patience import NotAtOnce, must_be_at_once
 from nbagent.stores.encryption import Plain
 
 
@@ -35,6 +36,16 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold `lock`; where nobody can wait for it, `NotAtOnce`."""
+        if not self.lock.acquire(timeout=-1 if not must_be_at_once() else 0):
+            raise NotAtOnce(f"another write to {self.url} is under way")
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     @abstractmethod
     def write(self) -> AbstractContextManager[Connection]:

@@ -24,7 +24,7 @@ from nbagent.engine.store.ownership import (
     lost,
     unknown,
 )
-from nbagent.errors import StoreError
+from nbagent.errors import StoreError, StoreUnavailable
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
 from nbagent.stores.sql.rows import read_owner
@@ -113,11 +113,14 @@ class Leases:
                     (status, sealed, self._shelf.clock() if at is None else at),
                 )
                 self._put_state(db, lease.thread)
-        except StoreError:  # the disk is full, the database is locked
-            disown(lease.owner)
+        except StoreUnavailable:  # it is tried again, with what is held
             raise
-        finally:
+        except BaseException as error:
             self._shelf.held.pop(lease.thread, None)
+            if isinstance(error, StoreError):  # the file is gone
+                disown(lease.owner)
+            raise
+        self._shelf.held.pop(lease.thread, None)
         if not self._shelf.held:
             self._database.settle()
 

@@ -29,6 +29,7 @@ from typing import Any
 from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, TaskRecord
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
+from nbagent.engine.store.patience import NotAtOnce, must_be_at_once
 from nbagent.errors import CodecError
 from nbagent.stores.codec.records import (
     control_bytes,
@@ -43,6 +44,7 @@ from nbagent.stores.sql.leases import Leases
 from nbagent.stores.sql.reading import SPAN_COLUMNS, Reading
 from nbagent.stores.sql.rows import checksum, to_text, whole
 from nbagent.stores.sql.versions import next_version
+from nbagent.stores.sql.weight import is_heavy
 
 
 class Writing:
@@ -66,8 +68,8 @@ class Writing:
         at: float | None,
     ) -> None:
         now = self._shelf.clock() if at is None else at
-        seal = self._cipher.seal
-        with self._database.lock:
+        seal, hurried = self._cipher.seal, must_be_at_once()
+        with self._database.held():
             held = self._reading.held_for(lease.thread, checkpoint.parent)
             versions: dict[str, Version] = {}
             new: dict[str, _New] = {}
@@ -76,6 +78,8 @@ class Writing:
                 if before is not None and held.values[name] is value:
                     versions[name] = before
                     continue
+                if hurried and is_heavy((value,)):
+                    raise NotAtOnce(f"field {name!r} is large")
                 try:
                     version, data, change = next_version(before, held.values.get(name), value)
                 except CodecError as error:
@@ -131,6 +135,9 @@ class Writing:
         return key
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
+        records = tuple(records)
+        if must_be_at_once() and any(is_heavy(record.update.values()) for record in records):
+            raise NotAtOnce("a result is large")
         rows = [self._task_row(lease.thread, record, {}, {}) for record in records]
         with self._database.write() as db:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
@@ -138,6 +145,9 @@ class Writing:
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         rows = []
+        entries = tuple(entries)
+        if must_be_at_once() and any(is_heavy((one.payload, one.result)) for one in entries):
+            raise NotAtOnce("an entry is large")
         for entry in entries:
             place = (lease.thread, entry.anchor, entry.task, entry.position)
             data = self._cipher.seal(journal_bytes(entry), "journal", *place)

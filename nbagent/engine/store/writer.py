@@ -1,0 +1,262 @@
+"""
+The writes of a run to its store: at once where that takes no time to speak of, else in the store's
+line; and again until the store takes them. (W1, W15)
+
+Rule 1: what has been paid for is not thrown away because the store is busy. It is held and tried
+        again for as long as the process lives, and whoever watches is told what is waited for.
+Rule 2: a run's writes keep their order, whatever way they go.
+Rule 3: a write that has begun is waited for, also by a run that is being stopped: it counts.
+
+A store may bring a way of its own, `commit_soon(lease, checkpoint, records) -> Future | None`:
+None where it has committed. It is looked for on the store's type, so that what wraps a store is
+asked for what it has itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from nbagent.engine.model.checkpoint import (
+    Checkpoint,
+    JournalEntry,
+    Lease,
+    Status,
+    TaskRecord,
+)
+from nbagent.engine.store.line import FIRST, LONGEST, Held, in_line, leave, put_each
+from nbagent.engine.store.patience import NotAtOnce, Patience, at_once, must_be_at_once
+from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.errors import NbagentError, StoreUnavailable
+
+R = TypeVar("R")
+PATIENCE = 5.0  # seconds that the event loop is held for what cannot be done without
+BRIEF = 0.2  # seconds that one try of that waits
+
+
+class Writer:
+    """The writes under one lease.
+
+    told    called with what is waited for, when a write has to wait for longer; "" when it is over
+    is_cut  somebody was stopped while he waited for a write that has come through
+    """
+
+    def __init__(self, store: CheckpointStore, lease: Lease, told: Callable[[str], object]) -> None:
+        self.store = store
+        self.lease = lease
+        self.is_cut = False
+        self._told = told
+        self._held: deque[Callable[[], Any]] = deque()
+        self._lock = threading.RLock()
+        self._soon: Any = getattr(type(store), "commit_soon", None)
+
+    async def commit(self, checkpoint: Checkpoint, records: Sequence[TaskRecord] = ()) -> None:
+        """`CheckpointStore.commit`."""
+        store, lease = self.store, self.lease
+        if self._soon is not None:
+            return await self._commit_soon(checkpoint, records)
+        if not self._held:
+            try:
+                with at_once:
+                    return store.commit(lease, checkpoint, records)
+            except StoreUnavailable:
+                pass
+        await self._in_turn(lambda: store.commit(lease, checkpoint, records))
+
+    async def _commit_soon(self, checkpoint: Checkpoint, records: Sequence[TaskRecord]) -> None:
+        store, lease = self.store, self.lease
+        if self._held:
+            await self.flush()
+
+        def begin() -> Future[None] | None:
+            found: Future[None] | None = self._soon(store, lease, checkpoint, records)
+            return found
+
+        try:
+            with at_once:
+                future = begin()
+            if future is not None:
+                await self._landed(future)
+        except StoreUnavailable:
+
+            def through() -> None:
+                if (future := begin()) is not None:
+                    future.result()
+
+            await self._in_turn(through)
+
+    async def put_tasks(self, records: Sequence[TaskRecord]) -> None:
+        """`CheckpointStore.put_tasks`; where the run is stopped meanwhile they are left."""
+        try:
+            await self.write(lambda: self.store.put_tasks(self.lease, records))
+        except asyncio.CancelledError:
+            self.leave(records)
+            raise
+
+    async def put_journal(self, entries: Sequence[JournalEntry]) -> None:
+        """`CheckpointStore.put_journal`."""
+        await self.write(lambda: self.store.put_journal(self.lease, entries))
+
+    async def write(self, call: Callable[[], R]) -> R:
+        """What the call of the store gives, when it can be made; it may be made several times."""
+        if not self._held:
+            try:
+                with at_once:
+                    return call()
+            except StoreUnavailable:
+                pass
+        return await self._in_turn(call)
+
+    async def flush(self) -> None:
+        """Write what is held: see `soon`."""
+        if self._held:
+            await self._in_turn(lambda: None)
+
+    async def _in_turn(self, call: Callable[[], R]) -> R:
+        """What is held, then the call, off the loop; again and again."""
+
+        def all_of_it() -> R:
+            self._write_held()
+            return call()
+
+        wait, has_told = FIRST, False
+        try:
+            while True:
+                try:
+                    return await self._landed(in_line(self.store, all_of_it))
+                except StoreUnavailable as error:
+                    if _is_cancelled():
+                        raise asyncio.CancelledError from error
+                    if not has_told:
+                        has_told = True
+                        self._told(str(error))
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST)
+        finally:
+            if has_told:
+                self._told("")
+
+    async def _landed(self, future: Future[R]) -> R:
+        over = asyncio.wrap_future(future)
+        while not over.done():
+            try:
+                await asyncio.wait([over])
+            except asyncio.CancelledError:
+                self.is_cut = True
+        return over.result()
+
+    def _write_held(self) -> None:
+        with self._lock:
+            while self._held:
+                self._held[0]()
+                self._held.popleft()
+
+    # ------------------------------------------------------------------ where nothing is awaited
+
+    def soon(self, call: Callable[[], Any]) -> None:
+        """Write what came of something, now or else before whatever is written next: also where
+        nothing can be waited for."""
+        if must_be_at_once():
+            self._directly(call)
+            return
+        if not self._lock.acquire(timeout=BRIEF):  # the line is writing what is held
+            self._held.append(call)
+            return
+        try:
+            with Patience(BRIEF):
+                self._write_held()
+                call()
+        except StoreUnavailable:
+            self._held.append(call)
+        finally:
+            self._lock.release()
+
+    def _directly(self, call: Callable[[], R]) -> R:
+        if self._held:
+            raise NotAtOnce("earlier writes wait for the store")
+        return call()
+
+    def now(self, call: Callable[[], R], goes_on: Callable[[], object]) -> R:
+        """Write it before this returns, on whatever thread: on one of a node's own for as long as
+        it takes, and as long as `goes_on` raises nothing; on the event loop not for long."""
+        if must_be_at_once():
+            return self._directly(call)
+        is_loop = _is_on_a_loop()
+        until, wait, has_told = time.monotonic() + PATIENCE, FIRST, False
+        try:
+            while True:
+                goes_on()
+                try:
+                    with Patience(BRIEF):
+                        self._write_held()
+                        return call()
+                except StoreUnavailable as error:
+                    if is_loop and time.monotonic() > until:
+                        raise
+                    if not has_told and not isinstance(error, NotAtOnce):
+                        has_told = True
+                        self._told(str(error))
+                time.sleep(wait)
+                wait = min(2 * wait, LONGEST)
+        finally:
+            if has_told:
+                self._told("")
+
+    def leave(self, records: Sequence[TaskRecord]) -> bool:
+        """Nobody waits for them any more: store them now (then True), or when the store can."""
+        kept = list(records)
+
+        def put() -> None:
+            put_each(lambda some: self.store.put_tasks(self.lease, some), kept)
+
+        with self._lock:
+            if not self._held:
+                try:
+                    with at_once:
+                        put()
+                    return True
+                except StoreUnavailable:
+                    pass
+            self._held.append(put)
+            return False
+
+    def release(
+        self,
+        status: Status,
+        error: str,
+        spans: Callable[[], object],
+        then: Callable[[NbagentError | None], object],
+    ) -> None:
+        """Give the thread back, behind all that is held; `then` is called when that is done, or
+        will take its time: see `Held`."""
+        with self._lock:
+            held = [*self._held, spans]
+            self._held.clear()
+
+        def let_go() -> None:
+            self.store.release(self.lease, status, error=error)
+
+        last = Held(self.lease, status, [*held, let_go], then)
+        try:
+            with at_once:
+                last.write()
+        except StoreUnavailable:
+            leave(self.store, last)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
