@@ -27,6 +27,9 @@ Inside a node
     thaw(value)                   a private copy that may be changed
     task()                        TaskInfo, also as a parameter `task`: thread, step, attempt,
                                   remaining_steps, context (what start(context=) was given)
+Without a graph
+    @durable                      a plain function is a thread: job.run(…, thread=), job.thread(id)
+    step(fn)(…)                   done once; each_once(rows, "rows"): a loop that goes on
 What guards a node
     Retry(attempts, on)           RateLimit(calls, per)    Breaker(failures)    Cache(ttl)
     PERSON = recover=PERSON asks a person what an error means
@@ -71,6 +74,7 @@ from nbagent.engine.node.context import emit, span
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.info import task
 from nbagent.engine.node.interrupts import interrupt
+from nbagent.engine.node.steps import each_once, step
 from nbagent.engine.store.opening import open_store, use_store
 from nbagent.engine.store.reports import threads
 from nbagent.engine.store.upkeep import import_threads, prune, sizes, vacuum
@@ -93,6 +97,7 @@ from nbagent.wiring import wire as _wire
 
 if TYPE_CHECKING:
     from nbagent.graph.builder import END, START, Graph, branch, each, node
+    from nbagent.graph.durable import durable
     from nbagent.graph.resume_due import resume_due
     from nbagent.stores.codec.values import register_type
     from nbagent.stores.lookup.database import database, export_tables
@@ -132,7 +137,9 @@ __all__ = [
     "branch",
     "cached",
     "database",
+    "durable",
     "each",
+    "each_once",
     "effect",
     "emit",
     "errors",
@@ -149,6 +156,7 @@ __all__ = [
     "search",
     "sizes",
     "span",
+    "step",
     "task",
     "thaw",
     "threads",
@@ -170,6 +178,11 @@ def __getattr__(name: str) -> Any:
             globals()[each_name] = getattr(builder, each_name)
         _show_in_notebooks()
         return globals()[name]
+    if name == "durable":
+        from nbagent.graph.durable import durable
+
+        _show_in_notebooks()
+        return durable
     if name == "resume_due":
         from nbagent.graph.resume_due import resume_due
 

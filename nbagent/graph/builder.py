@@ -129,6 +129,7 @@ class Graph(Building):
         self.schema = StateSchema(state, migrate)
         self.nodes: dict[str, NodeFunction[..., Any]] = {}
         self.wires: list[Any] = []
+        self.returns = ""  # of a durable function: the field that has what it returned
         self.on_error = on_error
         self.on_stall = on_stall
         self.context = context
@@ -183,6 +184,7 @@ class Graph(Building):
             on_stall=self.on_stall,
             loop=self.loop,
             read_context=reader_of_context(self.name, self.context),
+            returns=self.returns,
         )
         validate(program, self.location)
         return program

@@ -322,6 +322,12 @@ class MemoryStore:
         encode_checked(result)
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
 
+    def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
+        with self._lock:
+            stored = self._held(lease)
+            for position in positions:
+                stored.journal.pop((anchor, task, position), None)
+
     def put_spans(self, spans: Iterable[Span]) -> None:
         with self._lock:
             for span in spans:

@@ -21,13 +21,16 @@ from nbagent import (
     aeffect,
     branch,
     cached,
+    durable,
     each,
+    each_once,
     effect,
     emit,
     interrupt,
     node,
     resume_due,
     span,
+    step,
     task,
     thaw,
     threads,
@@ -176,6 +179,31 @@ async def run() -> None:
     for message in research.start({"topic": "bees"}).stream("messages"):
         print(message.text)
     await research.start({"topic": "bees"})
+
+
+@durable
+def lengths(texts: list[str], *, most: int = 3) -> int:
+    total = 0
+    for text in each_once(texts, "texts"):
+        assert_type(text, str)
+        total += assert_type(step(len)(text), int)
+    return min(total, most)
+
+
+@durable(store="memory://", retry=2)
+async def shouted(text: str) -> str:
+    return await step(loud)(text)
+
+
+async def loud(text: str) -> str:
+    return text.upper()
+
+
+async def function() -> None:
+    assert_type(lengths.run(["a"], thread="t").value, int)
+    assert_type((await shouted.arun("a")).value, str)
+    lengths.start(["a"]).pause()
+    lengths.thread("t").resume("yes")
 
 
 if __name__ == "__main__":

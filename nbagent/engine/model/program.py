@@ -221,6 +221,7 @@ class Program:
     loop       it runs on the engine's own event loop, or on the notebook kernel's
     read_context  where the graph says what its context is: what is given as one, checked and, of a
                   dict, made; of None what it is by default. `StateError`
+    returns    the field that has what it returns, where it is a function: see `graph.durable`
     """
 
     name: str
@@ -235,6 +236,7 @@ class Program:
     on_stall: Callable[[Any], object] | None = None
     loop: Literal["own", "kernel"] = "own"
     read_context: Callable[[Any], Any] | None = None
+    returns: str = ""
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:

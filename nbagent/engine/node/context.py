@@ -124,8 +124,24 @@ class Outlet(Protocol):
         """Write now, or else before anything that is written later."""
         ...
 
+    def tell_step(self, name: str, status: str, duration: float) -> None:
+        """Tell of a step of a durable function."""
+        ...
+
+    def tell_progress(self, name: str, done: int, total: int | None) -> None:
+        """Tell how far a loop is."""
+        ...
+
+    def drop(self, positions: range) -> None:
+        """Throw journal entries away that nobody will look for, where the store can."""
+        ...
+
     def hear(self) -> None:
         """Take note of a sign of life: of a graph that it runs, of whatever it does."""
+        ...
+
+    def keep_all(self, entries: Sequence[JournalEntry]) -> None:
+        """Store several journal entries at once."""
         ...
 
     def write(self, stream: str, text: str | bytes) -> None:
@@ -289,6 +305,20 @@ class TaskContext:
                 self.journal[entry.position] = entry
 
         self.outlet.when_ready(write, self.check_open)
+
+    def record_all(self, entries: Sequence[JournalEntry]) -> None:
+        """Write several, at once."""
+        with self._lock:
+            self.check_open()
+            self.outlet.keep_all(entries)
+            self.journal.update({entry.position: entry for entry in entries})
+
+    def drop(self, positions: range) -> None:
+        """Forget calls that nobody will look for any more, and throw away what is stored of them,
+        where the store can."""
+        self.outlet.drop(positions)
+        for position in positions:
+            self.journal.pop(position, None)
 
     def conclude(self, before: JournalEntry, entry: JournalEntry) -> None:
         """Write what came of the call `before`, also when its attempt was given up meanwhile.

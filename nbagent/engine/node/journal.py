@@ -5,7 +5,9 @@ Rule 1: a call is found by what it is, in any order: an effect by its key, a cac
         and its arguments, a question by its text or `key=`; the n-th of equal ones is the n-th.
 Rule 2: an entry's position is only where it is stored. It is given once, at the first use, and the
         next free one; an effect takes two, the second for the question what came of it.
-Rule 3: what is not found is not made to fit. Where a call may be an earlier one under another name,
+Rule 3: a turn of a loop is a place of its own: its calls are counted anew, and found among those
+        that it has made. When it is over they are gone, so that a loop costs what one turn does.
+Rule 4: what is not found is not made to fit. Where a call may be an earlier one under another name,
         that is an error or a new question, and never somebody else's answer.
 """
 
@@ -30,6 +32,8 @@ from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.errors import StateError
 
 CACHED, HANDLER = "cached", "handler"
+STEP, LOOP = "step", "loop"
+GONE = "gone"  # a call of a turn that is over: its place is taken, and nobody finds it
 # Where the calls begin that are not the node's own, but its fallback's or a `recover` function's.
 OF_FALLBACK, OF_RECOVERY = 1_000_000, 2_000_000
 _SCOPES = (0, OF_FALLBACK, OF_RECOVERY, sys.maxsize)
@@ -129,6 +133,33 @@ class _Made:
     codes: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The calls of the code outside of all loops, or of one turn of a loop.
+
+    first    the first position of its calls
+    earlier  its entries, by position
+    """
+
+    first: int
+    earlier: Sequence[JournalEntry]
+    is_outer: bool = False
+    made: dict[tuple[str, ...], _Made] = field(default_factory=dict)
+    _index: dict[tuple[str, str], list[JournalEntry]] | None = None
+
+    def of(self, kind: str, name: str) -> Sequence[JournalEntry]:
+        """The entries of one kind and name."""
+        if self._index is None:
+            self._index = {}
+            for entry in self.earlier:
+                self._index.setdefault((entry.kind, _name_of(entry)), []).append(entry)
+        return self._index.get((kind, name), ())
+
+
+def _name_of(entry: JournalEntry) -> str:
+    return f"{entry.key}\n{_kept(entry, 'arguments')}" if entry.kind == STEP else entry.key
+
+
 class Finder:
     """Finds the entries of one attempt's calls, of the node's own or of what stands in for it.
 
@@ -141,17 +172,65 @@ class Finder:
         self._node = node
         self._journal = journal
         self._range = range(first, next(end for end in _SCOPES if end > first))
-        self._earlier = sorted(self._own(journal.values()), key=lambda entry: entry.position)
-        widths = (e.position + (2 if e.kind == EFFECT else 1) for e in self._earlier)
-        self._free = max([first, *widths])
-        self._made: dict[tuple[str, ...], _Made] = {}
+        self._entries = sorted(self._own(journal.values()), key=lambda entry: entry.position)
+        widths = (e.position + (2 if e.kind == EFFECT else 1) for e in self._entries)
+        loops = (e.payload["first"] for e in self._entries if e.kind == LOOP)
+        self._free = max([first, *widths, *loops])
+        self._turns = [Turn(first, self._within(first), is_outer=True)]
         self._claimed: set[int] = set()
         self.under_way: dict[int, concurrent.futures.Future[None]] = {}
 
     def _own(self, entries: Iterable[JournalEntry]) -> Iterator[JournalEntry]:
         return (entry for entry in entries if entry.position in self._range)
 
+    def _within(self, first: int) -> Sequence[JournalEntry]:
+        """The entries from `first` on that are not of a turn of a loop in there."""
+        entries = self._entries
+        ends = [e.payload["first"] for e in entries if e.kind == LOOP and e.status == "open"]
+        end = min((one for one in ends if one > first), default=None)
+        return [
+            entry
+            for entry in entries
+            if entry.position >= first
+            and entry.kind != GONE
+            and (end is None or entry.position < end)
+        ]
+
+    @property
+    def _earlier(self) -> Sequence[JournalEntry]:
+        return self._turns[-1].earlier
+
+    # ----------------------------------------------------------------------- turns of loops
+
+    def begin_turn(self, first: int | None = None) -> Turn:
+        """A turn of a loop begins, or, from position `first`, goes on."""
+        if first is None:
+            self._turns.append(Turn(self._free, ()))
+        else:
+            self._turns.append(Turn(first, self._within(first)))
+        return self._turns[-1]
+
+    def end_turn(self, turn: Turn) -> range | None:
+        """Leave the turn, and those that were broken off in it; the positions of its calls. None
+        where it is not under way: another loop has gone on meanwhile."""
+        if turn not in self._turns:
+            return None
+        del self._turns[self._turns.index(turn) :]
+        return range(turn.first, self._free)
+
     # ------------------------------------------------------------------------------ finding
+
+    def step(self, key: str, arguments: str) -> Found:
+        """The n-th call with equal arguments is the n-th step."""
+        made = self._of((STEP, f"{key}\n{arguments}"), lambda entry: entry.status == "done")
+        number = len(made.taken)
+        return self._take(made, made.earlier[number : number + 1], 1, number, None)
+
+    def loop(self, name: str) -> Found:
+        """The n-th loop of a name."""
+        made = self._of((LOOP, name), lambda entry: True)
+        number = len(made.taken)
+        return self._take(made, made.earlier[number : number + 1], 1, number, None)
 
     def effect(self, key: str, what: Given) -> Found:
         """The n-th call of one key with equal arguments is the n-th effect."""
@@ -164,7 +243,9 @@ class Finder:
                 node=self._node,
             )
         made.arguments = what.arguments
-        number = len(made.taken)
+        # In a turn another one, for the key of an effect is the same in each turn.
+        turn = self._turns[-1]
+        number = len(made.taken) + (0 if turn.is_outer else turn.first + 1)
         fitting = [e for e in made.earlier if _fits(e, what.arguments)]
         if not fitting and len(made.earlier) > 1:
             raise StateError(
@@ -225,9 +306,11 @@ class Finder:
     # ------------------------------------------------------------------------------- inside
 
     def _of(self, identity: tuple[str, ...], fits: Any) -> _Made:
-        made = self._made.get(identity)
+        turn = self._turns[-1]
+        made = turn.made.get(identity)
         if made is None:
-            made = self._made[identity] = _Made([e for e in self._earlier if fits(e)])
+            found = turn.of(identity[0], identity[1])
+            made = turn.made[identity] = _Made([e for e in found if fits(e)])
         return made
 
     def _take(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.checkpoint import (
@@ -50,8 +50,10 @@ from nbagent.engine.watch.events import (
     NodeFailed,
     NodeFinished,
     NodePrinted,
+    NodeProgress,
     NodeRetried,
     NodeStarted,
+    NodeStep,
     NodeWaiting,
     NodeWroteNothing,
 )
@@ -206,6 +208,20 @@ class _Performance:
 
     def hear(self) -> None:
         self.heard = time.monotonic()
+
+    def tell_step(self, name: str, status: str, duration: float) -> None:
+        self.tell(NodeStep, name=name, status=status, duration=duration)
+
+    def tell_progress(self, name: str, done: int, total: int | None) -> None:
+        self.tell(NodeProgress, name=name, done=done, total=total)
+
+    def keep_all(self, entries: Sequence[JournalEntry]) -> None:
+        self.bench.store.put_journal(self.bench.lease, entries)
+
+    def drop(self, positions: range) -> None:
+        drop = getattr(self.bench.store, "drop_journal", None)
+        if drop is not None:
+            drop(self.bench.lease, self.place.anchor, self.place.task, positions)
 
     def write(self, stream: str, text: str | bytes) -> None:
         self.heard = time.monotonic()

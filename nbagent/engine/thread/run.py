@@ -39,6 +39,7 @@ from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
+from nbagent.engine.thread.returned import Returned
 from nbagent.engine.thread.streams import Stream, follow
 from nbagent.engine.thread.watchdog import see_end, watch
 from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted, StoreAwaited
@@ -310,7 +311,8 @@ class Run:
         if self._error is not None:
             raise self._error
         state: dict[str, Any] = thaw(self.checkpoint.values)
-        return state
+        returns = self.thread.program.returns
+        return Returned(state, returns, self) if returns else state
 
     @property
     def error(self) -> BaseException | None:

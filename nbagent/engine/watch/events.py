@@ -78,6 +78,24 @@ class NodeEffect(NodeEvent):
 
 
 @keyword_fact
+class NodeStep(NodeEvent):
+    """A step of a durable function is "done", or "kept": it was done in an earlier attempt."""
+
+    name: str
+    status: str
+    duration: float = 0.0
+
+
+@keyword_fact
+class NodeProgress(NodeEvent):
+    """Of the items of a loop, `done` are done; `total` is None where that is not known."""
+
+    name: str
+    done: int
+    total: int | None = None
+
+
+@keyword_fact
 class NodePrinted(NodeEvent):
     """Whole lines that the node wrote to "stdout" or "stderr", or logged ("log")."""
 

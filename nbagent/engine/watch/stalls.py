@@ -94,6 +94,14 @@ class Stalls:
 
 
 _SIGNS = frozenset(
-    (ev.NodeEmitted, ev.NodePrinted, ev.NodeRetried, ev.NodeDelayed, ev.SubgraphEvent)
+    (
+        ev.NodeEmitted,
+        ev.NodePrinted,
+        ev.NodeRetried,
+        ev.NodeDelayed,
+        ev.SubgraphEvent,
+        ev.NodeStep,
+        ev.NodeProgress,
+    )
 )
 _ENDS = frozenset((ev.NodeFinished, ev.NodeFailed, ev.NodeWaiting, ev.NodeCancelled))

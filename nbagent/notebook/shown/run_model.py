@@ -272,6 +272,15 @@ class RunModel:
         known = [pair for pair in node["effects"] if pair[0] != cut(event.effect, 200)]
         node["effects"] = [*known, [cut(event.effect, 200), event.status]][-EMITTED:]
 
+    def _step(self, event: ev.NodeStep) -> None:
+        node = self._node(event.node)
+        made = [cut(event.name, 200), event.status, round(event.duration, 3)]
+        node["steps"] = [*node["steps"], made][-EMITTED:]
+
+    def _progress(self, event: ev.NodeProgress) -> None:
+        node = self._node(event.node)
+        node["progress"] = {**node["progress"], cut(event.name, 200): [event.done, event.total]}
+
     def _stalled(self, event: ev.NodeStalled) -> None:
         self._node(event.node)["warning"] = (
             f"Silent for {event.seconds:.1f} s, which is longer than it was given or usually "
@@ -386,6 +395,8 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.NodeEmitted: RunModel._emitted,
     ev.NodePrinted: RunModel._printed,
     ev.NodeEffect: RunModel._effect,
+    ev.NodeStep: RunModel._step,
+    ev.NodeProgress: RunModel._progress,
     ev.NodeStalled: RunModel._stalled,
     ev.NodeDelayed: RunModel._delayed,
     ev.NodeBlocking: RunModel._blocking,
@@ -418,6 +429,8 @@ def _idle() -> dict[str, Any]:
         "writes": [],
         "effects": [],
         "emitted": [],
+        "steps": [],  # of a durable function: [name, "done" or "kept", seconds]
+        "progress": {},  # its loops: name -> [items done, of how many or None]
         "printed": "",
         "failure": None,
         "warning": "",

@@ -97,6 +97,9 @@ class SqlStore:
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         self._writing.put_journal(lease, entries)
 
+    def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
+        self._writing.drop_journal(lease, anchor, task, positions)
+
     def put_spans(self, spans: Iterable[Span]) -> None:
         self._writing.put_spans(spans)
 

@@ -157,6 +157,16 @@ class Writing:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_JOURNAL, rows)
 
+    def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
+        """Throw calls of a task away that nobody will look for: see `each_once`."""
+        with self._database.write() as db:
+            self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
+            db.execute(
+                "DELETE FROM journal WHERE thread = ? AND anchor = ? AND task = ?"
+                " AND position >= ? AND position < ?",
+                (lease.thread, anchor, task, positions.start, positions.stop),
+            )
+
     def put_spans(self, spans: Iterable[Span]) -> None:
         rows = []
         for span in spans:
