@@ -308,15 +308,19 @@ class TaskContext:
 
     def record_all(self, entries: Sequence[JournalEntry]) -> None:
         """Write several, at once."""
-        with self._lock:
-            self.check_open()
-            self.outlet.keep_all(entries)
-            self.journal.update({entry.position: entry for entry in entries})
+
+        def write() -> None:
+            with self._lock:
+                self.check_open()
+                self.outlet.keep_all(entries)
+                self.journal.update({entry.position: entry for entry in entries})
+
+        self.outlet.when_ready(write, self.check_open)
 
     def drop(self, positions: range) -> None:
         """Forget calls that nobody will look for any more, and throw away what is stored of them,
         where the store can."""
-        self.outlet.drop(positions)
+        self.outlet.soon(lambda: self.outlet.drop(positions))
         for position in positions:
             self.journal.pop(position, None)
 

@@ -216,12 +216,12 @@ class _Performance:
         self.tell(NodeProgress, name=name, done=done, total=total)
 
     def keep_all(self, entries: Sequence[JournalEntry]) -> None:
-        self.bench.store.put_journal(self.bench.lease, entries)
+        self.bench.writer.store.put_journal(self.bench.writer.lease, entries)
 
     def drop(self, positions: range) -> None:
-        drop = getattr(self.bench.store, "drop_journal", None)
+        drop = getattr(self.bench.writer.store, "drop_journal", None)
         if drop is not None:
-            drop(self.bench.lease, self.place.anchor, self.place.task, positions)
+            drop(self.bench.writer.lease, self.place.anchor, self.place.task, positions)
 
     def write(self, stream: str, text: str | bytes) -> None:
         self.heard = time.monotonic()

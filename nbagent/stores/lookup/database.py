@@ -56,7 +56,7 @@ def database(store: Url | CheckpointStore | None = None, *, plain: bool = False)
     for statement in views(connection, lambda: found):
         connection.execute(statement)
     connection.execute("PRAGMA query_only = ON")
-    return Database(connection)
+    return Database(connection, execute_plugins=False)  # ours has functions of the same names
 
 
 def views(
