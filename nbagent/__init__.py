@@ -17,6 +17,8 @@ Run it
     view(thread)                  its live view; in a notebook a thread and a run show themselves
 Inside a node
     interrupt(question, show=, schema=)    asks a person; the thread waits, and nothing stays alive
+    approve(tool, args)           puts a tool call to a person: an Approval, whose .kind is accept,
+                                  edit, answer or refuse, with .args .answer .reason
     emit(value)                   a partial result, for the view and for streams
     effect(key, fn, *args)        a side effect that is done once; await aeffect(…)
     idempotency_key()             the key of the effect under way, for a provider that takes one
@@ -62,6 +64,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbagent import errors
+from nbagent.engine.model.approval import Approval
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import PERSON, Cache, Retry
@@ -69,6 +72,7 @@ from nbagent.engine.model.program import Command, Send
 from nbagent.engine.model.secrets import Secret, redact
 from nbagent.engine.model.taskinfo import TaskInfo
 from nbagent.engine.model.values import thaw
+from nbagent.engine.node.approve import approve
 from nbagent.engine.node.cached import acached, cached
 from nbagent.engine.node.context import emit, span
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
@@ -108,6 +112,7 @@ __all__ = [
     "END",
     "PERSON",
     "START",
+    "Approval",
     "Breaker",
     "Cache",
     "CircuitOpen",
@@ -134,6 +139,7 @@ __all__ = [
     "Topic",
     "acached",
     "aeffect",
+    "approve",
     "branch",
     "cached",
     "database",

@@ -45,10 +45,10 @@ def _choose_rows(store: Any, rows: Any, columns: Any, choice: Any) -> Any:
     return filtered(store, rows, columns, **choice)
 
 
-def _check_answer(schema: Any, answer: Any) -> None:
+def _check_answer(schema: Any, answer: Any) -> Any:
     from nbagent.graph.schema.forms import check_answer
 
-    check_answer(schema, answer)
+    return check_answer(schema, answer)
 
 
 def _copy_table(table: Any) -> Any:

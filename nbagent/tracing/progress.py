@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from nbagent.engine.model.approval import worded
 from nbagent.engine.watch import events as ev
 
 SLOW = 1.0  # seconds after which a node that has not ended is named
@@ -79,7 +80,7 @@ class Progress:
             self._began.pop(event.task, None)
         elif isinstance(event, ev.NodeWaiting):
             self._began.pop(event.task, None)
-            self._say(event, "?", "yellow", event.node, str(event.question.question))
+            self._say(event, "?", "yellow", event.node, worded(event.question.question)[:500])
         elif isinstance(event, ev.NodeFailed):
             self._began.pop(event.task, None)
             why = f"{event.failure.type}: {event.failure.message}"

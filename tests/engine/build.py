@@ -46,8 +46,11 @@ class AnySchema:
     def answer_schema(self, schema):
         return schema
 
+    def call_schema(self, tool):
+        return tool, None
+
     def check_answer(self, schema, answer):
-        pass
+        return answer
 
     def read_answer(self, schema, answer):
         return answer

@@ -203,8 +203,12 @@ class Schema(Protocol):
         """The JSON Schema of an interrupt's `schema=`; `StateError` if it has none."""
         ...
 
-    def check_answer(self, schema: Mapping[str, Any] | None, answer: Any) -> None:
-        """`StateError` when a person's answer does not fit the question's JSON Schema."""
+    def call_schema(self, tool: Any) -> tuple[str, Mapping[str, Any] | None]:
+        """A tool's name, and the JSON Schema of what it takes, where it says so."""
+        ...
+
+    def check_answer(self, schema: Mapping[str, Any] | None, answer: Any) -> Any:
+        """The answer as it is kept; `StateError` when it does not fit the question's schema."""
         ...
 
     def read_answer(self, schema: Any, answer: Any) -> Any:

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, overload
 
+from nbagent.engine.model.approval import Approval, approval_schema
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import KIND
@@ -70,20 +71,44 @@ def interrupt(
     question   what is asked; text, or any value that the state could hold
     show       state fields to show beside it
     schema     what the answer must be: a type (`bool`, `Literal[…]`, a dataclass, a pydantic
-               model) or a JSON Schema; None takes anything
+               model) or a JSON Schema; None takes anything. `Approval`: accept, edit, answer
+               instead or refuse, about the call that the question is (see `approve`)
     deadline   seconds or a timedelta from now, or a datetime
     on_expiry  the answer to use when the deadline has passed as the thread is next opened;
                None leaves the question open
     key        identifies the question instead of its text, where the text varies from run to run
     """
-    context = current("interrupt")
+    return put(
+        question, show=show, schema=schema, deadline=deadline, on_expiry=on_expiry, key=key
+    )  # fmt: skip
+
+
+def put(
+    question: Any,
+    *,
+    show: Sequence[str] = (),
+    schema: Any = None,
+    arguments: Mapping[str, Any] | None = None,
+    deadline: Deadline = None,
+    on_expiry: Any = None,
+    key: str | None = None,
+    caller: str = "interrupt",
+) -> Any:
+    """`interrupt`, whoever asks.
+
+    arguments  the JSON Schema of what the tool takes that an approval is asked for
+    """
+    context = current(caller)
     name = text_of(question) if key is None else key
     with context.finding() as finder:
         found = finder.question(name, is_text=key is None)
         doubtful = finder.not_come_up() if found.entry is None and key is None else []
     entry = found.entry
     if entry is not None and entry.status == "done" and not _has_moved(context, entry, question):
-        return context.services.schema.read_answer(schema, thaw(entry.result))
+        answer = thaw(entry.result)
+        if schema is Approval:
+            return Approval.of(answer, question)
+        return context.services.schema.read_answer(schema, answer)
     if doubtful and is_nodes_own_flow():
         doubtful = _without_edited(context, name, doubtful)
         _doubt(context, name, doubtful)
@@ -93,7 +118,9 @@ def interrupt(
         name,
         question,
         show=(show,) if isinstance(show, str) else tuple(show),
-        schema=context.services.schema.answer_schema(schema),
+        schema=approval_schema(question, arguments)
+        if schema is Approval
+        else context.services.schema.answer_schema(schema),
         deadline=_unix(deadline, context.services.clock()),
         on_expiry=on_expiry,
     )

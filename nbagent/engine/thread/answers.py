@@ -66,7 +66,7 @@ def check_kept(thread: str, program: Program, loaded: Loaded, rerun: Sequence[st
 
 def match(
     thread: str,
-    check: Callable[[Mapping[str, Any] | None, Any], None],
+    check: Callable[[Mapping[str, Any] | None, Any], Any],
     questions: Sequence[Question],
     answers: Mapping[str, Any],
     seen: Mapping[str, Question] | None = None,
@@ -75,7 +75,7 @@ def match(
 ) -> dict[str, Any]:
     """Question id -> answer, each checked against its question; `THE_ONE` has got its id.
 
-    check      raises `StateError` for an answer that does not fit its question's schema
+    check      gives an answer as it is kept; `StateError` where it does not fit its question
     answered   those that may be answered anew, by their id
     seen   the questions that whoever answers has looked at; None when that is not known
     """
@@ -104,7 +104,7 @@ def match(
                 thread=thread,
                 question=id,
             )
-        check(by_id[id].schema, value)
+        given[id] = check(by_id[id].schema, value)
     return given
 
 

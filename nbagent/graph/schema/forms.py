@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 import pydantic_core
 
+from nbagent.engine.model.approval import asks_for_one, kept_of
 from nbagent.engine.model.values import thaw
 from nbagent.errors import FieldProblem, StateError
 from nbagent.graph.schema.checks import state_error
@@ -74,10 +75,12 @@ def answer_schema(schema: Any) -> Mapping[str, Any] | None:
         ) from error
 
 
-def check_answer(schema: Mapping[str, Any] | None, answer: Any) -> None:
-    """`StateError` when a person's answer does not fit the question's JSON Schema."""
+def check_answer(schema: Mapping[str, Any] | None, answer: Any) -> Any:
+    """The answer as it is kept; `StateError` when it does not fit the question's JSON Schema."""
     if schema is None:
-        return
+        return answer
+    if asks_for_one(schema):
+        answer = kept_of(answer)
     plain = pydantic_core.to_jsonable_python(thaw(answer), fallback=repr)
     import jsonschema  # seconds where it knows all formats, and most graphs ask nothing
 
@@ -88,6 +91,7 @@ def check_answer(schema: Mapping[str, Any] | None, answer: Any) -> None:
     ]
     if problems:
         raise state_error(problems, None, "the answer does not fit the question")
+    return answer
 
 
 def read_answer(schema: Any, answer: Any) -> Any:

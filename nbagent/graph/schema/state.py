@@ -33,6 +33,7 @@ from nbagent.graph.schema.fields import (
     is_pydantic,
 )
 from nbagent.graph.schema.instances import gained_inside, problems_inside, shape_of
+from nbagent.graph.schema.tools import call_schema
 from nbagent.graph.schema.views import dict_view, object_view
 
 Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -283,6 +284,7 @@ class StateSchema:
         return forms.to_json(self.fields, values)
 
     answer_schema = staticmethod(forms.answer_schema)
+    call_schema = staticmethod(call_schema)
     check_answer = staticmethod(forms.check_answer)
     read_answer = staticmethod(forms.read_answer)
 

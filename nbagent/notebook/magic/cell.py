@@ -15,10 +15,12 @@ import re
 import typing
 from typing import Any
 
+from nbagent.engine.model.approval import Approval
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.policy import Retry
 from nbagent.engine.model.program import Command, Send
 from nbagent.engine.model.values import thaw
+from nbagent.engine.node.approve import approve
 from nbagent.engine.node.context import emit
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.interrupts import interrupt
@@ -29,9 +31,11 @@ from nbagent.graph.builder import END, START, Graph, NodeFunction, branch, each,
 WORDS: dict[str, Any] = {
     **{"END": END, "START": START, "branch": branch, "each": each, "node": node},
     **{
+        "Approval": Approval,
         "Command": Command,
         "Retry": Retry,
         "Send": Send,
+        "approve": approve,
         "emit": emit,
         "interrupt": interrupt,
         "thaw": thaw,

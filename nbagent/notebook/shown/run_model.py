@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from nbagent.engine.model.approval import is_request, worded
 from nbagent.engine.model.checkpoint import CheckpointInfo, Failure, Loaded, Question
 from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.work import work_of
@@ -440,7 +441,9 @@ def _idle() -> dict[str, Any]:
 
 
 def _question(question: Question) -> dict[str, Any]:
-    return {"id": question.id, "node": question.node, "text": short(question.question, 500)}
+    asked = question.question
+    text = short(worded(asked) if is_request(asked) else asked, 500)
+    return {"id": question.id, "node": question.node, "text": text}
 
 
 def _failure(failure: Failure) -> dict[str, str]:

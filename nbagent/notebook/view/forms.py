@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
+from nbagent.engine.model.approval import is_request, worded
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.readable import parts_of
 from nbagent.engine.model.values import thaw
@@ -22,9 +23,10 @@ from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import FieldProblem, NbagentError, StaleEdit, StateError
 from nbagent.notebook.registry import as_defined_now
-from nbagent.notebook.shown.preview import label_text, rows_of, short
+from nbagent.notebook.shown.preview import cut, label_text, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
+QUESTION = 20_000  # characters of a question
 ROWS, COLUMNS = 100, 30  # of a table
 _INEXACT = "it holds a number that a browser would change"
 
@@ -178,12 +180,21 @@ def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
     return {
         "id": question.id,
         "node": question.node,
-        "question": str(question.question),
+        "question": cut(worded(question.question), QUESTION),
+        "request": _request(question.question),
         "show": show,
         "beside": beside,
         "schema": question.schema,
         "deadline": question.deadline,
     }
+
+
+def _request(question: Any) -> Any:
+    """The tool call that a question asks about, as JSON; None where it asks about none."""
+    if not is_request(question):
+        return None
+    call = to_jsonable_python(thaw(question["action_request"]), fallback=repr)
+    return {"tool": call["action"], "args": call.get("args") or {}}
 
 
 def wrong_answers(
@@ -198,7 +209,9 @@ def wrong_answers(
         try:
             thread.program.schema.check_answer(question.schema, answers[question.id])
         except StateError as error:
-            said.append(f"{short(question.question, 60)} (asked by {question.node}): {error}")
+            said.append(
+                f"{short(worded(question.question), 60)} (asked by {question.node}): {error}"
+            )
             problems += [
                 {"path": list(p.path), "message": p.message, "question": question.id}
                 for p in error.errors
