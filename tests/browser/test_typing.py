@@ -263,3 +263,46 @@ def test_two_pages_take_their_own_answers(open_notebook: OpenNotebook) -> None:
         two.close()
     box = view(notebook, 2).bounding_box()
     assert box is not None and box["height"] < 900
+
+
+def test_what_was_typed_outlives_page_and_kernel(open_notebook: OpenNotebook) -> None:
+    """A reload, and a kernel that was restarted: the view that takes its place has the words. A
+    form that turns to another thread has none of them, and gives them back afterwards."""
+    notebook = opened(
+        open_notebook,
+        setup("outlives"),
+        PAIR,
+        "run = %agent run pair --thread t\nrun",
+        "_ = pair.run({}, thread='u'); print(pair.thread('u').status)",
+        "from nbagent.notebook.view import panel\n"
+        "(shown,) = panel._shown.values()\nshown.open(pair.thread('u'))",
+        "shown.open(pair.thread('t'))",
+    )
+    status(notebook, 2, "waiting")
+    page = form(notebook, 2)
+    first, second = (page.get_by_label("answer", exact=True).nth(place) for place in (0, 1))
+    second.fill("my long answer")
+    notebook.run(4)
+    expect(view(notebook, 2)).to_contain_text("pair · u")
+    expect(second).to_have_value("")
+    notebook.run(5)
+    expect(view(notebook, 2)).to_contain_text("pair · t")
+    expect(second).to_have_value("my long answer")
+    first.fill("another")
+    notebook.save()
+    notebook.page.wait_for_timeout(300)  # a person does not reload within a tenth of a second
+    notebook.page.reload()
+    notebook.wait_until_ready()
+    expect(first).to_have_value("another")
+    expect(second).to_have_value("my long answer")
+
+    notebook.restart_kernel()
+    notebook.run(0)
+    notebook.run(1)
+    notebook.output(2).get_by_role("button", name="Show it in the new kernel").click()
+    expect(view(notebook, 2).get_by_role("alert")).to_have_count(0)
+    expect(view(notebook, 2)).to_contain_text("waiting")
+    expect(first).to_have_value("another")
+    expect(second).to_have_value("my long answer")
+    page.get_by_role("button", name="Answer and resume").click()
+    status(notebook, 2, "done")

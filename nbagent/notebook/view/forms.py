@@ -7,6 +7,7 @@ Rule 2: a table goes as its first rows, and comes back as the cells that were ch
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -169,6 +170,12 @@ def _like(old: Any, text: str) -> Any:
         raise ValueError(f"{text!r} is no {type(old).__name__}: edit it in code") from error
 
 
+def key_of(thread: StoredThread) -> str:
+    """What tells a page the thread from every other, and nothing of where it is kept."""
+    known = f"{thread.store.url}\n{thread.id}"
+    return hashlib.blake2b(known.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
 def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
     """A question as JSON for a form; a subgraph's fields are shown beside it and not edited."""
     show, beside = list(question.show), {}
@@ -269,6 +276,7 @@ def edit_form(thread: Thread) -> Any:
         unmerged=unmerged_lines(thread),
         checkpoint=checkpoint.id,
         on_submit=submit,
+        of=key_of(thread),
         editing=True,
         expanded=True,
     )

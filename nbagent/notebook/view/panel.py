@@ -35,6 +35,7 @@ from nbagent.notebook.view import lookback as explorer
 from nbagent.notebook.view.forms import (
     fill,
     json_values,
+    key_of,
     question_dict,
     refusal,
     unmerged_lines,
@@ -88,7 +89,7 @@ class Panel:
         )
         self.form = StateForm(
             self.thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
-            on_submit=self.submit,
+            on_submit=self.submit, of=key_of(self.thread),
         )  # fmt: skip
         self._box: Any = None
         self._presence = Presence(self.view, self.form, gone=self.let_go)
@@ -370,6 +371,7 @@ class Panel:
             self._unwatch()
             self.thread = self.looked_at = thread
             self.form.update(
+                of=key_of(thread),
                 schema=thread.program.schema.json_schema(),
                 values={},
                 unmerged={},

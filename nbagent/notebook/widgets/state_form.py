@@ -23,7 +23,8 @@ class StateForm(PageWidget):
     The payload has `answers` (question id -> value), `edits` (only the changed fields), `note`,
     `checkpoint` (the one that the form showed) and `resume`. An error's `path` begins with a
     field's name, or with "answer", and then `question` is the question's id. It may be called on
-    any thread. `unmerged` has lines to stand beside fields: field -> sentences.
+    any thread. `unmerged` has lines to stand beside fields: field -> sentences. `of` is the thread
+    that it is about: what was typed for one is not carried to another.
     """
 
     NAME = "form/state_form"
@@ -39,12 +40,14 @@ class StateForm(PageWidget):
         unmerged: Mapping[str, Sequence[str]] | None = None,
         checkpoint: int = 0,
         on_submit: Callable[[dict[str, Any]], dict[str, Any]],
+        of: str = "",
         editing: bool = False,
         expanded: bool = False,
     ) -> None:
         self._on_submit = on_submit
         super().__init__(
             form={
+                "of": of,
                 "schema": dict(schema),
                 "values": dict(values),
                 "questions": [dict(question) for question in questions],

@@ -8,6 +8,7 @@
 import { el, plain, textInput } from "../dom.js";
 import { dress, listen, present, viewId } from "../widget.js";
 import { press } from "./controls.js";
+import { forget, keep, kept as draftOf } from "./drafts.js";
 import { diffRows, newsBox, unsentBox } from "./diff.js";
 import { entriesPart } from "./entries.js";
 import { own, sent } from "./schema.js";
@@ -18,6 +19,7 @@ import { carried, dropped, isEmpty, moved, nothing, undoSteps, without } from ".
 /** @typedef {import("./schema.js").Difference} Difference */
 /** @typedef {{ok: boolean, message: string, errors?: import("./typed.js").Problem[], stale?: Partial<Form>}} Answer the kernel's to a submission */
 
+const SOON = 100; // milliseconds from a key to what is kept of it
 const GONE = 1500; // milliseconds that a form may be away before what was typed is shown without it
 
 /** Open what hides the first problem, and go there. @param {HTMLElement} root */
@@ -86,6 +88,7 @@ function render({ model, el: root }) {
   let isOpen;
   let isSent = false;
   let waiting = 0;
+  let keeping = 0;
 
   /** What was typed, as far as it can be read. */
   function typed() {
@@ -95,6 +98,22 @@ function render({ model, el: root }) {
   function changed() {
     steps.type(typed());
     redraw();
+    clearTimeout(keeping);
+    keeping = window.setTimeout(keepTyped, SOON);
+  }
+
+  function keepTyped() {
+    clearTimeout(keeping);
+    if (drawn && !isSent) keep(form.of, typed(), form.values);
+  }
+
+  /** Draw the form with what was typed into it before the page went away. */
+  function begin() {
+    const draft = form.open && !form.finished ? draftOf(form.of) : null;
+    if (draft) return carry(draft.mine, { ...form, values: { ...form.values, ...draft.values } });
+    steps.forget();
+    steps.start(nothing());
+    draw(nothing());
   }
 
   function redraw() {
@@ -131,6 +150,7 @@ function render({ model, el: root }) {
 
   function dismiss() {
     unsent = null;
+    forget(form.of);
     root.hidden = !form.open;
   }
 
@@ -138,6 +158,7 @@ function render({ model, el: root }) {
   function step(next) {
     steps.step(next);
     draw(next);
+    keepTyped();
   }
 
   function reset() {
@@ -147,6 +168,7 @@ function render({ model, el: root }) {
   function undo() {
     const last = steps.back();
     if (last) draw(last);
+    keepTyped();
   }
 
   /** @param {boolean} resume */
@@ -173,6 +195,7 @@ function render({ model, el: root }) {
     if (content.ok) {
       steps.forget();
       kept = null;
+      forget(form.of);
     }
     if (!drawn) return;
     drawn.foot.say(content.message || "", !content.ok);
@@ -182,19 +205,33 @@ function render({ model, el: root }) {
 
   /** Another state to show; what was typed stays where it still has a place. @param {Form} next */
   function arrive(next) {
+    if (next.of !== form.of) return turn(next);
     const mine = drawn ? typed() : nothing();
     const before = kept && isEmpty(mine) ? kept : { mine, old: form };
     if (kept) unsent = null; // it was shown while the form was away
     kept = null;
     form = next;
     clearTimeout(waiting);
-    if (next.open && !next.finished) return carry(before.mine, before.old);
+    if (next.open && !next.finished) return isEmpty(before.mine) ? begin() : carry(before.mine, before.old);
     if (!isEmpty(before.mine) && !isSent) {
       if (next.finished) unsent = before.mine;
       else kept = before; // it may be asked again, and soon
       if (kept) waiting = window.setTimeout(() => showUnsent(before.mine), GONE);
     }
     draw(nothing());
+  }
+
+  /** Another thread's form: what was typed into this one waits until its own comes back. @param {Form} next */
+  function turn(next) {
+    keepTyped();
+    clearTimeout(waiting);
+    steps.forget();
+    steps.start(nothing());
+    kept = unsent = null;
+    isOpen = undefined;
+    isSent = false;
+    form = next;
+    begin();
   }
 
   /** @param {Typed} mine what was typed @param {Form} old into this */
@@ -224,8 +261,10 @@ function render({ model, el: root }) {
     "change:form": () => arrive(model.get("form")),
   });
   const leave = present(model);
-  draw(nothing());
+  begin();
   return () => {
+    keepTyped();
+    clearTimeout(keeping);
     clearTimeout(waiting);
     deafen();
     ended.abort();
