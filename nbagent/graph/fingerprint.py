@@ -44,7 +44,7 @@ _LONGEST = 1_000_000  # bytes of a module that a function imports
 _BOOKKEEPING = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _FUNCTIONS = (
     types.FunctionType, property, staticmethod, classmethod, functools.cached_property,
-    functools.partialmethod,
+    functools.partialmethod, functools.singledispatchmethod,
 )  # fmt: skip
 
 
@@ -160,6 +160,9 @@ class _Code(Digest):
             return self._number(function)
         # What a library's decorator has made of the user's function, and of its arguments.
         held = [*_cells(function).values(), _wrapped(function)]
+        registry = vars(function).get("registry")  # of what functools.singledispatch has made
+        if is_a(registry, types.MappingProxyType):
+            held.append(registry)
         return self.hash("library", [self.named(function), *map(self.encode, held)])
 
     def _number(self, thing: Any) -> bytes:
@@ -211,6 +214,8 @@ class _Code(Digest):
         yield self.named(kind)
         for base in kind.__bases__:
             yield self.of_class(base)
+        if not is_librarys(type(kind)):  # its metaclass
+            yield b"made by" + self.of_class(type(kind))
         held = vars(kind)
         is_enum = issubclass(kind, enum.Enum)
         if is_enum:
@@ -224,11 +229,29 @@ class _Code(Digest):
                 is_hidden or is_enum or name == "_abc_impl" or type(value) in _BOOKKEEPING
             ):
                 yield name.encode() + b"=" + self.encode(value)
-        for name in ("__dataclass_fields__", "__pydantic_fields__"):
+        for name, facts in _OF_FIELDS.items():
             fields = held.get(name)
             for field, made in fields.items() if isinstance(fields, dict) else ():
-                given = (getattr(made, "default", None), getattr(made, "default_factory", None))
+                given = tuple(_plain(getattr(made, fact, None)) for fact in facts)
                 yield str(field).encode() + b"=" + self.encode(given)
+        for name in _OF_RECORDS:
+            if (given := _plain(getattr(kind, name, None))) is not None:
+                yield name.encode() + b"=" + self.encode(given)
+
+
+_OF_FIELDS = {
+    "__dataclass_fields__": ("default", "default_factory"),
+    "__pydantic_fields__": (
+        *("default", "default_factory", "annotation", "metadata"),
+        *("alias", "validation_alias", "discriminator", "exclude"),
+    ),
+}
+_OF_RECORDS = ("__struct_defaults__", "__attrs_attrs__")  # of msgspec's and attrs' classes
+
+
+def _plain(value: Any) -> Any:
+    """A list of a class's own, which does not change, as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _wrapped(value: Any) -> Any:

@@ -103,8 +103,8 @@ def test_a_fingerprint_is_the_same_in_every_process():
 
 
 SOURCE = """
-import abc, collections, dataclasses, decimal, enum, functools, threading, types
-import numpy as np, pandas as pd
+import abc, collections, dataclasses, decimal, enum, functools, operator, threading, types
+import attr, msgspec, numpy as np, pandas as pd, pydantic
 lib = types.ModuleType("lib")
 exec("LIMIT = {v}\\ndef f(x): return g(x)\\ndef g(x): return x + {v}", lib.__dict__)
 class Base:
@@ -128,6 +128,28 @@ class Pair(collections.namedtuple("Pair", "a b")):
     pass
 class Colour(enum.Enum):
     RED = {v}
+class Meta(type):
+    def limit(cls): return {v}
+class Made(metaclass=Meta): pass
+class Bound(pydantic.BaseModel):
+    n: int = pydantic.Field(ge={v})
+class Kind(pydantic.BaseModel):
+    n: {{1: int, 2: float}}[{v}]
+class Struct(msgspec.Struct):
+    n: int = {v}
+@attr.s(auto_attribs=True)
+class Attrs:
+    n: int = {v}
+class Ways:
+    def way(self, n): return n
+    partial = functools.partialmethod(way, {v})
+    @functools.singledispatchmethod
+    def by_type(self, n): return {v}
+@functools.singledispatch
+def chosen(x): return 0
+@chosen.register
+def _(x: int): return {v}
+getter, proxy = operator.itemgetter({v}), types.MappingProxyType(dict(a={v}))
 class Slots:
     __slots__ = ("m",)
     def __init__(self, m): self.m = m
@@ -164,7 +186,9 @@ def n(state):
 CODE = [
     "lib.f(1)", "lib.LIMIT", "Tool().render()", "Lazy().text", "Lazy().prop", "Lazy.static()",
     "Settings()", "Colour.RED", "settings.model", "pair", "rate", "scaled(1)", "zero(1) + other(1)",
-    "below(1)", "remembered(1)", "total", "[total for _ in state]", "(lambda: lib.f(1))()",
+    "below(1)", "remembered(1)", "Made.limit()", "Bound(n=3)", "Kind(n=1)", "Struct()", "Attrs()",
+    "Ways().partial()", "Ways().by_type(1)", "chosen(1)", "getter", "proxy",
+    "total", "[total for _ in state]", "(lambda: lib.f(1))()",
 ]  # fmt: skip
 DATA = [
     "model.ask(1)", "slots.m", "table", "array", "config", "space.a", "items", "client.model",

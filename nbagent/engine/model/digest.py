@@ -42,7 +42,8 @@ _SHOWN = (
 _ITEMS = (list, tuple, dict, set, frozenset, collections.deque)
 _CALLED = (
     types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
-    functools.partial, staticmethod, classmethod, property, functools.cached_property,
+    functools.partial, functools.partialmethod, functools.singledispatchmethod,
+    staticmethod, classmethod, property, functools.cached_property,
 )  # fmt: skip
 _FROZEN = (FrozenList, FrozenDict, FrozenSet)
 _DEEPEST = 120  # nested objects; what is deeper counts by its class
@@ -104,6 +105,9 @@ class Digest:
             return self.hash("enum", [self.of_class(kind), self.encode(value._value_)])
         if issubclass(kind, _CALLED):
             return self._of_called(value, kind)
+        if issubclass(kind, types.MappingProxyType):
+            pairs = [self.encode(k) + b"=" + self.encode(v) for k, v in value.items()]
+            return self.hash("proxy", sorted(pairs))
         if issubclass(kind, _ITEMS):
             return self._of_items(value, kind)
         own: Any = next(base for base in kind.__mro__ if is_librarys(base))
@@ -155,7 +159,7 @@ class Digest:
                 return self.hash("global", [self.named(kind), told.encode()])
             make, arguments, state, items, pairs = (*told, None, None, None)[:5]
             held = [None if part is None else list(part) for part in (items, pairs)]
-            parts = [self.encode(part) for part in (make, arguments, state, *held)]
+            parts = [self._told(part) for part in (make, arguments, state, *held)]
             return self.hash("told", [self.named(kind), *parts])
         except Exception as error:
             if self._in_librarys > 1:
@@ -163,6 +167,13 @@ class Digest:
             return self.hash("held", [self.named(kind)])
         finally:
             self._in_librarys -= 1
+
+    def _told(self, part: Any) -> bytes:
+        """What pickle is told; a list or dict in it is how that is said, nothing that changes."""
+        kind = type(part)
+        if kind is tuple:
+            return self.hash("tuple", map(self._told, part))
+        return self._of_items(part, kind) if kind in (list, dict) else self.encode(part)
 
     def state(self, value: Any) -> bytes:
         """What the attributes hold; nothing is asked of the class's own code."""
@@ -191,7 +202,9 @@ class Digest:
         what = str(kind.__name__)
         if issubclass(kind, types.MethodType):
             parts = (value.__self__, value.__func__)
-        elif issubclass(kind, functools.partial):
+        elif issubclass(kind, functools.singledispatchmethod):
+            parts = (value.dispatcher, value.func)
+        elif issubclass(kind, (functools.partial, functools.partialmethod)):
             parts = (value.func, value.args, tuple(value.keywords.items()))
         elif issubclass(kind, property):
             parts = (value.fget, value.fset, value.fdel)
@@ -251,7 +264,9 @@ def can_change(value: Any) -> bool:
         return False
     if issubclass(kind, (list, dict, set, bytearray, collections.deque)):
         return True
-    if kind.__module__ == "builtins" or issubclass(kind, (type, enum.Enum, *_CALLED, *_SHOWN)):
+    if kind.__module__ in ("builtins", "operator") or issubclass(
+        kind, (type, enum.Enum, *_CALLED, *_SHOWN)
+    ):
         return False
     return find_in_class(kind, "__hash__") in (None, object.__hash__)
 
