@@ -4,7 +4,10 @@ What a form is made of: JSON Schema, values as JSON, and answers. (R34)
 
 from __future__ import annotations
 
+import datetime
+import functools
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +17,8 @@ import pydantic_core
 from nbagent.engine.model.approval import asks_for_one, kept_of
 from nbagent.engine.model.values import thaw
 from nbagent.errors import FieldProblem, StateError
-from nbagent.graph.schema.checks import state_error
+from nbagent.graph.schema.adapters import adapter_of
+from nbagent.graph.schema.checks import Check, state_error
 from nbagent.graph.schema.fields import Field
 
 
@@ -67,7 +71,7 @@ def answer_schema(schema: Any) -> Mapping[str, Any] | None:
     if schema is None or isinstance(schema, Mapping):
         return schema
     try:
-        return dict(pydantic.TypeAdapter(schema).json_schema())
+        return dict(adapter_of(schema).json_schema())
     except pydantic.errors.PydanticUserError as error:
         raise StateError(
             f"interrupt(schema={schema!r}) has no JSON Schema, so no form can ask for it: "
@@ -84,7 +88,7 @@ def check_answer(schema: Mapping[str, Any] | None, answer: Any) -> Any:
     plain = pydantic_core.to_jsonable_python(thaw(answer), fallback=repr)
     import jsonschema  # seconds where it knows all formats, and most graphs ask nothing
 
-    validator = jsonschema.Draft202012Validator(thaw(schema))
+    validator = jsonschema.Draft202012Validator(thaw(schema), format_checker=_formats())
     problems = [
         FieldProblem(("answer", *error.absolute_path), error.message)
         for error in validator.iter_errors(plain)
@@ -98,11 +102,43 @@ def read_answer(schema: Any, answer: Any) -> Any:
     """The answer as the node gets it: of the type that `schema=` asked for."""
     if schema is None or isinstance(schema, Mapping):
         return answer
-    adapter = pydantic.TypeAdapter(schema)
+    adapter = adapter_of(schema)
     try:
         return adapter.validate_python(answer, strict=True)
     except pydantic.ValidationError:
+        pass
+    try:
         return adapter.validate_json(json.dumps(answer, default=repr))
+    except pydantic.ValidationError as error:  # what no JSON Schema can say, such as a validator
+        problems = Check(None).problems_of(("answer",), error)
+        raise state_error(problems, None, "the answer does not fit the question") from error
+
+
+@functools.cache
+def _formats() -> Any:
+    """Texts that are to be a date and the like: as pydantic reads them, whatever is installed."""
+    import jsonschema
+
+    checker = jsonschema.FormatChecker(formats=())
+    for name, kind in _FORMATS.items():
+        adapter = pydantic.TypeAdapter(kind)
+
+        def fits(value: Any, adapter: Any = adapter) -> bool:
+            if isinstance(value, str):  # others are the schema's "type" to judge
+                adapter.validate_json(json.dumps(value))
+            return True
+
+        checker.checks(name, raises=pydantic.ValidationError)(fits)
+    return checker
+
+
+_FORMATS: dict[str, Any] = {
+    "date": datetime.date,
+    "date-time": datetime.datetime,
+    "time": datetime.time,
+    "duration": datetime.timedelta,
+    "uuid": uuid.UUID,
+}
 
 
 def takes_text(schema: Mapping[str, Any]) -> bool:

@@ -3,8 +3,10 @@ What a state class says is enforced on input, write, reducer result and edit, an
 """
 
 import dataclasses
+import datetime
 import operator
 import typing
+import uuid
 from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
 
 import annotated_types
@@ -499,3 +501,58 @@ def test_an_unknown_name_gets_the_nearest_one():
         graph_of(Data, lambda state: {"notes": state.noets}).run({}, "t")
     with pytest.raises(NodeError, match="'notes' has not been written yet"):
         graph_of(State, lambda state: {"notes": state["notes"]}).run({}, "t")
+
+
+class Verdict(TypedDict):
+    ok: bool
+
+
+class Rated(pydantic.BaseModel):
+    stars: int
+
+    @pydantic.field_validator("stars")
+    @classmethod
+    def few(cls, stars):
+        assert stars <= 5
+        return stars
+
+
+def asking(schema):
+    with Graph("g", TypedDict("S", {"v": Any}, total=False), store=MemoryStore()) as made:
+        ask = node(lambda state: {"v": interrupt("?", schema=schema)}, name="ask")
+        START >> ask >> END
+    made.run({}, "t")
+    return made.thread("t")
+
+
+@pytest.mark.parametrize(
+    ("schema", "bad", "answer", "value"),
+    [
+        (Verdict, {"ok": "yes"}, {"ok": True}, {"ok": True}),
+        (list[Verdict], [{}], [{"ok": True}], [{"ok": True}]),
+        (datetime.date, "soon", "2026-01-02", datetime.date(2026, 1, 2)),
+        (datetime.datetime, "soon", "2026-01-02T03:04", datetime.datetime(2026, 1, 2, 3, 4)),
+        (datetime.time, "noon", "12:00", datetime.time(12)),
+        (datetime.timedelta, "long", "PT1H", datetime.timedelta(hours=1)),
+        (uuid.UUID, "1", str(uuid.UUID(int=1)), uuid.UUID(int=1)),
+    ],
+)
+def test_an_answer_is_of_the_type_that_was_asked_for(schema, bad, answer, value):
+    """Another is refused before anything is written; a text is read as the type."""
+    thread = asking(schema)
+    with pytest.raises(StateError, match="the answer does not fit the question"):
+        thread.resume(bad)
+    assert "waiting" == thread.status
+
+    assert value == thread.resume(answer).result(5)["v"]
+
+
+def test_an_answer_that_only_a_validator_refuses_can_be_given_anew():
+    """JSON Schema cannot say it, so the node does, in the same words."""
+    thread = asking(Rated)
+    (question,) = thread.questions
+    with pytest.raises(NodeError, match=r"does not fit the question: answer\.stars.*give another"):
+        thread.resume({"stars": 9}).result(5)
+
+    again = thread.resume(answers={question.id: {"stars": 5}})
+    assert Rated(stars=5) == again.result(5)["v"]
