@@ -69,13 +69,13 @@ class Strict(AnySchema):
         return values
 
 
-def program(*nodes, fields=("x",), reduced=None, wires=(), schema=None):
+def program(*nodes, fields=("x",), reduced=None, wires=(), schema=None, name="test"):
     """A Program of `Node`s, last-value `fields`, `reduced` fields and a mixed list of wires."""
     kinds = {
         kind: tuple(w for w in wires if type(w) is kind) for kind in (Edge, Join, Branch, Each)
     }
     return Program(
-        name="test",
+        name=name,
         nodes={node.name: node for node in nodes},
         fields={name: LastValue(name) for name in fields}
         | {name: Reduced(name, reducer) for name, reducer in (reduced or {}).items()},

@@ -5,6 +5,8 @@ A graph is data: `nodes` (names in order; a name's kind is in `kinds`), `edges`,
 `branches` (source -> list of targets, chosen by the length of the log that the source left, or,
 where a fan-out runs it, of the whole log), `eaches` (source, target,
 count) and `subscribers` (node -> field). Each node appends to `log`; kind "set" also sets `x`.
+Kind "sub" is a graph of its own, whose nodes come one after another and share `log` and `x`; kind
+"call" calls one from its code. Their nodes' kinds are in `inner`.
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ class Spec:
     branches: dict[str, list[str]] = field(default_factory=dict)
     eaches: list[tuple[str, str, int]] = field(default_factory=list)
     subscribers: dict[str, str] = field(default_factory=dict)
+    inner: dict[str, list[str]] = field(default_factory=dict)
 
 
 def chosen(spec, source, log):
@@ -35,14 +38,36 @@ def chosen(spec, source, log):
     return "END" if len(log) > LONG else targets[len(log) % len(targets)]
 
 
-def written(kind, name, log, x, item):
+def part(name, place):
+    """The name of a node inside of another."""
+    return f"{name}.{place}"
+
+
+def written(spec, kind, name, log, x, item=None):
     """What one run of a node appends, and the value that it sets or None.
 
     A run with a private input sees no state, and sets nothing.
     """
     if item is not None:
-        return (name, None, None, item), None
-    return (name, len(log), x, None), (len(log) * 10 + len(name) if kind == "set" else None)
+        log, x = [], 0
+    if kind == "sub":
+        entries, last = inside(spec, name, log, x)
+        return entries, last if last != x else None
+    if kind == "call":
+        return [(name, len(log), x, item, *inside(spec, name, [], x))], None
+    if item is not None:
+        return [(name, None, None, item)], None
+    return [(name, len(log), x, None)], (len(log) * 10 + len(name) if kind == "set" else None)
+
+
+def inside(spec, name, log, x):
+    """What the nodes of an inner graph append in all, and the value of `x` behind them."""
+    entries = []
+    for place, kind in enumerate(spec.inner[name]):
+        more, value = written(spec, kind, part(name, place), [*log, *entries], x)
+        entries += more
+        x = x if value is None else value
+    return entries, x
 
 
 def interpret(spec, limit=200):
@@ -92,17 +117,17 @@ def interpret(spec, limit=200):
         for name in now:
             items = ([None] if name in due else []) + sent.get(name, [])
             for item in items:
-                runs.append((name, written(spec.kinds[name], name, before, seen_x, item)))
+                runs.append((name, written(spec, spec.kinds[name], name, before, seen_x, item)))
             for join in spec.joins:
                 if join[1] == name and waiting[join] == set(join[0]):
                     waiting[join] = set()
         due, sent = set(), {}
-        log.extend(entry for _, (entry, _) in runs)
+        log.extend(entry for _, (entries, _) in runs for entry in entries)
         values = [value for _, (_, value) in runs if value is not None]
         if len(values) > 1:
             raise ValueError("conflict")
         changed_x = bool(values) and values[0] != x
         x = values[0] if values else x
         for name in now:
-            own = [entry for one, (entry, _) in runs if one == name]
+            own = [entry for one, (entries, _) in runs if one == name for entry in entries]
             leave(name, log if name in gathered else [*before, *own])

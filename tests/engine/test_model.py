@@ -1,23 +1,43 @@
 """
 Random graphs, crashed at a random write and resumed, against the reference. (R5, R8, R17, W1)
 
+Their nodes ask, fail, take too long, start tasks of their own, are graphs, and call graphs.
+
 NBAGENT_GRAPHS sets how many graphs are drawn.
 """
 
+import asyncio
 import collections
+import itertools
 import operator
 import os
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nbagent.engine.model.channels import LastValue, Reduced
+from nbagent.engine.node.calls import acall, call
 from nbagent.engine.node.interrupts import interrupt
+from nbagent.engine.node.subgraph import Subgraph
 from nbagent.errors import ConflictError, GraphError, NodeError, StoreError
 from nbagent.stores.memory import MemoryStore
-from tests.engine.build import END, START, Branch, Each, Edge, Join, program, sync, task, thread
-from tests.engine.reference import Spec, Stuck, chosen, interpret, written
+from tests.engine.build import (
+    END,
+    START,
+    Branch,
+    Each,
+    Edge,
+    Join,
+    guarded,
+    program,
+    sync,
+    task,
+    thread,
+)
+from tests.engine.reference import Spec, Stuck, chosen, interpret, part, written
 
-GRAPHS = int(os.environ.get("NBAGENT_GRAPHS", "150"))
+GRAPHS = int(os.environ.get("NBAGENT_GRAPHS", "80"))
+SOON = 0.02  # seconds that a slow node has
 WRITES = ("commit", "put_tasks", "put_journal")
 
 
@@ -49,15 +69,25 @@ class Crashing:
         return call
 
 
+SIMPLE = ["plain", "plain", "ask", "fail", "set", "group", "slow"]
+
+
+def _draw_inner(draw, spec, name, kind, kinds):
+    """The nodes inside of a node that is a graph, or calls one: two levels of them."""
+    if kind in ("sub", "call"):
+        inner = spec.inner[name] = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3))
+        for place, below in enumerate(inner):
+            _draw_inner(draw, spec, part(name, place), below, SIMPLE)
+
+
 @st.composite
 def specs(draw):
     """Forward edges, joins and fan-outs; branches that lead anywhere."""
     count = draw(st.integers(1, 6))
     nodes = [f"n{place}" for place in range(count)]
-    kinds = {
-        name: draw(st.sampled_from(["plain", "plain", "ask", "fail", "set"])) for name in nodes
-    }
-    spec = Spec(nodes, kinds)
+    spec = Spec(nodes, {name: draw(st.sampled_from([*SIMPLE, "sub", "call"])) for name in nodes})
+    for name in nodes:
+        _draw_inner(draw, spec, name, spec.kinds[name], [*SIMPLE, "sub", "call"])
     for place, name in enumerate(nodes):
         sources = ["START", *nodes[:place]]
         how = draw(st.sampled_from(["edge", "edge", "join", "each", "on"]))
@@ -65,11 +95,11 @@ def specs(draw):
             size = draw(st.integers(2, min(3, place)))
             chosen_ones = draw(st.permutations(nodes[:place]))[:size]
             spec.joins.append((tuple(chosen_ones), name))
-        elif how == "each":
+        elif how == "each" and spec.kinds[name] != "sub":  # a graph is not sent a number
             source = draw(st.sampled_from(sources))
             if all(target != name for _, target, _ in spec.eaches):
                 spec.eaches.append((source, name, draw(st.integers(0, 3))))
-        elif how == "on" and kinds[name] != "set":
+        elif how == "on" and spec.kinds[name] not in ("set", "sub"):
             spec.subscribers[name] = "x"
         else:
             spec.edges.append((draw(st.sampled_from(sources)), name))
@@ -86,24 +116,72 @@ def build(spec, failures):
     """The spec as a Program. `failures` says how often each node of kind "fail" still fails."""
     names = {"START": START, "END": END}
 
-    def node(name):
-        def run(given):
+    def ask(name):
+        assert f"{name}?" == interrupt(f"{name}?")
+
+    def fail(name):
+        if failures[name] > 0:
+            failures[name] -= 1
+            raise RuntimeError(name)
+
+    async def in_a_group(name):
+        """A child of a TaskGroup fails, or asks, while another is under way."""
+
+        async def child():
+            fail(name)
+            ask(name)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+            group.create_task(asyncio.sleep(0.001))
+
+    async def take_long(name):
+        if failures[name] > 0:
+            failures[name] -= 1
+            await asyncio.sleep(30)
+
+    def inner(name):
+        """The graph inside of a node, a chain."""
+        names = [part(name, place) for place in range(len(spec.inner[name]))]
+        nodes = [node(one, kind) for one, kind in zip(names, spec.inner[name], strict=True)]
+        wires = [Edge(a, b) for a, b in itertools.pairwise([START, *names, END])]
+        return program(*nodes, reduced={"log": operator.add}, wires=wires, name=name)
+
+    def node(name, kind, place=0):
+        """A node; every second one is a `def`, where its kind does not say."""
+        on = (spec.subscribers[name],) if name in spec.subscribers else ()
+        if kind == "sub":
+            below = inner(name)
+            into = {"log": Reduced("log", operator.add), "x": LastValue("x")}
+            return task(name, Subgraph(below, None, None, into), on=on, program=below)
+        called = inner(name) if kind == "call" else None
+
+        def run(given, came=None):
             item = given if isinstance(given, int) else None
-            if spec.kinds[name] == "ask":
-                assert name == interrupt(f"{name}?")
-            if spec.kinds[name] == "fail" and failures[name] > 0:
-                failures[name] -= 1
-                raise RuntimeError(name)
             log, x = ([], 0) if item is not None else (given["log"], given["x"])
-            entry, value = written(spec.kinds[name], name, log, x, item)
-            return {"log": [entry]} if value is None else {"log": [entry], "x": value}
+            if kind == "ask":
+                ask(name)
+            if kind == "fail":
+                fail(name)
+            if kind == "call":
+                came = came or call(called, {"log": [], "x": x})
+                entry = (name, len(log), x, item, came["log"], came["x"])
+                return {"log": [entry]}
+            entries, value = written(spec, kind, name, log, x, item)
+            return {"log": entries} if value is None else {"log": entries, "x": value}
 
         async def arun(given):
-            return run(given)
+            if kind == "group":
+                await in_a_group(name)
+            if kind == "slow":
+                await take_long(name)
+            x = 0 if isinstance(given, int) else given["x"]
+            return run(given, await acall(called, {"log": [], "x": x}) if called else None)
 
-        on = (spec.subscribers[name],) if name in spec.subscribers else ()
-        make = sync if spec.nodes.index(name) % 2 else task
-        return make(name, run if spec.nodes.index(name) % 2 else arun, on=on)
+        if place % 2 or kind in ("group", "slow"):
+            made = task(name, arun, on=on)
+            return guarded(made, timeout=SOON) if kind == "slow" else made
+        return sync(name, run, on=on)
 
     def count_of(number):
         return lambda state: list(range(number))
@@ -118,7 +196,8 @@ def build(spec, failures):
         for source, targets in spec.branches.items()
     ]
     wires += [Each(names.get(a, a), count_of(n), b, "") for a, b, n in spec.eaches]
-    return program(*map(node, spec.nodes), reduced={"log": operator.add}, wires=wires)
+    nodes = [node(name, spec.kinds[name], place) for place, name in enumerate(spec.nodes)]
+    return program(*nodes, reduced={"log": operator.add}, wires=wires)
 
 
 def finish(one, run):
@@ -130,7 +209,7 @@ def finish(one, run):
             run = one.resume()
             continue
         if run.status == "waiting":
-            run = one.resume(answers={q.id: q.node for q in one.questions[:2]})
+            run = one.resume(answers={q.id: q.question for q in one.questions[:2]})
             continue
         assert "done" == run.status
         return state
@@ -157,7 +236,7 @@ def test_a_crash_at_any_write_changes_nothing(spec, at, after, fails):
     else:
         expected = None
 
-    failures = collections.Counter({name: fails for name in spec.nodes})
+    failures = collections.defaultdict(lambda: fails)
     made = build(spec, failures)
     inner = MemoryStore()
     crashing = Crashing(inner, at, after)
@@ -169,7 +248,8 @@ def test_a_crash_at_any_write_changes_nothing(spec, at, after, fails):
                 thread(made, store=crashing).start({"log": [], "x": 0}),
             )
         except StoreError:
-            inner._threads["t"].lease_until = 0.0  # its process is dead
+            for each in inner._threads.values():
+                each.lease_until = 0.0  # its process is dead
             if inner._threads["t"].checkpoints:
                 state = finish(one, one.resume())
             else:
