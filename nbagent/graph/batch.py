@@ -4,6 +4,7 @@ One graph over many inputs: a thread each, so many at once. (R13, R26)
 Rule 1: each input has a thread of its own, named after the batch and its place, so calling `map`
         again after a restart goes on: what is done is not done again.
 Rule 2: one that fails or waits for a person does not stop the others.
+        Nor does a store that cannot be reached: it is waited for.
 Rule 3: a thread keeps the digest of the input that it began with. At a place whose thread began
         with another input, or was not begun by a batch, nothing is done, and none of that thread
         is shown.
@@ -12,9 +13,11 @@ Rule 3: a thread keeps the digest of the input that it began with. At a place wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import operator
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from nbagent.engine import ports
@@ -26,10 +29,14 @@ from nbagent.engine.model.values import freeze
 from nbagent.engine.node.executor import waiting
 from nbagent.engine.ports import make_table
 from nbagent.engine.step.reconcile import begin
+from nbagent.engine.store.patience import at_once
+from nbagent.engine.store.writer import insist
 from nbagent.engine.thread.loop import engine_loop
 from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
-from nbagent.errors import GraphError, NbagentError, ThreadBusy, ThreadError
+from nbagent.errors import GraphError, NbagentError, StoreUnavailable, ThreadBusy, ThreadError
+
+log = logging.getLogger("nbagent")
 
 
 @fact
@@ -96,10 +103,12 @@ class Runs:
                 if self._is_stopping:
                     return
                 try:
-                    run = self._begin(place)
+                    run = await self._begun(place)
                     if run is None:
                         return
                     self._running.add(run)
+                    if self._is_stopping:  # it began while it was stopped
+                        run.pause()
                     try:
                         await run
                     finally:
@@ -111,10 +120,28 @@ class Runs:
 
         await asyncio.gather(*map(one, places))
 
+    async def _begun(self, place: _Place) -> Run | None:
+        """`_begin`, when the store is to be had; None where the batch is stopped before."""
+        try:
+            with at_once:
+                return self._begin(place)
+        except StoreUnavailable:
+            store, waits = place.thread.store, partial(self._waits, place.thread.id)
+            return await insist(store, lambda: self._begin(place), waits)
+
+    def _waits(self, thread: str, reason: str) -> None:
+        if reason:
+            log.warning("thread %r of a batch waits for the store: %s", thread, reason)
+            self.errors[thread] = f"waits for the store: {reason}"
+        else:
+            self.errors.pop(thread, None)
+
     def _begin(self, place: _Place) -> Run | None:
         """Start it, or go on with it; None where there is nothing to do, or a person or somebody
         else's run is waited for."""
         thread = place.thread
+        if self._is_stopping:
+            return None
         try:
             info = thread.stored()
             if info is None or info.checkpoint == 0:

@@ -15,9 +15,11 @@ import pytest
 
 from nbagent import END, START, Graph, acached, aeffect, effect, node, open_store
 from nbagent.engine.store import line
+from nbagent.engine.thread import live
 from nbagent.engine.thread.loop import engine_loop
 from nbagent.engine.watch.events import RunEnded, StoreAwaited
 from nbagent.errors import ThreadBusy
+from tests.conftest import require
 
 
 class State(TypedDict):
@@ -385,3 +387,144 @@ def test_a_large_value_is_written_beside_the_loop(store):
     run.result(30)
 
     assert max(gaps) < 0.4
+
+
+def test_a_graph_in_a_node_begins_when_the_file_can_be_written(store, path):
+    """Neither does its parent fail, nor is the loop held."""
+    gaps, ready, go = [], threading.Event(), threading.Event()
+    with Graph("inner", State) as inner:
+        START >> node(lambda state: {"x": state["x"] + 1}, name="add") >> END
+    with Graph("outer", State, store=store) as outer:
+
+        @node
+        def first(state):
+            return {"x": 1}
+
+        @node
+        async def calls(state):
+            ready.set()
+            await asyncio.to_thread(go.wait, 10)
+            return {"x": (await inner.arun({"x": state["x"]}))["x"]}
+
+        START >> first >> calls >> inner >> END
+    run = outer.start({"x": 0}, thread="t")
+    waits = told(run)
+    ready.wait(10)
+    with locked(path):
+        go.set()
+        assert waits.wait(10)
+        ticking(gaps, 0.3)
+
+    assert {"x": 3} == run.result(10)
+    assert max(gaps) < 0.25
+
+
+def test_a_stopped_parent_leaves_no_graph_that_runs(store, path):
+    """It is stopped while the graph that its node runs waits to begin: nothing runs on."""
+    calls = []
+    ready, go = threading.Event(), threading.Event()
+    with Graph("inner", State) as inner:
+        START >> node(lambda state: calls.append("inner"), name="add") >> END
+    with Graph("outer", State, store=store) as outer:
+
+        @node
+        async def work(state):
+            ready.set()
+            await asyncio.to_thread(go.wait, 10)
+            await inner.arun({"x": state["x"]})
+
+        START >> work >> END
+    run = outer.start({"x": 0}, thread="t")
+    waits = told(run)
+    ready.wait(10)
+    with locked(path):
+        go.set()
+        assert waits.wait(10)
+        run.stop()
+        run.result(10)
+
+    assert ("stopped", []) == (run.status, calls)
+    assert {"x": 0} == outer.thread("t").resume().result(10)
+    assert ["inner"] == calls
+
+
+def test_a_batch_waits_for_the_store(store, path):
+    """A file that is locked when its threads are to begin ends none of them."""
+    with Graph("each", State, store=store) as graph:
+        START >> node(lambda state: {"x": state["x"] + 1}, name="add") >> END
+    graph.run({"x": 0})
+    with locked(path):
+        runs = graph.map([{"x": n} for n in range(5)], concurrency=3)
+        until = time.monotonic() + 10
+        while len(runs.errors) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert {"waits for the store"} == {why.partition(":")[0] for why in runs.errors.values()}
+
+    table = runs.result(20)
+    assert ["done"] * 5 == list(table["status"])
+    assert ([1, 2, 3, 4, 5], {}) == (list(table["x"]), runs.errors)
+
+
+def test_a_batch_that_waits_can_be_stopped(store, path):
+    """It ends though the store is not there, and begins nothing when that is."""
+    with Graph("each", State, store=store) as graph:
+        START >> node(lambda state: {"x": state["x"] + 1}, name="add") >> END
+    graph.run({"x": 0})
+    with locked(path):
+        runs = graph.map([{"x": n} for n in range(3)], concurrency=2)
+        until = time.monotonic() + 10
+        while not runs.errors and time.monotonic() < until:
+            time.sleep(0.01)
+        runs.stop()
+        assert ["queued"] * 3 == list(runs.result(20)["status"])
+
+    assert 1 == len(store.threads())
+
+
+def test_a_locked_file_costs_no_other_run_its_lease(store, path, tmp_path, monkeypatch):
+    """Each store's leases are renewed by themselves."""
+    beats = []
+    monkeypatch.setattr(live, "INTERVAL", 0.05)
+    monkeypatch.setattr(live, "_wake", threading.Event())
+    monkeypatch.setattr(live, "TURN", 5.0)
+    monkeypatch.setattr(live, "_thread", None)  # one that beats as fast as this test wants
+    other = open_store(tmp_path / "b.db")
+    renew = other.renew
+    monkeypatch.setattr(
+        other, "renew", lambda lease: (beats.append(time.monotonic()), renew(lease))
+    )
+    held, free = threading.Event(), threading.Event()
+    mine = paid(store, [], threading.Event(), free).start({"x": 0}, thread="t")
+    its = paid(other, [], held, free).start({"x": 0}, thread="t")
+    held.wait(10)
+    with locked(path):
+        time.sleep(0.2)
+        before = len(beats)
+        time.sleep(0.6)
+        assert len(beats) - before > 3
+    free.set()
+    mine.result(10), its.result(10)
+    other.close()
+
+
+@pytest.mark.postgres
+def test_a_result_is_held_while_the_server_is_gone(postgres):
+    """It crashes while a node runs; when it is back the run goes on, and the node is not called
+    again."""
+    require("initdb", "PostgreSQL", found="initdb")
+    calls, held, free = [], threading.Event(), threading.Event()
+    server = open_store(postgres.url("waiting"))
+    run = paid(server, calls, held, free).start({"x": 1}, thread="t")
+    waits = told(run)
+    held.wait(10)
+    postgres.stop("immediate")
+    try:
+        free.set()
+        assert waits.wait(20)
+        assert ("running", ["work"]) == (run.status, calls)
+    finally:
+        postgres.start()
+
+    assert {"x": 43} == run.result(30)
+    assert (["work", "after"], "done") == (calls, server.thread("t").status)
+    server.close()

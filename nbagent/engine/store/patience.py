@@ -21,7 +21,8 @@ class NotAtOnce(StoreUnavailable):
 
 
 class _Here(threading.local):
-    seconds: float | None = None
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
 
 
 _here = _Here()
@@ -36,7 +37,7 @@ class Patience:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        _here.seconds = self._seconds
+        _here.seconds.append(self._seconds)
 
     def __exit__(
         self,
@@ -44,7 +45,7 @@ class Patience:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _here.seconds = None
+        _here.seconds.pop()
 
 
 at_once = Patience(0.0)
@@ -53,9 +54,10 @@ at_once = Patience(0.0)
 def patience(usual: float) -> float:
     """How long the store may wait for its turn; `usual` where nobody has said."""
     found = _here.seconds
-    return usual if found is None else found
+    return found[-1] if found else usual
 
 
 def must_be_at_once() -> bool:
     """True where the caller can wait for nothing."""
-    return _here.seconds == 0.0
+    found = _here.seconds
+    return bool(found) and found[-1] == 0.0

@@ -124,31 +124,13 @@ class Writer:
             self._write_held()
             return call()
 
-        wait, has_told = FIRST, False
-        try:
-            while True:
-                try:
-                    return await self._landed(in_line(self.store, all_of_it))
-                except StoreUnavailable as error:
-                    if _is_cancelled():
-                        raise asyncio.CancelledError from error
-                    if not has_told:
-                        has_told = True
-                        self._told(str(error))
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST)
-        finally:
-            if has_told:
-                self._told("")
+        return await insist(self.store, all_of_it, self._told, self._cut)
 
     async def _landed(self, future: Future[R]) -> R:
-        over = asyncio.wrap_future(future)
-        while not over.done():
-            try:
-                await asyncio.wait([over])
-            except asyncio.CancelledError:
-                self.is_cut = True
-        return over.result()
+        return await _landed(future, self._cut)
+
+    def _cut(self) -> None:
+        self.is_cut = True
 
     def _write_held(self) -> None:
         with self._lock:
@@ -247,6 +229,45 @@ class Writer:
                 last.write()
         except StoreUnavailable:
             leave(self.store, last)
+
+
+async def insist(
+    store: Any,
+    call: Callable[[], R],
+    told: Callable[[str], object],
+    cut: Callable[[], object] = lambda: None,
+) -> R:
+    """What the call gives, made in the store's line, again and again while it is not to be had.
+
+    told  called with what is waited for, and with "" when that is over
+    cut   called when the waiting is stopped while a call is under way, which is waited for
+    """
+    wait, has_told = FIRST, False
+    try:
+        while True:
+            try:
+                return await _landed(in_line(store, call), cut)
+            except StoreUnavailable as error:
+                if _is_cancelled():
+                    raise asyncio.CancelledError from error
+                if not has_told:
+                    has_told = True
+                    told(str(error))
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST)
+    finally:
+        if has_told:
+            told("")
+
+
+async def _landed(future: Future[R], cut: Callable[[], object]) -> R:
+    over = asyncio.wrap_future(future)
+    while not over.done():
+        try:
+            await asyncio.wait([over])
+        except asyncio.CancelledError:
+            cut()
+    return over.result()
 
 
 def _is_cancelled() -> bool:

@@ -5,10 +5,13 @@ come of it.
 
 from __future__ import annotations
 
+import asyncio
+
 from nbagent.engine.model.ids import call_of, read_called
 from nbagent.engine.model.program import Program
 from nbagent.engine.node.context import Nested, TaskContext
 from nbagent.engine.node.subgraph import Suspended, Values, as_parents
+from nbagent.engine.step.calls import is_cancelled
 from nbagent.engine.thread.inner_edits import owed_to
 from nbagent.engine.thread.inner_writes import Seen, since_its_start, written
 from nbagent.engine.thread.run import Run
@@ -28,7 +31,10 @@ async def drive(
         owed = owed_to(parent.thread, thread, at.node, given, inside.edited)
         if owed:
             thread.edit(owed, actor=parent.thread.id)
-    run = thread.enter(given, parent)
+    run = await parent.write(lambda: thread.enter(given, parent))
+    if run is not None and is_cancelled():  # the parent was stopped while this waited for the store
+        run.let_go("stopped")
+        raise asyncio.CancelledError
     # What a person or an effect said in it is not in its input: see `TaskContext.has_acted`.
     inside.has_acted = inside.has_acted or run is None or not run.is_the_first
     if run is None:  # it was done when the process ended

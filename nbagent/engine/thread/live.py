@@ -1,8 +1,10 @@
 """
-A thread that says, for every run of this process, that its owner lives. (W4)
+Threads that say, for every run of this process, that its owner lives. (W4)
 
-It is a thread of its own, not a task on the engine's loop, so that an `async def` node which
-blocks the loop does not cost the run its lease.
+Rule 1: they are not tasks on the engine's loop, so that an `async def` node which blocks the loop
+        does not cost the run its lease.
+Rule 2: each store's leases are renewed by themselves, so that one which is locked, or does not
+        answer, costs the runs of no other theirs.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import threading
 from typing import Any, Protocol
 
 from nbagent.engine.model.checkpoint import Status
-from nbagent.errors import NbagentError, ThreadBusy
+from nbagent.engine.store.patience import Patience
+from nbagent.errors import NbagentError, StoreUnavailable, ThreadBusy
 
 log = logging.getLogger("nbagent")
 INTERVAL = 5.0  # seconds; a lease lasts several times as long
+TURN = 1.0  # seconds that a store waits for its turn to write
 
 
 class LiveRun(Protocol):
@@ -49,6 +53,7 @@ class LiveRun(Protocol):
 _lock = threading.Lock()
 _runs: set[Any] = set()
 _thread: threading.Thread | None = None
+_under_way: set[int] = set()  # ids of stores whose runs' leases are being renewed
 _wake = threading.Event()
 
 
@@ -78,6 +83,7 @@ def _forget() -> None:
     """A forked child owns none of its parent's runs."""
     global _lock, _thread, _wake
     _lock, _thread, _wake = threading.Lock(), None, threading.Event()
+    _under_way.clear()
     _runs.clear()
 
 
@@ -88,10 +94,31 @@ if hasattr(os, "register_at_fork"):
 def _serve() -> None:
     while True:
         _wake.wait(INTERVAL)
+        by_store: dict[int, list[Any]] = {}
         for run in live_runs():
+            by_store.setdefault(id(run.thread.store), []).append(run)
+        for store, runs in by_store.items():
+            if store not in _under_way:
+                _under_way.add(store)
+                threading.Thread(
+                    target=_renew, args=(store, runs), name="nbagent-heartbeat", daemon=True
+                ).start()
+
+
+def _renew(store: int, runs: list[Any]) -> None:
+    try:
+        for run in runs:
             try:
-                run.renew()
+                with Patience(TURN):
+                    run.renew()
             except ThreadBusy:
                 run.lost()
+            except StoreUnavailable as error:  # nobody else can take its threads either
+                log.warning("the leases of %d threads were not renewed: %s", len(runs), error)
+                return
             except NbagentError as error:
                 log.warning("the lease of thread %r was not renewed: %s", run.thread.id, error)
+            except Exception:  # a store of somebody else's: the others' leases are to be renewed
+                log.exception("the lease of thread %r was not renewed", run.thread.id)
+    finally:
+        _under_way.discard(store)

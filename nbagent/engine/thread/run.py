@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
@@ -54,6 +54,7 @@ log = logging.getLogger("nbagent")
 OnChange = Literal["ask", "go-on", "rerun"]
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 Values = Mapping[str, Any]
+R = TypeVar("R")
 Nest = Callable[["Run", context.TaskContext, str, Program, Values], Awaitable[context.Nested]]
 
 
@@ -252,6 +253,10 @@ class Run:
                     self.thread.program.on_stall(event)
                 except Exception:
                     log.exception("on_stall= of graph %r failed", self.thread.program.name)
+
+    async def write(self, call: Callable[[], R]) -> R:
+        """What a call of the store gives, when it can be made: see `Writer.write`."""
+        return await self._writer.write(call)
 
     def _wait_for_store(self, reason: str) -> None:
         """Tell what is waited for; "" when that is over."""
