@@ -107,8 +107,7 @@ class Runs:
                     if run is None:
                         return
                     self._running.add(run)
-                    if self._is_stopping:  # it began while it was stopped
-                        run.pause()
+                    self._pause_late(run)
                     try:
                         await run
                     finally:
@@ -128,6 +127,11 @@ class Runs:
         except StoreUnavailable:
             store, waits = place.thread.store, partial(self._waits, place.thread.id)
             return await insist(store, lambda: self._begin(place), waits)
+
+    def _pause_late(self, run: Run) -> None:
+        """The batch may have been stopped while this run of it began."""
+        if self._is_stopping:
+            run.pause()
 
     def _waits(self, thread: str, reason: str) -> None:
         if reason:

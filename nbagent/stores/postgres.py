@@ -135,8 +135,12 @@ class PostgresServer(Database):
     def write(self) -> Iterator[_Session]:
         with _taken(self.lock), self._said():
             db = self._connection("writer")
-            with db.transaction():
-                yield _Session(db)
+            try:
+                with db.transaction():
+                    yield _Session(db)
+            except psycopg.OperationalError:
+                self.is_in_doubt = True
+                raise
 
     @contextmanager
     def read(self) -> Iterator[_Session]:

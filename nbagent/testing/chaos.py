@@ -30,6 +30,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from nbagent.engine.node.executor import AsyncioExecutor
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.store.opening import open_store
 from nbagent.engine.thread.thread import Thread
+from nbagent.errors import NodeError, StoreUnavailable
 from nbagent.testing.faults import FaultyStore
 from nbagent.testing.oracle import Oracle, OracleServer
 
@@ -50,18 +52,29 @@ PATIENCE = 60.0  # seconds after which a trial's process counts as hanging
 class Scenario:
     """An agent to be killed. `answer` gives a person's answer to each question that it asks.
 
+    visit   called with the thread before each answer, and at its end: what people do beside it
+            (edits, forks, copies, batches); it is killed in there as well, and called again then
+
     The last state must be the same in every run.
     """
 
     graph: Any
     input: Mapping[str, Any]
     answer: Callable[[Question], Any] = lambda question: True
+    visit: Callable[[Any], None] = lambda thread: None
 
 
 class World:
-    """What is outside the agent: what has happened there stays, whatever is killed."""
+    """What is outside the agent: what has happened there stays, whatever is killed.
 
-    def __init__(self, thread: str, oracle: Oracle, passing: Callable[[str], None]) -> None:
+    folder   for files of the trial's own
+    passing  call it with a name: a point that the process may be killed at
+    """
+
+    def __init__(
+        self, thread: str, oracle: Oracle, passing: Callable[[str], None], folder: Path
+    ) -> None:
+        self.folder = folder
         self._thread = thread
         self._oracle = oracle
         self.passing = passing
@@ -79,6 +92,24 @@ class World:
         """What a probe asks."""
         return self._oracle.count(f"effect {self._thread} {key}") > 0
 
+    def ran(self) -> None:
+        """A node begins, of a graph that the harness does not know; called in it."""
+        inside = current("World.ran")
+        self._oracle.did(f"ran {inside.place.thread} {inside.place.task}")
+
+    def promise(self, what: str) -> None:
+        """What was asked for is acknowledged: from now on it must be there."""
+        self._oracle.did(f"promised {self._thread} {what}")
+
+    def is_promised(self, what: str) -> bool:
+        """True when it was acknowledged, to whichever process."""
+        return self._oracle.count(f"promised {self._thread} {what}") > 0
+
+    def expect(self, what: str, is_there: bool) -> None:
+        """It is there, or it is not: a broken promise where it was acknowledged."""
+        if not is_there and self.is_promised(what):
+            self._oracle.did(f"broken {self._thread} {what}")
+
     def note(self, what: str) -> int:
         """Something that may happen again; how often it has now."""
         return self._oracle.did(f"note {self._thread} {what}")
@@ -86,14 +117,16 @@ class World:
 
 @dataclass
 class Report:
-    """What came of it. All but the first three must be 0 or empty."""
+    """What came of it. All but the first four must be 0 or empty."""
 
     kills: int = 0
+    strikes: int = 0  # at what the agent depends on, while it runs
     trials: int = 0
     killed_at: dict[str, int] = field(default_factory=dict)
     effects_twice: int = 0
     finished_nodes_run_twice: int = 0
     acknowledged_checkpoints_lost: int = 0
+    promises_broken: int = 0
     wrong_results: int = 0
     hangs: int = 0
     errors: list[str] = field(default_factory=list)
@@ -104,6 +137,7 @@ class Report:
             self.effects_twice
             or self.finished_nodes_run_twice
             or self.acknowledged_checkpoints_lost
+            or self.promises_broken
             or self.wrong_results
             or self.hangs
             or self.errors
@@ -111,11 +145,17 @@ class Report:
 
 
 def run_chaos(
-    build: str, *, kills: int = 100, seed: int = 0, store: str = "sqlite:///{folder}/agent.db"
+    build: str,
+    *,
+    kills: int = 100,
+    seed: int = 0,
+    store: str = "sqlite:///{folder}/agent.db",
+    strike: str = "",
 ) -> Report:
-    """Run the driver in a process of its own. `build` is "module:function"."""
+    """Run the driver in a process of its own. `build` is "module:function", and so is `strike`."""
     command = [sys.executable, "-m", "nbagent.testing", build, "--json"]
     command += ["--kills", str(kills), "--seed", str(seed), "--store", store]
+    command += ["--strike", strike] if strike else []
     path = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
@@ -128,14 +168,22 @@ def run_chaos(
 # ------------------------------------------------------------------------------ the driver
 
 
-def _drive(build: str, kills: int, seed: int, store: str, folder: Path) -> Report:
+def _drive(
+    build: str,
+    kills: int,
+    seed: int,
+    store: str,
+    folder: Path,
+    strike: Callable[[str], None] | None,
+) -> Report:
     dice, report = random.Random(seed), Report()
     at: collections.Counter[str] = collections.Counter()
     with OracleServer(folder / "oracle.log") as oracle:
 
         def child(thread: str, point: str = "", count: int = 1) -> Callable[[], None]:
             place = store.format(folder=folder)
-            return lambda: _live(build, thread, place, oracle.port, point, count, folder)
+            struck = strike is not None
+            return lambda: _live(build, thread, place, oracle.port, point, count, folder, struck)
 
         began = time.monotonic()
         if _run(child("calm"), 0.0) != 0:
@@ -153,6 +201,10 @@ def _drive(build: str, kills: int, seed: int, store: str, folder: Path) -> Repor
             while True:
                 if point is not None:
                     ended, name = _run(child(thread, *point), 0.0), point[0]
+                elif strike is not None and dice.random() < 0.5:
+                    struck = partial(strike, store.format(folder=folder))
+                    ended, name = _run(child(thread), dice.uniform(0.0, took), struck), "a strike"
+                    report.strikes += 1
                 else:
                     ended, name = _run(child(thread), dice.uniform(0.0, took)), "a random moment"
                 if ended == -signal.SIGKILL:
@@ -176,8 +228,11 @@ def _drive(build: str, kills: int, seed: int, store: str, folder: Path) -> Repor
 _HUNG = 1000
 
 
-def _run(work: Callable[[], None], seconds: float) -> int:
-    """Fork and work there; killed after `seconds`, if not 0. Its exit code, or minus its signal."""
+def _run(work: Callable[[], None], seconds: float, strike: Callable[[], None] | None = None) -> int:
+    """Fork and work there; killed after `seconds`, if not 0. Its exit code, or minus its signal.
+
+    strike  called then in place of the kill
+    """
     pid = os.fork()
     if pid == 0:
         code = 3
@@ -192,7 +247,10 @@ def _run(work: Callable[[], None], seconds: float) -> int:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return _HUNG if is_hung else os.waitstatus_to_exitcode(status)
-        if time.monotonic() > end:
+        if time.monotonic() > end and strike is not None:
+            strike()
+            strike, seconds, end = None, 0.0, time.monotonic() + PATIENCE
+        elif time.monotonic() > end:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             is_hung = not seconds
@@ -217,6 +275,8 @@ def _count(report: Report, lines: list[str]) -> None:
             stored.add(what)
         elif verb == "ran" and what in stored:
             report.finished_nodes_run_twice += 1
+        elif verb == "broken":
+            report.promises_broken += 1
         elif verb == "committed":
             thread, _, id = what.rpartition(" ")
             committed[thread] = int(id)
@@ -230,24 +290,37 @@ def _count(report: Report, lines: list[str]) -> None:
 # -------------------------------------------------------------------------- a trial's process
 
 
-def _live(build: str, id: str, url: str, port: int, point: str, count: int, folder: Path) -> None:
-    """Start the thread or go on in it, until it is done."""
+def _live(
+    build: str,
+    id: str,
+    url: str,
+    port: int,
+    point: str,
+    count: int,
+    folder: Path,
+    is_struck: bool,
+) -> None:
+    """Start the thread or go on in it, until it is done.
+
+    is_struck  what it depends on may be killed as well
+    """
     try:
         oracle = Oracle(port)
-        store = FaultyStore(open_store(url), point, count, told=oracle.did)
-        world = World(id, oracle, store.passing)
-        scenario = _load(build)(world)
+        store = FaultyStore(_opened(url), point, count, told=oracle.did)
+        world = World(id, oracle, store.passing, folder)
+        scenario: Scenario = _load(build)(world)
         program = _reporting(scenario.graph.compile(), oracle)
         thread = Thread(id, program=program, store=store, executor=AsyncioExecutor(8))
-        for info in [i for i in store.threads() if i.id == id] + store.under(id):
-            if info.checkpoint:
-                oracle.did(f"opened {info.id} {info.checkpoint}")
-        stored = thread.stored()
-        if stored is None or stored.checkpoint == 0:
-            thread.start(scenario.input).result()
-        while thread.status != "done":
-            answers = {question.id: scenario.answer(question) for question in thread.questions}
-            thread.resume(answers=answers).result()
+        _insist(lambda: _say_opened(store, id, oracle))
+        failures = 0
+        while True:
+            try:
+                if _insist(lambda: _go_on(thread, scenario)):
+                    break
+            except NodeError:  # it waited for what was struck, until its own time was up
+                failures += 1
+                if not is_struck or failures > 5:
+                    raise
         (folder / f"{id}.state").write_text(repr(sorted(thread.state.items())))
         (folder / f"{id}.points").write_text(json.dumps(store.passed))
     except BaseException:
@@ -255,9 +328,52 @@ def _live(build: str, id: str, url: str, port: int, point: str, count: int, fold
         raise
 
 
-def _load(build: str) -> Callable[[World], Scenario]:
-    module, _, name = build.partition(":")
-    found: Callable[[World], Scenario] = getattr(importlib.import_module(module), name)
+def _opened(url: str) -> Any:
+    found: list[Any] = []
+
+    def open_it() -> bool:
+        found.append(open_store(url))
+        return True
+
+    _insist(open_it)
+    return found[0]
+
+
+def _say_opened(store: Any, id: str, oracle: Oracle) -> bool:
+    for info in [info for info in store.threads() if info.id == id] + store.under(id):
+        if info.checkpoint:
+            oracle.did(f"opened {info.id} {info.checkpoint}")
+    return True
+
+
+def _go_on(thread: Thread, scenario: Scenario) -> bool:
+    """What a person does next; True when the thread is done."""
+    stored = thread.stored()
+    if stored is None or stored.checkpoint == 0:
+        thread.start(scenario.input).result()
+    scenario.visit(thread)
+    if thread.status == "done":
+        return True
+    answers = {question.id: scenario.answer(question) for question in thread.questions}
+    thread.resume(answers=answers).result()
+    return False
+
+
+def _insist(call: Callable[[], bool]) -> bool:
+    """As people do, who are told that the store cannot be reached."""
+    until = time.monotonic() + PATIENCE / 2
+    while True:
+        try:
+            return call()
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
+
+
+def _load(named: str) -> Callable[[Any], Any]:
+    module, _, name = named.partition(":")
+    found: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
     return found
 
 
@@ -301,12 +417,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100, help="how often to kill (100)")
     parser.add_argument("--seed", type=int, default=0, help="repeats the same choices (0)")
     parser.add_argument("--store", default="sqlite:///{folder}/agent.db", help="the store's URL")
+    parser.add_argument(
+        "--strike", default="", help="MODULE:FUNCTION called with the URL now and then, in place "
+        "of a kill: it kills what the agent depends on, such as the database"
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
     options = parser.parse_args(arguments)
     sys.path.insert(0, os.getcwd())
     _load(options.build)  # once, before forking
     with _folder() as folder:
-        report = _drive(options.build, options.kills, options.seed, options.store, folder)
+        strike = _load(options.strike) if options.strike else None
+        report = _drive(options.build, options.kills, options.seed, options.store, folder, strike)
     if options.json:
         print(json.dumps(asdict(report)))
     else:

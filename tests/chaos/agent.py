@@ -8,6 +8,8 @@ where.
 import asyncio
 import operator
 import time
+from contextlib import closing
+from dataclasses import replace
 from typing import Annotated, TypedDict
 
 from nbagent import (
@@ -24,6 +26,7 @@ from nbagent import (
     effect,
     interrupt,
     node,
+    open_store,
 )
 from nbagent.engine.node.effects import idempotency_key
 from nbagent.testing.chaos import Scenario, World
@@ -215,6 +218,73 @@ def build(world: World) -> Scenario:
 
     assert len(agent.nodes) + len(item.nodes) >= 35
     return Scenario(agent, {"topic": "bees"}, answer)
+
+
+def busy(world: World) -> Scenario:
+    """The same agent, and what people do beside it: an edit, a fork, an export, a batch. What has
+    been acknowledged of that is there ever after; what has not is whole, or not there."""
+
+    def visit(thread):
+        for one in (edit, fork, export, batch):
+            one(thread)
+
+    def edit(thread):
+        world.expect("edit", thread.state["topic"] == "wasps")
+        if thread.state["topic"] != "wasps" and thread.status != "done":
+            thread.edit({"topic": "wasps"}, note="no bees")
+            world.promise("edit")
+
+    def fork(thread):
+        id = f"{thread.id} fork"
+        found = [info for info in thread.store.threads() if info.id == id]
+        world.expect("fork", bool(found))
+        if found:
+            assert ("paused", "bees") == (found[0].status, thread.sibling(id).state["topic"][:4])
+        else:
+            thread.fork(step=1, id=id, edits={"topic": "bees again"})
+            world.promise("fork")
+
+    def export(thread):
+        path = world.folder / f"{thread.id}.db"
+        world.expect("export", path.exists())
+        if not path.exists():
+            thread.export(path)
+            world.promise("export")
+        with closing(open_store(path)) as copied:
+            line = copied.thread(thread.id)
+            assert line.checkpoint == copied.history(thread.id)[-1].id > 0
+            assert "running" != line.status
+        assert [] == list(world.folder.glob(f".{thread.id}.db.*"))
+
+    def batch(thread):
+        with Graph("letters", Letter, store=thread.store) as letters:
+
+            @node
+            def post(state):
+                world.ran()
+                key = f"letter {state['number']}"
+                effect(key, world.happen, key, probe=lambda: world.has_happened(key))
+                return {"sent": 1}
+
+            @node
+            def file(state):
+                world.ran()
+                return {"sent": state["sent"] + 1}
+
+            START >> post >> file >> END
+        inputs = [{"number": number, "sent": 0} for number in range(4)]
+        before = [info.status for info in thread.store.threads() if " batch" in info.id]
+        world.expect("batch", before.count("done") >= 4)
+        table = letters.map(inputs, name=f"{thread.id} batch", concurrency=2).result()
+        assert (["done"] * 4, [2] * 4) == (list(table["status"]), list(table["sent"])), table
+        world.promise("batch")
+
+    return replace(build(world), visit=visit)
+
+
+class Letter(TypedDict):
+    number: int
+    sent: int
 
 
 def careless(world: World) -> Scenario:

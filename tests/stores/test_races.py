@@ -11,10 +11,11 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from typing import TypedDict
 
 import pytest
 
-from nbagent import open_store
+from nbagent import END, START, Graph, node, open_store
 from nbagent.engine.model.checkpoint import Checkpoint
 from nbagent.engine.model.values import frozen_dict
 from nbagent.engine.store.ownership import current_owner
@@ -155,3 +156,29 @@ def test_a_process_frozen_past_its_lease_writes_nothing_when_it_wakes(url):
     assert (1, "running") == (store.thread("t").checkpoint, store.thread("t").status)
     store.release(lease, "paused")
     store.close()
+
+
+class Count(TypedDict):
+    x: int
+
+
+@pytest.mark.parametrize("at", ["commit", "put_spans", "release"])
+def test_a_fork_is_not_seen_before_it_is_whole(tmp_path, monkeypatch, at):
+    """Whoever looks meanwhile, or after a kill, finds no half of it."""
+    seen = []
+    with Graph("g", Count, store=tmp_path / "a.db") as graph:
+        START >> node(lambda state: {"x": 1}, name="one") >> END
+    graph.run({"x": 0}, thread="t")
+    real = getattr(graph.store, at)
+
+    def looking(*args, **kwargs):
+        seen.append([info.id for info in graph.store.threads()])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(graph.store, at, looking)
+    graph.thread("t").fork(id="f")
+
+    assert [["t"]] == seen
+    assert {"f", "t"} == {info.id for info in graph.store.threads()}
+    assert "paused" == graph.thread("f").status
+    graph.store.close()

@@ -179,7 +179,12 @@ def take(store: CheckpointStore, thread: str, **how: Any) -> Lease:
     """Hold a thread, see `CheckpointStore.acquire`, behind what a run of this process has left to
     be written there."""
     settle(store, thread)
-    return store.acquire(thread, fresh_owner(), **how)
+    owner = fresh_owner()
+    try:
+        return store.acquire(thread, owner, **how)
+    except StoreUnavailable:
+        disown(owner)  # it may have been taken, and no word of that come back
+        raise
 
 
 def give_back(store: CheckpointStore, lease: Lease) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
-from nbagent.engine.model.ids import anchor_of, fork, node_of, task_of
+from nbagent.engine.model.ids import PART, anchor_of, fork, node_of, task_of
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.node.subgraph import Subgraph
@@ -491,11 +491,12 @@ class DrivenThread(StoredThread):
                 self.store.release(lease, "paused")
             return self
         other = self.sibling(id or self._fork_id())
-        with other._held(create=True, parent=self.id) as lease:
-            if lease.before is not None:
-                raise ThreadError(
-                    f"thread {other.id!r} exists already: fork to another id", thread=other.id
-                )
+        if other.stored() is not None:
+            raise ThreadError(
+                f"thread {other.id!r} exists already: fork to another id", thread=other.id
+            )
+        # As a part, so that nobody sees it, after a kill either, before it is whole.
+        with other._held(create=True, parent=self.id, place=PART) as lease:
             made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
             self.store.commit(lease, made)
             other._remark("origin", str(source.id), "")
@@ -511,15 +512,17 @@ class DrivenThread(StoredThread):
         create: bool = False,
         take_over: bool = False,
         parent: str | None = None,
+        place: str = "",
         on_change: OnChange = "ask",
     ) -> Iterator[Lease]:
         """Hold the lease; the body releases it or hands it on. On an error all is as before, and
         a thread that was made for it is gone.
 
         parent     the thread that a new one is forked from
+        place      where it is made, see `CheckpointStore.acquire`
         on_change  "go-on": a thread of a graph of another name is this graph's from now on
         """
-        inside, place = self.within or (parent, "")
+        inside, place = self.within or (parent, place)
         lease = take(
             self.store,
             self.id,

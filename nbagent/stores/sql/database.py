@@ -29,9 +29,14 @@ class Connection(Protocol):
 
 
 class Database(ABC):
-    """Connections to one database, for any thread; `lock` is held while one writes."""
+    """Connections to one database, for any thread; `lock` is held while one writes.
+
+    is_in_doubt  a connection broke, perhaps with a commit whose acknowledgement was lost: what is
+                 written again may be there already
+    """
 
     url: str
+    is_in_doubt = False
     lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
 
     def __init__(self) -> None:

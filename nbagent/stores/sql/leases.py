@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ from nbagent.engine.store.ownership import (
     lost,
     unknown,
 )
-from nbagent.errors import StoreError, StoreUnavailable
+from nbagent.errors import StoreError, StoreUnavailable, ThreadBusy
 from nbagent.stores.sql.database import Connection, Held, Shelf
 from nbagent.stores.sql.reading import Reading
 from nbagent.stores.sql.rows import read_owner
@@ -115,6 +116,10 @@ class Leases:
                 self._put_state(db, lease.thread)
         except StoreUnavailable:  # it is tried again, with what is held
             raise
+        except ThreadBusy:
+            self._shelf.held.pop(lease.thread, None)
+            if not (self._database.is_in_doubt and self._is_released(lease)):
+                raise
         except BaseException as error:
             self._shelf.held.pop(lease.thread, None)
             if isinstance(error, StoreError):  # the file is gone
@@ -122,7 +127,16 @@ class Leases:
             raise
         self._shelf.held.pop(lease.thread, None)
         if not self._shelf.held:
-            self._database.settle()
+            with suppress(StoreError):  # the disk is full: it is given back all the same
+                self._database.settle()
+
+    def _is_released(self, lease: Lease) -> bool:
+        """True when an earlier try, of which no word has come back, has given the thread back."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT owner, epoch FROM threads WHERE id = ?", (lease.thread,)
+            ).fetchone()
+        return row is not None and (row[0], row[1]) == (None, lease.epoch + 1)
 
     def _put_state(self, db: Connection, thread: str) -> None:
         """The latest values as JSON, for other tools; the fields that have changed since."""

@@ -91,6 +91,9 @@ class Writing:
             control = control_bytes(checkpoint.control)
             with self._database.write() as db:
                 self._leases.check(db, lease)
+                if self._database.is_in_doubt and self._is_there(db, lease.thread, checkpoint.id):
+                    self._shelf.held[lease.thread] = Held(0, {}, {})  # to be read again
+                    return
                 for name, one in new.items():
                     version = versions[name]
                     data = seal(one.data, "version", lease.thread, name, checkpoint.id)
@@ -120,6 +123,14 @@ class Writing:
             # The mapping is held, so that its id stays its own.
             self._last_nodes = (id(checkpoint.nodes), checkpoint.schema, checkpoint.nodes, nodes)
             self._shelf.held[lease.thread] = Held(checkpoint.id, checkpoint.values, versions)
+
+    def _is_there(self, db: Connection, thread: str, checkpoint: int) -> bool:
+        """True when it was committed already, under this very lease, which nobody else writes
+        with."""
+        row = db.execute(
+            "SELECT 1 FROM checkpoints WHERE thread = ? AND id = ?", (thread, checkpoint)
+        ).fetchone()
+        return row is not None
 
     def _put_nodes(self, db: Connection, nodes: Mapping[str, str], schema: str) -> str:
         if self._last_nodes is not None and self._last_nodes[:2] == (id(nodes), schema):
