@@ -24,8 +24,10 @@ Inside a node
     idempotency_key()             the key of the effect under way, for a provider that takes one
     cached(key, fn, *args)        a call that is not repeated after a question; await acached(…)
     span(name, **attributes)      a part of it in the trace, with tokens and cost
-    Command(update, goto)         writes, and says what is next
-    Send(node, input)             a task with an input of its own, from a route or a node
+    Command(update, goto)         writes, and says what is next; in a subgraph with graph=PARENT,
+                                  in the parent. A node may return a list of updates and Commands
+    Send(node, input, timeout)    a task with an input of its own, from a route or a node
+    Overwrite(value)              a write that replaces a field with a reducer
     thaw(value)                   a private copy that may be changed
     task()                        TaskInfo, also as a parameter `task`: thread, step, attempt,
                                   remaining_steps, context (what start(context=) was given)
@@ -68,8 +70,9 @@ from nbagent.engine.model.approval import Approval
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import PERSON, Cache, Retry
-from nbagent.engine.model.program import Command, Send
+from nbagent.engine.model.program import PARENT, Command, Send
 from nbagent.engine.model.secrets import Secret, redact
+from nbagent.engine.model.several import Overwrite
 from nbagent.engine.model.taskinfo import TaskInfo
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node.approve import approve
@@ -110,6 +113,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "END",
+    "PARENT",
     "PERSON",
     "START",
     "Approval",
@@ -126,6 +130,7 @@ __all__ = [
     "Missed",
     "NbagentError",
     "NodeError",
+    "Overwrite",
     "RateLimit",
     "Retry",
     "Secret",

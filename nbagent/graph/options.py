@@ -10,10 +10,11 @@ from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import Cache, Person, Retry
-from nbagent.engine.model.program import Command
+from nbagent.engine.model.program import Command, Send
 
-Update = Mapping[str, Any] | Command | None
-"""What a node returns: the fields that it writes, a `Command`, or None."""
+Part = Mapping[str, Any] | Command | Send | None
+Update = Part | Sequence[Part]
+"""What a node returns: fields that it writes, a `Command`, a `Send`, None, or a list of these."""
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Update | Awaitable[Update])

@@ -86,7 +86,8 @@ class _Sight:
         if isinstance(thing, type):
             return self._in_class(thing)
         if type(thing).__module__.startswith("nbagent.graph."):  # a node, a graph
-            return self.might(getattr(thing, "function", None))
+            inside = getattr(thing, "nodes", {})  # of a graph, which may hand over to its caller
+            return self.might(getattr(thing, "function", None)) or self.might(inside)
         if type(thing).__module__ in _VALUES:
             return False
         if type(thing).__module__ in sys.stdlib_module_names or isinstance(thing, Command | Send):

@@ -6,12 +6,14 @@ from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 from nbagent import (
     END,
+    PARENT,
     PERSON,
     START,
     Breaker,
     Cache,
     Command,
     Graph,
+    Overwrite,
     RateLimit,
     Retry,
     Secret,
@@ -153,6 +155,17 @@ class User:
 @node
 def greet(state: State, task: TaskInfo[User]) -> dict[str, str]:
     return {"topic": task.context.name}
+
+
+@node
+def hands_over(state: State) -> list[Command | dict[str, Overwrite]]:
+    update = {"notes": ["for bob"]}
+    return [{"notes": Overwrite([])}, Command(graph=PARENT, update=update, goto="bob")]
+
+
+@node
+async def sends(state: State) -> list[Send]:
+    return [Send(page, url, timeout=5) for url in state["pages"]]
 
 
 @node(name="untyped_task")

@@ -6,8 +6,10 @@ from nbagent import (
     END,
     START,
     Cache,
+    Command,
     Graph,
     Retry,
+    Send,
     TaskInfo,
     acached,
     aeffect,
@@ -44,7 +46,7 @@ with Graph("g", State, on_error="ignore") as graph:  # error: arg-type
         return 3
 
     @node  # error: type-var
-    def listed(state: State) -> list[dict[str, str]]:
+    def listed(state: State) -> list[str]:
         return []
 
     @node(retry=2)  # error: type-var
@@ -120,6 +122,8 @@ def runs(anything: Any) -> None:
     graph.run({"topic": "bees"}).append(anything)  # error: attr-defined
     graph.run({}, contxt=3)  # error: call-arg
     Graph("g", State, context=3)  # error: arg-type
+    Command(graph=3)  # error: arg-type
+    Send("a", 1, timeout="soon")  # error: arg-type
     TaskInfo(stp=3)  # error: call-arg
     graph.stream({}, mode="mesages")  # error: arg-type
     graph.start({}).stream(["values", "mesages"])  # error

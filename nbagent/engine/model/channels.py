@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.several import Several, each_write
+from nbagent.engine.model.several import Overwrite, Several, each_write
 from nbagent.engine.model.untouched import is_untouched
 from nbagent.engine.model.values import (
     MISSING,
@@ -143,7 +143,7 @@ class Topic(Channel):
         return (*typing.get_args(annotation), UNCHECKED)[0]
 
     def of_input(self, value: Any) -> Iterable[Any]:
-        return list(value)
+        return list(value.value if type(value) is Overwrite else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,8 @@ class Reduced(Channel):
         if self.reducer is operator.add and _all_lists(current, writes):
             grown: FrozenList = current.grown(item for write in writes for item in write.value)
             return grown
+        if any(type(write.value) is Overwrite for write in writes):
+            current, writes = _overwritten(self.field, writes)
         lent: list[Any] = []
         for write in writes:
             if current is MISSING:
@@ -290,6 +292,22 @@ def _conflict(field: str, writes: Sequence[Write]) -> ConflictError:
         field=field,
         nodes=nodes,
     )
+
+
+def _overwritten(field: str, writes: Sequence[Write]) -> tuple[Any, Sequence[Write]]:
+    """The value that takes the field's place, and what the same task has written behind it."""
+    tasks = [write.task for write in writes if type(write.value) is Overwrite]
+    if len(set(tasks)) > 1:
+        nodes = [write.node for write in writes if type(write.value) is Overwrite]
+        named = " and ".join(repr(name) for name in dict.fromkeys(nodes))
+        raise ConflictError(
+            f"field {field!r} was overwritten by {named} in one super-step: let one node do so",
+            field=field,
+            nodes=nodes,
+        )
+    own = [write for write in writes if write.task == tasks[0]]
+    last = max(at for at, write in enumerate(own) if type(write.value) is Overwrite)
+    return own[last].value.value, own[last + 1 :]
 
 
 def _candidates(before: Any, after: Any) -> Iterator[Any]:

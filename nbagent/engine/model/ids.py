@@ -13,7 +13,8 @@ Ids: the one place that makes them and takes them apart.
                runs, as many levels deep as there are
     gate       ANCHOR:before@NODE, ANCHOR:after@NODE: a breakpoint, in the journal
     channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds;
-               start: while the routes behind START are still to be followed
+               start: while the routes behind START are still to be followed; timeout:NODE where
+               what was sent has a time of its own; parent: what a subgraph hands over at its end
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
 be taken apart.
@@ -142,6 +143,7 @@ def gate_id(anchor: int, place: str, node: str) -> str:
 
 END_CHANNEL = "end:"
 START_CHANNEL = "start:"
+PARENT_CHANNEL = "parent:"
 
 
 def to_channel(node: str) -> str:
@@ -152,6 +154,11 @@ def to_channel(node: str) -> str:
 def send_channel(node: str) -> str:
     """The node was sent inputs."""
     return f"send:{node}"
+
+
+def timeout_channel(node: str) -> str:
+    """The place of an input that the node was sent -> the seconds that it may take."""
+    return f"timeout:{node}"
 
 
 def join_channel(sources: Iterable[str], target: str) -> str:
@@ -167,7 +174,7 @@ def same_join(channel: str) -> str:
 
 
 def read_channel(channel: str) -> tuple[str, str]:
-    """Its kind ("to", "send", "join", "end", "start") and its node; of a join it is unknown: ""."""
+    """Its kind ("to", "send", "join", "end" …) and its node; of a join it is unknown: ""."""
     kind, _, name = channel.partition(":")
     return kind, "" if kind == "join" else name
 

@@ -14,34 +14,53 @@ import keyword
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.ids import join_channel, same_join
+from nbagent.engine.model.limits import is_seconds
 from nbagent.engine.model.policy import NO_POLICY, Policy
-from nbagent.errors import Location
+from nbagent.errors import Location, StateError
 
 START = "__start__"
 END = "__end__"
+PARENT = "__parent__"
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Run `node` once with `input` in place of the state; many Sends run in parallel."""
+    """Run `node` once with `input` in place of the state; many Sends run in parallel.
+
+    timeout  seconds that an attempt at it may take, in place of the node's own
+    """
 
     node: Any
     input: Any
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        seconds = self.timeout
+        if seconds is not None and not (is_seconds(seconds) and seconds > 0):
+            raise StateError(f"Send(timeout={seconds!r}): give seconds, more than 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A node's return value that both writes `update` and chooses what runs next.
 
-    goto: a node, `END`, a `Send`, or a list of these; it adds to the node's own edges.
+    goto   a node, `END`, a `Send`, or a list of these; it adds to the node's own edges
+    graph  `PARENT`, in a subgraph: the subgraph ends here, and the parent goes on at `goto` with
+           `update`, which is all that it gets of the subgraph
     """
 
     update: Mapping[str, Any] | None = None
     goto: Any = ()
+    graph: str | None = None
+    PARENT: ClassVar[str] = PARENT
+
+    def __post_init__(self) -> None:
+        if self.graph is not None and self.graph != PARENT:
+            raise StateError(f"Command(graph={self.graph!r}): it is PARENT, or left out")
 
 
 @dataclass(frozen=True, slots=True)

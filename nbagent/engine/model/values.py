@@ -38,7 +38,7 @@ from typing import Any, NoReturn
 
 from nbagent.engine import ports
 from nbagent.engine.model.secrets import Secret
-from nbagent.engine.model.several import Several
+from nbagent.engine.model.several import Overwrite, Several
 from nbagent.engine.model.spares import Shelf, Spare
 from nbagent.errors import StateError, nearest
 
@@ -50,7 +50,7 @@ ATOMS: frozenset[type] = frozenset(
     )
 )  # fmt: skip
 _MANY = 32  # items; a copy of fewer is made sooner than a spare is looked over
-_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several)
+_IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several, Overwrite)
 
 
 class _Missing:
@@ -353,7 +353,7 @@ def freeze(value: Any) -> Any:
     if kind is set:
         return _new_set(value)
     if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
-        return value
+        return value if kind is not Overwrite else Overwrite(freeze(value.value))
     if kind is StateView:
         return frozen_dict(value)
     return copy_opaque(value)

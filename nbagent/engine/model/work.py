@@ -39,11 +39,15 @@ def to_question(entry: JournalEntry) -> Question:
 
 @fact
 class Task:
-    """One execution of one node in this super-step; `input` is MISSING when it reads the state."""
+    """One execution of one node in this super-step; `input` is MISSING when it reads the state.
+
+    timeout  seconds that one attempt may take, in place of the node's own
+    """
 
     id: str
     node: str
     input: Any = MISSING
+    timeout: float | None = None
 
 
 @fact

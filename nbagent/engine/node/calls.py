@@ -5,7 +5,9 @@ Rule 1: the called graph's thread belongs to the task that calls it. It is neste
         thread, so it is kept, resumed, copied and thrown away with it.
 Rule 2: its question ends the node and is asked by the task's thread; when the node runs again, the
         same call goes on in the same thread. So does a call whose graph has failed.
-Rule 3: what one call waits for does not break off another that is under way: the node ends when
+Rule 3: where a node of the called graph hands over (`Command(graph=PARENT)`), the node that calls
+        it ends, as if it had returned that command.
+Rule 4: what one call waits for does not break off another that is under way: the node ends when
         all of them have ended.
 """
 
@@ -21,7 +23,7 @@ from nbagent.engine.model.values import thaw
 from nbagent.engine.node import executor
 from nbagent.engine.node.context import TaskContext, current, running
 from nbagent.engine.node.origin import is_a_nodes
-from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.node.subgraph import HandedOver, Suspended, commands_of
 from nbagent.errors import NbagentError
 
 
@@ -88,6 +90,8 @@ async def _on_the_loop(
             made.cancel()
             await asyncio.wait([made])
         raise
+    if ended.handed:
+        raise HandedOver(commands_of(ended.handed))
     state: dict[str, Any] = thaw(ended.last)
     return state
 

@@ -38,11 +38,13 @@ class Nested(NamedTuple):
     first, last   its values when it began, and when it ended
     writes        what its nodes wrote since, field by field, in the order of reconciliation; of a
                   field that a person has set in it, nothing is known
+    handed   what it hands over to the graph that runs it: (update, where that is to go on) …
     """
 
     first: Values
     last: Values
     writes: Mapping[str, Sequence[Any] | None]
+    handed: Sequence[Any] = ()
 
 
 Nest = Callable[["TaskContext", str, Program, Values], Awaitable[Nested]]

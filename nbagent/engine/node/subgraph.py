@@ -5,7 +5,8 @@ Rule 1: the thread's id is `PARENT/TASK`, so a restart finds it and goes on in i
 Rule 2: a task's end is its subgraph's end: done, failed; while the subgraph waits for a person
         or is paused, the task is unfinished and the parent waits or is paused, too.
 Rule 3: a field that both states have is shared: the subgraph begins with the parent's value, and
-        the parent gets what the subgraph changed. `inputs=` and `outputs=` say otherwise.
+        the parent gets what the subgraph changed. `inputs=` and `outputs=` say otherwise. Where a
+        node inside hands over to the parent (`Command(graph=PARENT)`), that is all it gets.
 Rule 4: where both fields have one reducer, the parent's gets each write of the subgraph's nodes,
         as if they were its own nodes: so subgraphs side by side give what plain nodes would.
         Where the subgraph's is another, the parent's gets the change and not the whole value.
@@ -20,12 +21,32 @@ from typing import Any
 from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.ids import inner_question, task_of
-from nbagent.engine.model.program import Program
+from nbagent.engine.model.program import Command, Program, Send
 from nbagent.engine.model.values import MISSING, equal
 from nbagent.engine.node.context import Nested, current
 from nbagent.errors import StateError
 
 Values = Mapping[str, Any]
+
+
+class HandedOver(BaseException):
+    """Ends a node whose code has called a graph that hands over to this node's graph: `commands`
+    are what the node returns.
+
+    Not an error, and not for catching.
+    """
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        super().__init__("a graph that the node has called goes on in the node's own graph")
+        self.commands = list(commands)
+
+
+def commands_of(handed: Sequence[Any]) -> list[Command]:
+    """What a graph hands over, as the node that runs it returns it."""
+    return [
+        Command(update=update, goto=[one[1] if one[0] == "to" else Send(*one[1:]) for one in goto])
+        for update, goto in handed
+    ]
 
 
 class Suspended(BaseException):
@@ -57,11 +78,13 @@ class Subgraph:
     into: Mapping[str, Channel]
     whole: bool = False
 
-    async def __call__(self, argument: Any) -> Values:
-        """What `node.function` does: run the graph to its end; what the parent is to write."""
+    async def __call__(self, argument: Any) -> Values | list[Command]:
+        """What `node.function` does: run the graph to its end; what the parent is to write, or
+        what a node inside hands over."""
         inside = current("a subgraph")
         nest, given = inside.services.nest, self.read(argument, inside.sent)
-        return self.write(await nest(inside, inside.place.task, self.program, given))
+        ended = await nest(inside, inside.place.task, self.program, given)
+        return commands_of(ended.handed) if ended.handed else self.write(ended)
 
     def read(self, argument: Any, sent: bool) -> Values:
         """The subgraph's input, from the parent's state or from what was sent to the node."""

@@ -4,12 +4,18 @@ The plan of a super-step: which tasks a checkpoint asks for. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.channels import Barrier
 from nbagent.engine.model.checkpoint import Checkpoint
-from nbagent.engine.model.ids import END_CHANNEL, join_target, read_channel, task_id
+from nbagent.engine.model.ids import (
+    END_CHANNEL,
+    join_target,
+    read_channel,
+    task_id,
+    timeout_channel,
+)
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import Task
 from nbagent.errors import GraphChanged, GraphError, nearest
@@ -21,6 +27,7 @@ def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
     Deferred nodes wait until nothing else is left.
     """
     triggered, inputs = _eligible(program, checkpoint)
+    control = checkpoint.control
     names = list(triggered | inputs.keys()) if inputs else list(triggered)
     if len(names) > 1:
         names.sort(key=program.order.__getitem__)
@@ -30,8 +37,12 @@ def plan(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...]:
     for name in names:
         if name in triggered:
             tasks.append(Task(task_id(checkpoint.anchor, name), name))
-        for index, value in enumerate(inputs.get(name, ())):
-            tasks.append(Task(task_id(checkpoint.anchor, name, index), name, value))
+        if name not in inputs:
+            continue
+        timed: Mapping[str, float] = control.get(timeout_channel(name), {})
+        for index, value in enumerate(inputs[name]):
+            id, timeout = task_id(checkpoint.anchor, name, index), timed.get(str(index))
+            tasks.append(Task(id, name, value, timeout))
     return tuple(tasks)
 
 
@@ -43,7 +54,7 @@ def _eligible(
     inputs: dict[str, tuple[Any, ...]] = {}
     for channel, content in checkpoint.control.items():
         kind, name = read_channel(channel)
-        if kind in ("end", "start"):
+        if kind in _NO_NODES:
             continue
         if kind == "join":
             join = program.join_of(channel)
@@ -62,6 +73,9 @@ def _eligible(
         for name in checkpoint.updated:
             triggered.update(program.subscribers.get(name, ()))
     return triggered, inputs
+
+
+_NO_NODES = ("end", "start", "parent", "timeout")
 
 
 def check_ended(program: Program, checkpoint: Checkpoint) -> None:

@@ -23,9 +23,11 @@ from nbagent.engine.model.channels import Barrier, writes_of
 from nbagent.engine.model.checkpoint import TaskRecord
 from nbagent.engine.model.ids import (
     END_CHANNEL,
+    PARENT_CHANNEL,
     join_channel,
     read_channel,
     send_channel,
+    timeout_channel,
     to_channel,
 )
 from nbagent.engine.model.order import in_order
@@ -74,6 +76,8 @@ class Onward:
         self.waiting = waiting
         self._took: dict[tuple[str, str], None] = {}
         self._sent: dict[str, list[Any]] = {}
+        self._timed: dict[str, dict[int, float]] = {}
+        self._up: list[Any] = []
 
     @property
     def took(self) -> tuple[tuple[str, str], ...]:
@@ -136,12 +140,28 @@ class Onward:
         for one in goto:
             if one[0] == "to":
                 self._trigger(source, one[1])
+            elif one[0] == "parent":
+                self._up.append(one[1:])
+                self._took[source, END] = None
             else:
                 self._took[source, one[1]] = None
-                self._sent.setdefault(send_channel(one[1]), []).append(one[2])
+                inputs = self._sent.setdefault(send_channel(one[1]), [])
+                if len(one) > 3:
+                    self._timed.setdefault(one[1], {})[len(inputs)] = one[3]
+                inputs.append(one[2])
 
     def finish(self) -> None:
-        """Put what was sent into the channels."""
+        """Put what was sent into the channels. What is handed over to the parent ends the graph,
+        whatever else was to run."""
+        if self._up:
+            self.control.clear()
+            self.control.update({END_CHANNEL: True, PARENT_CHANNEL: tuple(self._up)})
+            return
+        for name, timed in self._timed.items():
+            first = len(self.control.get(send_channel(name), ()))
+            channel = timeout_channel(name)
+            own = {str(first + place): seconds for place, seconds in timed.items()}
+            self.control[channel] = freeze({**self.control.get(channel, {}), **own})
         if self._sent:
             for channel, inputs in self._sent.items():
                 self.control[channel] = (*self.control.get(channel, ()), *inputs)

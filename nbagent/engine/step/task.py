@@ -12,7 +12,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from nbagent.engine.model.checkpoint import (
     Checkpoint,
@@ -35,7 +36,7 @@ from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.info import with_task
 from nbagent.engine.node.interrupts import Interrupted
 from nbagent.engine.node.output import Output
-from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.node.subgraph import HandedOver, Suspended
 from nbagent.engine.step import attempts as policies
 from nbagent.engine.step.calls import Who, finish, is_cancelled
 from nbagent.engine.step.updates import check_update, read_return, to_failure
@@ -59,6 +60,7 @@ from nbagent.engine.watch.events import (
 )
 from nbagent.errors import StateError
 
+E = TypeVar("E", bound=BaseException)
 _first_word = threading.RLock()
 
 
@@ -77,6 +79,7 @@ class Bench:
     tell: Callable[[Event], None]
     sleep: Callable[[float], Awaitable[None]]
     services: context.Services
+    is_nested: bool = False
     empty: set[str]
 
     @property
@@ -130,7 +133,7 @@ async def perform(
 
         # Also when the node swallowed its end, or raised something over it: it has asked.
         now = one.attempts.now
-        suspended = _suspended(cause) if cause is not None else None
+        suspended = _within(cause, Suspended) if cause is not None else None
         if now.under_way:
             await now.landed()
         if now.calls is not None:
@@ -170,6 +173,8 @@ class _Performance:
         self.checkpoint = checkpoint
         self.task = task
         self.node = program.nodes[task.node]
+        if task.timeout is not None:
+            self.node = timed(self.node, task.timeout)
         self.bench = bench
         self.before = work.failed.get(task.id)
         self.started = bench.services.clock()
@@ -300,15 +305,24 @@ class _Performance:
             inputs = _inputs(node.policy.cache, task.input if is_sent else values, argument)
             if await self._find_cached(inputs):
                 return
-        if node.name in self.program.guarded:
-            around = self._surroundings()
-            returned, is_own, argument = await policies.call(node, argument, self.attempts, around)
-        else:
-            function = node.function if not node.takes_task else with_task(node.function)
-            called = self.bench.executor.call(function, node.is_async, argument)
-            returned = await finish(called, self.who(), is_ours=node.program is not None)
-            is_own = True
+        try:
+            if node.name in self.program.guarded or task.timeout is not None:
+                around = self._surroundings()
+                returned, is_own, argument = await policies.call(
+                    node, argument, self.attempts, around
+                )
+            else:
+                function = node.function if not node.takes_task else with_task(node.function)
+                called = self.bench.executor.call(function, node.is_async, argument)
+                returned = await finish(called, self.who(), is_ours=node.program is not None)
+                is_own = True
+        except BaseException as error:
+            if (handed := _within(error, HandedOver)) is None:
+                raise
+            returned, is_own = handed.commands, True
         self.update, self.goto = read_return(self.program, node, returned, argument)
+        if self.goto and not self.bench.is_nested:
+            _check_no_parent(self.program, node, self.goto)
         if returned is None and node.program is None:
             self.is_empty = not self._has_acted()
         if node.policy.cache is not None and is_own and not self._has_acted():
@@ -407,12 +421,27 @@ class _Performance:
         )
 
 
-def _suspended(error: BaseException) -> Suspended | None:
-    """A subgraph's pause, also where somebody's TaskGroup has wrapped it."""
-    if isinstance(error, Suspended):
+def timed(node: Node, seconds: float) -> Node:
+    """The node, with another time for each attempt."""
+    return replace(node, policy=replace(node.policy, timeout=seconds))
+
+
+def _check_no_parent(program: Program, node: Node, goto: tuple[Any, ...]) -> None:
+    """`StateError` for a hand-over where no graph runs this one."""
+    if any(one[0] == "parent" for one in goto):
+        raise StateError(
+            f"node {node.name!r} returned Command(graph=PARENT), and graph {program.name!r} runs "
+            "here by itself: make it a node of another graph, or leave graph= out",
+            node=node.name,
+        )
+
+
+def _within(error: BaseException, kind: type[E]) -> E | None:
+    """What ends a node without being an error, also where somebody's TaskGroup has wrapped it."""
+    if isinstance(error, kind):
         return error
     for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
-        if (found := _suspended(one)) is not None:
+        if (found := _within(one, kind)) is not None:
             return found
     return None
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback as tracebacks
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +15,7 @@ from nbagent.engine.model.checkpoint import Failure
 from nbagent.engine.model.order import in_order
 from nbagent.engine.model.program import END, START, Command, Node, Program, Send
 from nbagent.engine.model.secrets import strike_out
-from nbagent.engine.model.several import each_write
+from nbagent.engine.model.several import Overwrite, each_write
 from nbagent.engine.model.untouched import check_untouched
 from nbagent.engine.model.values import (
     MISSING,
@@ -36,23 +36,76 @@ def read_return(
     `read` is what the node was given, which it has not changed in place.
     """
     check_untouched(read, node.name)
-    goto: tuple[Any, ...] = ()
+    if returned is None:
+        return frozen_dict({}), ()
+    goto: list[Any] = []
+    if type(returned) is list or type(returned) is tuple:
+        updates = [
+            update
+            for part in returned
+            if (update := _read_part(program, node, part, read, goto, returned)) is not None
+        ]
+        return _as_one(program, updates), tuple(goto)
+    update = _read_part(program, node, returned, read, goto)
+    return frozen_dict({}) if update is None else update, tuple(goto)
+
+
+def _read_part(
+    program: Program,
+    node: Node,
+    returned: Any,
+    read: Any,
+    goto: list[Any],
+    listed: Sequence[Any] | None = None,
+) -> FrozenDict | None:
+    """One thing that a node returned (one of what it `listed`): what it writes, and, in `goto`,
+    where it leads."""
+    if isinstance(returned, Send):
+        goto += read_goto(program, node.name, returned)
+        return None
     if isinstance(returned, Command):
-        goto = read_goto(program, node.name, returned.goto)
+        if returned.graph is not None:
+            goto.append(_handed_over(node, returned))
+            return None
+        goto += read_goto(program, node.name, returned.goto)
         returned = returned.update
     if returned is None:
-        return frozen_dict({}), goto
-    kind = type(returned).__name__
+        return None
+    kind = type(returned if listed is None else listed).__name__
+    what = "" if listed is None else f", and not of {_a(type(returned).__name__)}"
     if type(returned) is not dict and not isinstance(returned, Mapping):
         returned = fields_of(returned, read)
     if returned is None:
         raise StateError(
             f"node {node.name!r} returned {_a(kind)}: return a dict of the "
-            "fields that it writes, a Command, or None",
+            f"fields that it writes, a Command, None, or a list of these{what}",
             node=node.name,
         )
     check_update(program, returned, node.name)
-    return _frozen(returned, node.name), goto
+    return _frozen(program, returned, node.name)
+
+
+def _as_one(program: Program, updates: Sequence[Mapping[str, Any]]) -> FrozenDict:
+    """Several updates of one node, in their order, as its record has them."""
+    if len(updates) == 1:
+        return frozen_dict(updates[0])
+    writes: dict[str, list[Any]] = {}
+    for update in updates:
+        for name, value in update.items():
+            writes.setdefault(name, []).extend(each_write(value))
+    return seal({name: program.fields[name].together(values) for name, values in writes.items()})
+
+
+def _handed_over(node: Node, command: Command) -> tuple[Any, ...]:
+    """What a node of a subgraph hands to the parent, which checks it: ("parent", update, goto)."""
+    update = {} if command.update is None else command.update
+    if not isinstance(update, Mapping):
+        raise StateError(
+            f"node {node.name!r} returned Command(graph=PARENT) with an update that is "
+            f"{_a(type(update).__name__)}: give a dict of fields of the parent's state",
+            node=node.name,
+        )
+    return "parent", freeze(dict(update)), tuple(map(_as_content, _targets(command.goto)))
 
 
 def fields_of(returned: Any, read: Any) -> Mapping[str, Any] | None:
@@ -119,12 +172,8 @@ def check_field(program: Program, name: Any, node: str | None) -> Channel:
 
 def read_goto(program: Program, source: str, goto: Any) -> tuple[Any, ...]:
     """Where a branch or command leads: ("to", node) and ("send", node, input) in order."""
-    if goto is None:
-        return ()
-    if isinstance(goto, (str, Send)) or not isinstance(goto, Iterable):
-        goto = (goto,)
     read: list[Any] = []
-    for target in in_order(goto):
+    for target in _targets(goto):
         send = target if isinstance(target, Send) else None
         name = _node_name(send.node if send else target)
         if name == END and send is None:
@@ -136,8 +185,25 @@ def read_goto(program: Program, source: str, goto: Any) -> tuple[Any, ...]:
                 f"{nearest(name, program.nodes)}",
                 node=source,
             )
-        read.append(("send", name, freeze(send.input)) if send else ("to", name))
+        read.append(_as_content(target))
     return tuple(read)
+
+
+def _targets(goto: Any) -> Iterable[Any]:
+    if goto is None:
+        return ()
+    if isinstance(goto, (str, Send)) or not isinstance(goto, Iterable):
+        return (goto,)
+    return in_order(goto)
+
+
+def _as_content(target: Any) -> tuple[Any, ...]:
+    """A target as control channels have it."""
+    if not isinstance(target, Send):
+        return "to", _node_name(target)
+    name, given = _node_name(target.node), freeze(target.input)
+    timeout = () if target.timeout is None else (target.timeout,)
+    return ("send", name, given, *timeout)
 
 
 def _node_name(target: Any) -> str:
@@ -165,13 +231,15 @@ def _is_ours(frame: TracebackType) -> bool:
     return str(module).startswith(("nbagent.engine", "asyncio", "concurrent.futures"))
 
 
-def _frozen(written: Mapping[str, Any], node: str) -> FrozenDict:
+def _frozen(program: Program, written: Mapping[str, Any], node: str) -> FrozenDict:
     """What a node wrote, frozen; a refusal names the field and the node."""
     frozen: dict[str, Any] = {}
     for name, value in written.items():
         who = f"field {name!r} (written by node {node!r})"
         try:
-            frozen[name] = freeze(value)
+            frozen[name] = made = freeze(value)
+            if type(made) is Overwrite and not program.fields[name].folds:
+                frozen[name] = made.value  # where nothing is merged, a write replaces
         except StateError as error:
             raise StateError(f"{who}: {error}", field=name, node=node) from error
         except RecursionError:

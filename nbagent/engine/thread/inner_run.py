@@ -6,8 +6,11 @@ come of it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
-from nbagent.engine.model.ids import call_of, read_called
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.ids import PARENT_CHANNEL, call_of, read_called
 from nbagent.engine.model.program import Program
 from nbagent.engine.node.context import Nested, TaskContext
 from nbagent.engine.node.subgraph import Suspended, Values, as_parents
@@ -39,7 +42,7 @@ async def drive(
     inside.has_acted = inside.has_acted or run is None or not run.is_the_first
     if run is None:  # it was done when the process ended
         last = thread.latest().checkpoint
-        return Nested(*since_its_start(thread, last), written(thread, last))
+        return Nested(*since_its_start(thread, last), written(thread, last), _handed(last))
     first, seen = run.checkpoint, Seen(run.work.done)
 
     def watch(event: Event) -> None:
@@ -64,7 +67,13 @@ async def drive(
         raise run.error
     if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
         raise Suspended(())
+    last = run.checkpoint
     if first.id == 1:
-        return Nested(first.values, run.checkpoint.values, seen.writes)
+        return Nested(first.values, last.values, seen.writes, _handed(last))
     before = written(thread, first)
-    return Nested(*since_its_start(thread, run.checkpoint), seen.behind(before))
+    return Nested(*since_its_start(thread, last), seen.behind(before), _handed(last))
+
+
+def _handed(last: Checkpoint) -> Sequence[Any]:
+    found: Sequence[Any] = last.control.get(PARENT_CHANNEL, ())
+    return found

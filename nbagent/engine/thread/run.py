@@ -401,6 +401,7 @@ class Run:
             executor=thread.executor,
             tell=self.feed.tell,
             sleep=self.sleep,
+            is_nested=self._parent is not None,
             empty=set(),
             services=context.Services(
                 schema=thread.program.schema,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any, Literal
 
+from nbagent.engine.model.several import Several
 from nbagent.engine.model.values import thaw
 from nbagent.engine.watch.events import (
     Checkpointed,
@@ -110,12 +111,17 @@ def item_of(mode: str, event: Event) -> Any:
     if mode == "events" or isinstance(event, Missed):
         return event
     if isinstance(event, NodeFinished):
-        return {event.node: thaw(event.update)}
+        return {event.node: {name: _shown(value) for name, value in event.update.items()}}
     if isinstance(event, Checkpointed):
         return thaw(event.checkpoint.values)
     if isinstance(event, NodeEmitted):
         return message_of(event) if mode == "messages" else (event.node, event.value)
     raise AssertionError(f"{mode} shows no {type(event).__name__}")
+
+
+def _shown(value: Any) -> Any:
+    """What was written to a field; of several writes that are not one, a list of them."""
+    return list(map(thaw, value.values)) if type(value) is Several else thaw(value)
 
 
 def ends(event: Event) -> bool:

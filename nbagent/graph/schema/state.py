@@ -15,6 +15,7 @@ import pydantic_core
 
 from nbagent.engine.model.channels import Channel, Write
 from nbagent.engine.model.program import START
+from nbagent.engine.model.several import Overwrite
 from nbagent.engine.model.values import (
     MISSING,
     freeze,
@@ -84,8 +85,12 @@ class StateSchema:
         read: dict[str, Any] = {}
         for name, value in self._named(values).items():
             field = self.fields.get(name)
-            whole = field is None or not field.channel.begins_empty
-            self._read(name, value, self._check(name, whole=whole), read, problems)
+            replaces = type(value) is Overwrite
+            whole = replaces or field is None or not field.channel.begins_empty
+            given = value.value if replaces else value
+            self._read(name, given, self._check(name, whole=whole), read, problems)
+            if replaces and name in read and field is not None and field.channel.folds:
+                read[name] = Overwrite(read[name])
         return read, problems
 
     def _begun(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -110,6 +115,7 @@ class StateSchema:
         problems: list[FieldProblem] = []
         read: dict[str, Any] = {}
         for name, value in self._named(values).items():
+            value = value.value if type(value) is Overwrite else value  # as an edit does anyway
             self._read(name, value, self._check(name, whole=True), read, problems)
         if problems:
             raise state_error(problems, None, "the edit does not fit the state")
@@ -169,6 +175,8 @@ class StateSchema:
             problems = [self._unknown(field)]
         elif found.is_fixed and node not in (None, START):
             problems = [FieldProblem((field,), "is ReadOnly: only an input or an edit sets it")]
+        elif type(value) is Overwrite:
+            problems = found.check.problems((field,), value.value)
         elif found.write is not None:
             problems = found.write.problems((field,), value)
         if problems:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from nbagent.engine.model.several import Several
+from nbagent.engine.model.several import Overwrite, Several
 from nbagent.errors import CodecError
 
 
@@ -154,6 +154,7 @@ _PLAIN_LIBRARIES = ("langchain_core.messages.",)
 registry = TypeRegistry()
 register_type = registry.register
 register_type(Several)  # part of a task's record
+register_type(Overwrite)
 
 
 def register_types_in(annotation: Any) -> None:
