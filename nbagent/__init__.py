@@ -9,7 +9,8 @@ A graph
     START = where a graph begins: START >> write >> [web, papers] >> join
     END = where it ends
 Run it
-    letter.run({"name": "Ada"}, thread="letter-1")     to the end, or to a question
+    letter.run({"name": "Ada"}, thread="letter-1")     to the end, or to a question: an Outcome, the
+                                  state as a dict with .status .thread .questions
     letter.start(…), await letter.arun(…), letter.map([…])
     letter.stream({…}, mode=)     what happens in it: events, updates, values, what nodes emit, a
                                   Message for each piece of text; Missed(count) where some are gone
@@ -69,6 +70,7 @@ from nbagent import errors
 from nbagent.engine.model.approval import Approval
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.policy import PERSON, Cache, Retry
 from nbagent.engine.model.program import PARENT, Command, Send
 from nbagent.engine.model.secrets import Secret, redact
@@ -130,6 +132,7 @@ __all__ = [
     "Missed",
     "NbagentError",
     "NodeError",
+    "Outcome",
     "Overwrite",
     "RateLimit",
     "Retry",

@@ -14,6 +14,7 @@ Rule 2: nothing is checked before `compile`, so lines may come in any order.
 from __future__ import annotations
 
 import contextvars
+import logging
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 from nbagent.engine.model import program as compiled
 from nbagent.engine.model.callables import is_async, name_of, takes_task
 from nbagent.engine.model.limits import Breaker, RateLimit
+from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.policy import Retry, make_policy, with_defaults
 from nbagent.engine.model.program import Program
 from nbagent.engine.node import calls
@@ -67,6 +69,7 @@ if TYPE_CHECKING:  # drawing is imported where somebody draws
 
     from nbagent.graph.digraph import Path
 
+log = logging.getLogger("nbagent")
 W = TypeVar("W")
 defined: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
 _compiling: contextvars.ContextVar[tuple[Graph, ...]] = contextvars.ContextVar(
@@ -413,9 +416,9 @@ class Graph(Building):
         input: Mapping[str, Any],
         thread: str | None = None,
         **options: Unpack[StartOptions],
-    ) -> dict[str, Any]:
-        """Start a thread and wait; the state when it is done, paused or waiting. The options are
-        those of `start`.
+    ) -> Outcome:
+        """Start a thread and wait; the state when it is done, paused or waiting, as an `Outcome`: a
+        dict with .status, .thread and .questions. The options are those of `start`.
 
         Inside a node, without `thread`, it is a durable call: the thread belongs to the node's
         task, its question is the task's, and after a failure it goes on where it stopped. What
@@ -424,19 +427,19 @@ class Graph(Building):
         if thread is None and calls.is_inside(self.name):
             _check_call(self.name, options)
             return calls.call(self.compile(), input)
-        return self.start(input, thread, **options).result()
+        return _told(self.start(input, thread, **options).result(), thread)
 
     async def arun(
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
         **options: Unpack[StartOptions],
-    ) -> dict[str, Any]:
+    ) -> Outcome:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
             _check_call(self.name, options)
             return await calls.acall(self.compile(), input)
-        return await self.start(input, thread, **options)
+        return _told(await self.start(input, thread, **options), thread)
 
     def stream(
         self,
@@ -521,6 +524,15 @@ def _check_call(name: str, options: StartOptions) -> None:
             f"{name}.run(context=…) in a node: a called graph has its caller's context; with "
             "thread=id it is a thread of its own, and takes one"
         )
+
+
+def _told(outcome: Outcome, thread: str | None) -> Outcome:
+    """The outcome; a question of a thread whose id nobody has said is told in the log, for else
+    a script that looks at the state alone would not know of it."""
+    if outcome.questions and thread is None:
+        name = outcome.thread.program.name
+        log.warning("graph %r: %s", name, outcome.told(f"{name}.thread({outcome.thread.id!r})"))
+    return outcome
 
 
 def _plain(thing: Any, location: Location | None) -> NodeFunction[..., Any]:

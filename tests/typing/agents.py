@@ -13,6 +13,7 @@ from nbagent import (
     Cache,
     Command,
     Graph,
+    Outcome,
     Overwrite,
     RateLimit,
     Retry,
@@ -184,7 +185,7 @@ def knows(state: State) -> None:
 
 
 async def run() -> None:
-    assert_type(await research.arun({"topic": "bees"}), dict[str, Any])
+    assert_type(await research.arun({"topic": "bees"}), Outcome)
     async for event in research.stream({"topic": "bees"}):
         print(event)
     stream = research.stream({"topic": "bees"}, mode=["updates", "messages"], subgraphs=True)
@@ -221,7 +222,9 @@ async def function() -> None:
 
 if __name__ == "__main__":
     result = research.run({"topic": "bees"}, thread="t")
-    assert_type(result, dict[str, Any])
+    assert_type(result, Outcome)
+    plain: dict[str, Any] = result
+    print(plain, result.status, [one.question for one in result.questions], result.thread.id)
     started = research.start({"topic": "bees"}, step_limit=10)
     started.pause()
     print(started.status, started.result(5))

@@ -37,6 +37,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from nbagent.engine import ports
+from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.secrets import Secret
 from nbagent.engine.model.several import Overwrite, Several
 from nbagent.engine.model.spares import Shelf, Spare
@@ -354,7 +355,7 @@ def freeze(value: Any) -> Any:
         return _new_set(value)
     if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
         return value if kind is not Overwrite else Overwrite(freeze(value.value))
-    if kind is StateView:
+    if kind is StateView or isinstance(value, Outcome):
         return frozen_dict(value)
     return copy_opaque(value)
 

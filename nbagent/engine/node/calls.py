@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbagent.engine.model.digest import digest
+from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node import executor
@@ -45,7 +46,7 @@ def is_inside(name: str) -> bool:
     return False
 
 
-def call(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
+def call(program: Program, given: Mapping[str, Any]) -> Outcome:
     """Run the graph inside the task whose node calls it, and wait; its last state.
 
     `NbagentError`, before anything starts, on a thread that runs an event loop.
@@ -66,7 +67,7 @@ def call(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-async def acall(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
+async def acall(program: Program, given: Mapping[str, Any]) -> Outcome:
     """The same for a coroutine, on whichever event loop it is."""
     inside = current("arun")
     if asyncio.get_running_loop() is inside.services.loop:
@@ -75,9 +76,7 @@ async def acall(program: Program, given: Mapping[str, Any]) -> dict[str, Any]:
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, inside.services.loop))
 
 
-async def _on_the_loop(
-    inside: TaskContext, program: Program, given: Mapping[str, Any]
-) -> dict[str, Any]:
+async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str, Any]) -> Outcome:
     calls, place = inside.take_call(program.name, digest(given)[:12])
     made = calls.under_way.get(place)
     if made is None or made.done():  # else an attempt that was given up has begun it
@@ -92,8 +91,7 @@ async def _on_the_loop(
         raise
     if ended.handed:
         raise HandedOver(commands_of(ended.handed))
-    state: dict[str, Any] = thaw(ended.last)
-    return state
+    return Outcome(thaw(ended.last), thread=ended.thread)
 
 
 def has_suspended(calls: Iterable[asyncio.Future[Any]]) -> bool:

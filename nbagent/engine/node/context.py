@@ -38,6 +38,7 @@ class Nested(NamedTuple):
     first, last   its values when it began, and when it ended
     writes        what its nodes wrote since, field by field, in the order of reconciliation; of a
                   field that a person has set in it, nothing is known
+    thread   its `Thread`
     handed   what it hands over to the graph that runs it: (update, where that is to go on) …
     """
 
@@ -45,6 +46,7 @@ class Nested(NamedTuple):
     last: Values
     writes: Mapping[str, Sequence[Any] | None]
     handed: Sequence[Any] = ()
+    thread: Any = None
 
 
 Nest = Callable[["TaskContext", str, Program, Values], Awaitable[Nested]]

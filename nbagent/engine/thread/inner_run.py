@@ -42,7 +42,7 @@ async def drive(
     inside.has_acted = inside.has_acted or run is None or not run.is_the_first
     if run is None:  # it was done when the process ended
         last = thread.latest().checkpoint
-        return Nested(*since_its_start(thread, last), written(thread, last), _handed(last))
+        return Nested(*since_its_start(thread, last), written(thread, last), _handed(last), thread)
     first, seen = run.checkpoint, Seen(run.work.done)
 
     def watch(event: Event) -> None:
@@ -69,9 +69,9 @@ async def drive(
         raise Suspended(())
     last = run.checkpoint
     if first.id == 1:
-        return Nested(first.values, last.values, seen.writes, _handed(last))
+        return Nested(first.values, last.values, seen.writes, _handed(last), thread)
     before = written(thread, first)
-    return Nested(*since_its_start(thread, last), seen.behind(before), _handed(last))
+    return Nested(*since_its_start(thread, last), seen.behind(before), _handed(last), thread)
 
 
 def _handed(last: Checkpoint) -> Sequence[Any]:

@@ -7,18 +7,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
+from nbagent.engine.model.outcome import Outcome
 from nbagent.errors import ThreadError
 
 R = TypeVar("R")
 
 
-class Returned(dict[str, Any], Generic[R]):
-    """The state as a dict, and `value`, what the function returned."""
+class Returned(Outcome, Generic[R]):
+    """The outcome, and `value`, what the function returned."""
 
     def __init__(self, state: Mapping[str, Any], field: str, run: Any = None) -> None:
-        super().__init__(state)
+        if run is None:
+            super().__init__(state)
+        else:
+            super().__init__(state, status=run.status, thread=run.thread, questions=run.questions)
         self._field = field
-        self._run = run
 
     @property
     def value(self) -> R:
@@ -27,22 +30,7 @@ class Returned(dict[str, Any], Generic[R]):
             raise ThreadError(
                 "the function has not returned: it asks, or is paused; answer and resume its "
                 "thread, and take the value of what that gives",
-                thread=self._run.thread.id if self._run is not None else "",
+                thread=getattr(self.thread, "id", ""),
             )
         value: R = self[self._field]
         return value
-
-    @property
-    def status(self) -> str:
-        """How the run ended: done, waiting, paused."""
-        return "done" if self._run is None else str(self._run.status)
-
-    @property
-    def thread(self) -> Any:
-        """Its thread."""
-        return None if self._run is None else self._run.thread
-
-    @property
-    def questions(self) -> tuple[Any, ...]:
-        """What it asks."""
-        return () if self._run is None else tuple(self._run.questions)

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
+from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import thaw
@@ -84,8 +85,8 @@ class RunOptions:
 class Run:
     """A thread that is running in this process. Made by `graph.start` and `thread.resume`.
 
-    `await run` gives the state when the thread is done, paused or waiting, and raises
-    `NodeError` if it failed. `run.result()` is the same for code that does not await.
+    `await run` gives the state, an `Outcome`, when the thread is done, paused or waiting, and
+    raises `NodeError` if it failed. `run.result()` is the same for code that does not await.
 
     thread   what it runs: whoever makes the run hands it its own kind of thread
     start    where it begins
@@ -276,7 +277,7 @@ class Run:
 
     # -------------------------------------------------------------------------------- waiting
 
-    def result(self, timeout: float | None = None) -> dict[str, Any]:
+    def result(self, timeout: float | None = None) -> Outcome:
         """Block until the run ends; the state, as `await run` gives it.
 
         `TimeoutError` after `timeout` seconds; the run goes on. An interrupt of the waiting
@@ -295,10 +296,10 @@ class Run:
                 raise
         return self.outcome()
 
-    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+    def __await__(self) -> Generator[Any, None, Outcome]:
         return self._wait().__await__()
 
-    async def _wait(self) -> dict[str, Any]:
+    async def _wait(self) -> Outcome:
         ended = asyncio.wrap_future(self._ended)
         try:
             # A kernel's stop button cancels the cell's task without waking its loop, which may
@@ -311,13 +312,14 @@ class Run:
             raise
         return self.outcome()
 
-    def outcome(self) -> dict[str, Any]:
+    def outcome(self) -> Outcome:
         """What has come of it, now that it has ended; raises what it failed with."""
         if self._error is not None:
             raise self._error
         state: dict[str, Any] = thaw(self.checkpoint.values)
-        returns = self.thread.program.returns
-        return Returned(state, returns, self) if returns else state
+        if returns := self.thread.program.returns:
+            return Returned(state, returns, self)
+        return Outcome(state, status=self.status, thread=self.thread, questions=self.questions)
 
     @property
     def error(self) -> BaseException | None:
