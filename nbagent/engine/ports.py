@@ -106,8 +106,8 @@ identify = Port[[Url], str](str)
 """(url or path) -> a text that all spellings of one store have in common. Empty: its text."""
 
 check_answer = Port[[Any, Any], Any](_as_given)
-"""(JSON Schema or None, answer) -> the answer as it is kept, or `StateError` where it does not fit.
-For a thread whose graph, which would do it, is not at hand. Empty: every answer fits."""
+"""(JSON Schema or None, answer) -> the answer as it is kept, or `StateError` where it does not
+fit. For a thread whose graph, which would do it, is not at hand. Empty: every answer fits."""
 
 find_tracer = Port[[], Any](_nothing)
 """() -> a `Bridge` to somebody else's tracer, at the start of each run. Empty: there is none."""
