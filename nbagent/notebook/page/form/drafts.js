@@ -25,7 +25,7 @@ export function keep(of, typed, values) {
 }
 
 /** @param {string} of the thread @returns {Draft | null} */
-export function kept(of) {
+export function draftOf(of) {
   try {
     const { fields, answers, note, base } = JSON.parse(sessionStorage.getItem(PREFIX + of) ?? "");
     return { mine: { ...nothing(), fields: new Map(fields), answers: new Map(answers), note }, values: base };

@@ -8,7 +8,7 @@
 import { el, plain, textInput } from "../dom.js";
 import { dress, listen, present, viewId } from "../widget.js";
 import { press } from "./controls.js";
-import { forget, keep, kept as draftOf } from "./drafts.js";
+import { draftOf, forget, keep } from "./drafts.js";
 import { diffRows, newsBox, unsentBox } from "./diff.js";
 import { entriesPart } from "./entries.js";
 import { own, sent } from "./schema.js";
