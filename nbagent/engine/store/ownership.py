@@ -224,6 +224,7 @@ def check_place(thread: str, found: tuple[str | None, str], wanted: tuple[str | 
         )
     if wanted[1] and found != wanted:
         raise ThreadError(
-            f"thread {thread!r} is there already, and does not belong to {wanted[0]!r}",
+            f"thread {thread!r} exists already, and does not belong to {wanted[0]!r}: choose "
+            "another id",
             thread=thread,
         )

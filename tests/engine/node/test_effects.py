@@ -162,7 +162,7 @@ except UnknownThread:
     going = one.start({})
 else:
     going = one.resume()
-print(going.result(), going.status)
+print(dict(going.result()), going.status)
 """
 
 
