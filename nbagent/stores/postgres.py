@@ -17,7 +17,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -134,9 +134,15 @@ class PostgresServer(Database):
     @contextmanager
     def write(self) -> Iterator[_Session]:
         with _taken(self.lock), self._said():
-            db = self._connection("writer")
+            db, begun = self._connection("writer"), ExitStack()
             try:
-                with db.transaction():
+                begun.enter_context(db.transaction())
+            except psycopg.OperationalError:  # the server was restarted meanwhile
+                db.close()
+                db = self._connection("writer")
+                begun.enter_context(db.transaction())
+            try:
+                with begun:
                     yield _Session(db)
             except psycopg.OperationalError:
                 self.is_in_doubt = True

@@ -528,3 +528,18 @@ def test_a_result_is_held_while_the_server_is_gone(postgres):
     assert {"x": 43} == run.result(30)
     assert (["work", "after"], "done") == (calls, server.thread("t").status)
     server.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_was_restarted_is_asked_on_a_new_connection(postgres):
+    """Whoever comes when it is back notices nothing."""
+    require("initdb", "PostgreSQL", found="initdb")
+    server = open_store(postgres.url("restarted"))
+    graph = paid(server, [], threading.Event(), free := threading.Event())
+    free.set()
+    graph.run({"x": 0}, thread="t")
+    postgres.stop("immediate")
+    postgres.start()
+
+    assert {"x": 43} == graph.run({"x": 0}, thread="u")
+    server.close()
