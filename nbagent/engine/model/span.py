@@ -19,8 +19,9 @@ class Span:
                 the checkpoint `name`) and "title" (of the thread), whose words are
                 `attributes["text"]`, "input" (whose digest that is: see `graph.map`), "answer"
                 (which `attributes["cell"]` gave it), "edit" (likewise, of checkpoint `name`),
-                "origin" (the checkpoint `name` of its parent that a fork began at), and "context"
-                (the class `name` of what its run was given beside the state)
+                "rerun" (with which code the task `name` was to run again), "origin" (the checkpoint
+                `name` of its parent that a fork began at), and "context" (the class `name` of what
+                its run was given beside the state)
     parent      the id of the span around it; None directly in the task
     started, ended   Unix seconds
     status      "ok" or "error"; of a run, how it ended

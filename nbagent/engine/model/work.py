@@ -130,14 +130,14 @@ def work_of(loaded: Loaded, rerun: Sequence[str] = (), nested: Sequence[str] = (
         done={record.task: record for record in kept if record.status == "done"},
         failed={record.task: record for record in kept if record.status == "failed"},
         journal=journal,
-        calls=_calls(nested, rerun) if nested else {},
+        calls=_calls(nested) if nested else {},
     )
 
 
-def _calls(nested: Sequence[str], rerun: Sequence[str]) -> dict[str, list[str]]:
+def _calls(nested: Sequence[str]) -> dict[str, list[str]]:
     calls: dict[str, list[str]] = {}
     for place in nested:
         task = task_of(place)
-        if task is not None and read_called(place) and node_of(task) not in rerun:
+        if task is not None and read_called(place):
             calls.setdefault(task, []).append(place)
     return calls

@@ -96,6 +96,8 @@ class Services:
     loop    the event loop that the run is on
     origin  what tells this thread from every other, one of the same id included
     echo    writes what a node prints where it would have been: see `output.Echo`
+    carried finds the effect of an earlier life of the thread that a call is, by its node, its key
+            and its arguments: what names it, and its entry
     """
 
     schema: Schema
@@ -106,6 +108,7 @@ class Services:
     origin: Callable[[], str]
     echo: Any
     facts: RunFacts
+    carried: Callable[[str, str, str], tuple[str, JournalEntry] | None]
 
 
 class Outlet(Protocol):

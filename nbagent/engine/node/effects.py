@@ -33,7 +33,7 @@ from nbagent.engine.model.work import EFFECT
 from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.engine.node.context import TaskContext, current, off_the_loop
 from nbagent.engine.node.interrupts import ask
-from nbagent.engine.node.journal import Given, given
+from nbagent.engine.node.journal import TAKEN, Given, fits, given
 from nbagent.errors import NbagentError, StateError
 
 R = TypeVar("R")
@@ -184,9 +184,23 @@ def _find(key: str, fn: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     context, what = current("effect"), given(fn, args, kwargs)
     with context.finding() as finder:
         position, entry, number, differs = finder.effect(key, what)
+    if entry is None:
+        known = context.services.carried(context.place.node, key, what.arguments)
+        if known is not None:
+            entry = _carry(context, position, *known)
+            differs = not fits(entry, what.arguments)
     if differs and entry is not None:
         entry = _differs(context, entry, what)
     return _Call(context, key, what, position, number, entry)
+
+
+def _carry(context: TaskContext, position: int, name: str, before: JournalEntry) -> JournalEntry:
+    """The effect that its graph has had before it began anew, as this task's own."""
+    at = context.place
+    payload = freeze({**before.payload, TAKEN: name})
+    entry = replace(before, anchor=at.anchor, task=at.task, position=position, payload=payload)
+    context.record(entry)
+    return entry
 
 
 def _differs(context: TaskContext, entry: JournalEntry, what: Given) -> JournalEntry:

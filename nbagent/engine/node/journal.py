@@ -34,6 +34,7 @@ from nbagent.errors import StateError
 CACHED, HANDLER = "cached", "handler"
 STEP, LOOP = "step", "loop"
 GONE = "gone"  # a call of a turn that is over: its place is taken, and nobody finds it
+TAKEN = "carried"  # in an effect's payload: which one it is of those that its graph had before
 # Where the calls begin that are not the node's own, but its fallback's or a `recover` function's.
 OF_FALLBACK, OF_RECOVERY = 1_000_000, 2_000_000
 _SCOPES = (0, OF_FALLBACK, OF_RECOVERY, sys.maxsize)
@@ -246,7 +247,7 @@ class Finder:
         # In a turn another one, for the key of an effect is the same in each turn.
         turn = self._turns[-1]
         number = len(made.taken) + (0 if turn.is_outer else turn.first + 1)
-        fitting = [e for e in made.earlier if _fits(e, what.arguments)]
+        fitting = [e for e in made.earlier if fits(e, what.arguments)]
         if not fitting and len(made.earlier) > 1:
             raise StateError(
                 f"node {self._node!r} has made effect {key!r} {len(made.earlier)} times, and now "
@@ -264,13 +265,13 @@ class Finder:
         asked once for each call."""
         identity = (CACHED, key, what.arguments, what.captured)
 
-        def fits(entry: JournalEntry) -> bool:
+        def is_it(entry: JournalEntry) -> bool:
             mine = entry.kind == CACHED and entry.key == key and entry.status != "void"
             if mine and entry.payload is None:  # of a file from before arguments were kept
                 return entry.position not in self._claimed
             return mine and identity[2:] == (_kept(entry, "arguments"), _kept(entry, "captured"))
 
-        made = self._of(identity, fits)
+        made = self._of(identity, is_it)
         if what.is_whole and what.code in made.codes:
             position = made.taken[made.codes.index(what.code)]
             return Found(position, self._journal.get(position))
@@ -324,7 +325,7 @@ class Finder:
         if left:
             position = left[0].position
             entry = self._journal[position]  # as it is now
-            differs = what is not None and not _fits(entry, what.arguments)
+            differs = what is not None and not fits(entry, what.arguments)
         else:
             position, entry, differs = self._free, None, False
             self._free += width
@@ -362,7 +363,7 @@ def _kept(entry: JournalEntry, name: str) -> Any:
     return entry.payload.get(name) if isinstance(entry.payload, Mapping) else None
 
 
-def _fits(entry: JournalEntry, arguments: str) -> bool:
+def fits(entry: JournalEntry, arguments: str) -> bool:
     """Whether it was called with these; of a file from before they were kept, that is unknown."""
     known = _kept(entry, "arguments")
     return known is None or arguments == known or arguments in known

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
-from nbagent.engine.model.ids import PART, anchor_of, fork, node_of, task_of
+from nbagent.engine.model.ids import PART, anchor_of, fork, node_of, task_id, task_of
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.node.subgraph import Subgraph
@@ -37,6 +37,7 @@ from nbagent.engine.thread.answers import (
     split,
     stale,
 )
+from nbagent.engine.thread.carried import ANEW
 from nbagent.engine.thread.contexts import KIND as CONTEXT
 from nbagent.engine.thread.contexts import first_context, next_context
 from nbagent.engine.thread.edits import (
@@ -167,6 +168,8 @@ class DrivenThread(StoredThread):
             return self._begin(given, replace(options, opens=False), parent)
         if info.status == "done":
             return None
+        if self.latest().checkpoint.note == ANEW:
+            return self._begin(given, replace(options, opens=False), parent, fresh=True)
         return self._go_on({}, options, parent=parent)
 
     def resume(
@@ -254,7 +257,6 @@ class DrivenThread(StoredThread):
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
             anew = nested.to_run_anew(under, self.id, loaded, rerun)
-            nested.check_repeats(self.store, anew, under, self.id)
             self._take_answers(lease, loaded, given, under, options.take_over)
             was = lease.before.status if lease.before is not None else ""
             options = replace(options, opens=options.opens and was == "paused")
@@ -266,9 +268,11 @@ class DrivenThread(StoredThread):
                 records, entries = undone(loaded, rerun)
                 self.store.put_tasks(lease, records)
                 self.store.put_journal(lease, entries)
-                for info in anew:  # what their code has called is called anew in other threads
-                    if task_of(info.place) == info.place:
-                        nested.begin_anew(self.store, info, take_over=options.take_over)
+                for name in rerun:
+                    code = self.program.nodes[name].fingerprint
+                    self._remark("rerun", task_id(loaded.checkpoint.anchor, name), code)
+                for info in anew:
+                    nested.begin_anew(self.store, info, take_over=options.take_over)
             said = changed_notice(changed) if not is_done else ""
             notice = " ".join(filter(None, [options.notice, loaded.notice, said]))
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
@@ -339,6 +343,7 @@ class DrivenThread(StoredThread):
         """Nodes to run again because their code changed; `GraphChanged` where that is a choice."""
         finished = {record.node for record in loaded.tasks if record.status == "done"}
         old = [name for name in changed if name in finished and name not in rerun]
+        old = [name for name in old if name not in self._rerun_since(loaded)] if old else []
         if not old or on_change == "go-on":
             return []
         if on_change == "rerun":
@@ -350,6 +355,16 @@ class DrivenThread(StoredThread):
             "it again, or fork the thread from an earlier step",
             nodes=old,
         )
+
+    def _rerun_since(self, loaded: Loaded) -> set[str]:
+        """The nodes of the super-step under way that have run again with the code of now."""
+        found = {span.name: span for span in self.store.spans(self.id) if span.kind == "rerun"}
+        return {
+            name
+            for name, node in self.program.nodes.items()
+            if (span := found.get(task_id(loaded.checkpoint.anchor, name))) is not None
+            and span.attributes["text"] == node.fingerprint
+        }
 
     def edit(
         self,

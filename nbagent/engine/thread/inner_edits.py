@@ -72,7 +72,7 @@ def owed_to(
     known = [entry.at for entry in thread.line() if entry.kind != "step"]
     if at is None or max(known) > at:
         return {}
-    first = thread.point(checkpoint=1).values
+    first = thread.point(checkpoint=thread.line()[0].id).values
     now = begin(thread.program, given, None).checkpoint.values
     owed = {n: now[n] for n in given if n in now and not equal(first.get(n, MISSING), now[n])}
     begun, last = since_its_start(thread, thread.latest().checkpoint)

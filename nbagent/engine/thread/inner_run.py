@@ -68,7 +68,7 @@ async def drive(
     if run.status != "done":  # somebody stopped it: no failure, so no policy of the node's
         raise Suspended(())
     last = run.checkpoint
-    if first.id == 1:
+    if first.parent is None:
         return Nested(first.values, last.values, seen.writes, _handed(last), thread)
     before = written(thread, first)
     return Nested(*since_its_start(thread, last), seen.behind(before), _handed(last), thread)

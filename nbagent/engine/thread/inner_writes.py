@@ -73,7 +73,7 @@ def since_its_start(thread: StoredThread, last: Checkpoint) -> tuple[Values, Val
     from a file cannot be told to be equal.
     """
     line = thread.line(last.id)
-    first = dict(thread.point(checkpoint=1).values)
+    first = dict(thread.point(checkpoint=line[0].id).values)
     above = thread.within[0] if thread.within else ""
     for info in line:  # what a person set in the parent is where it began, not what it did
         if info.kind == "edit" and info.actor == above:

@@ -12,12 +12,12 @@ from typing import Any
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Loaded, Question, ThreadInfo
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.work import EFFECT, Work, work_of
+from nbagent.engine.model.work import Work, work_of
 from nbagent.engine.node.subgraph import as_parents
 from nbagent.engine.store.ownership import give_back, take
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.answers import answered, expired, split
-from nbagent.errors import ThreadError
+from nbagent.engine.thread.carried import ANEW
 
 
 @fact
@@ -118,28 +118,20 @@ def answer(
 
 
 def begin_anew(store: CheckpointStore, info: ThreadInfo, *, take_over: bool) -> None:
-    """Let a nested thread begin from its input again: its node is to run again as a whole."""
+    """Let a nested thread begin again: its node is to run again as a whole. Its next run gives it
+    its input anew; until then it stands at the first one."""
     lease = take(store, info.id, take_over=take_over)
     try:
         newest = lease.before.checkpoint if lease.before is not None else 0
         first = store.load(info.id, 1).checkpoint
         number = newest + 1
-        store.commit(lease, replace(first, id=number, parent=1, kind="fork", anchor=number))
+        store.commit(
+            lease, replace(first, id=number, parent=1, kind="fork", anchor=number, note=ANEW)
+        )
         store.release(lease, "paused")
     except BaseException:
         give_back(store, lease)
         raise
-
-
-def effects(store: CheckpointStore, nested: list[ThreadInfo], of: ThreadInfo) -> Iterator[str]:
-    """The keys of the effects that a nested thread has begun in all its life, and those in it."""
-    for line in store.history(of.id):
-        for entry in store.load(of.id, line.id).journal:
-            if entry.kind == EFFECT and entry.status != "void":
-                yield entry.key
-    for info in nested:
-        if info.parent == of.id and info.checkpoint:
-            yield from effects(store, nested, info)
 
 
 def to_run_anew(
@@ -154,19 +146,3 @@ def to_run_anew(
         and ids.node_of(info.place) in rerun
         and ids.anchor_of(info.place) == loaded.checkpoint.anchor
     ]
-
-
-def check_repeats(
-    store: CheckpointStore, anew: list[ThreadInfo], nested: list[ThreadInfo], thread: str
-) -> None:
-    """`ThreadError` where a graph that is to run again as a whole has had effects: its steps
-    would be others, so they could not be found, and would happen twice without a word."""
-    for info in anew:
-        keys = ", ".join(sorted({repr(key) for key in effects(store, nested, info)}))
-        if keys:
-            raise ThreadError(
-                f"node {ids.node_of(info.place)!r} runs a graph that has had effects: {keys}. To "
-                'run it again would make them again: resume with on_change="go-on" to keep '
-                "what it did, or fork the thread to do all of it once more",
-                thread=thread,
-            )

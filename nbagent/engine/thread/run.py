@@ -35,6 +35,7 @@ from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
 from nbagent.engine.store.line import beside
 from nbagent.engine.store.writer import Writer
+from nbagent.engine.thread.carried import Carried
 from nbagent.engine.thread.contexts import check_context, first_context
 from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
@@ -128,6 +129,7 @@ class Run:
         self._error: BaseException | None = None
         self.recorder = Recorder(thread.store, thread.clock, partial(beside, thread.store))
         self._writer = Writer(thread.store, lease, self._wait_for_store)
+        self.taken: set[str] = parent.taken if parent else set()  # see `carried`
         self.echo: output.Echo = parent.echo if parent else output.Echo()
 
     def __repr__(self) -> str:
@@ -413,6 +415,7 @@ class Run:
                 recorder=self.recorder,
                 origin=self._origin,
                 echo=self.echo,
+                carried=self._carried(),
                 facts=context.RunFacts(
                     graph=thread.program.name,
                     left=gate.left,
@@ -446,6 +449,12 @@ class Run:
         made of it."""
         info = self.thread.info
         return f"{info.graph}\n{info.created!r}"
+
+    def _carried(self) -> Callable[[str, str, str], Any]:
+        """Finds the effects that earlier lives of a nested thread have left."""
+        if self._parent is None:
+            return lambda node, key, arguments: None
+        return Carried(self.thread.store, self.thread.id, self.taken).take
 
     async def _run_nested(
         self, inside: context.TaskContext, place: str, program: Program, given: Values

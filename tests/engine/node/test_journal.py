@@ -21,7 +21,7 @@ from nbagent.engine.node.cached import acached, cached
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.interrupts import interrupt
 from nbagent.engine.store.ownership import current_owner
-from nbagent.errors import NodeError, ThreadError
+from nbagent.errors import NodeError
 from nbagent.stores.memory import MemoryStore
 from tests.engine.build import END, START, Edge, program, sync, task, thread
 
@@ -470,35 +470,6 @@ def test_a_node_that_runs_again_does_not_repeat_its_effects(how):
     assert ["sure?"] == [question.question for question in one.questions]
 
     assert {"x": "SENT!", "y": "yes"} == one.resume("!").result(5)
-    assert [1] == sent
-
-
-def test_a_graph_that_has_had_effects_does_not_run_again_as_a_whole():
-    """Its steps would be others, and the mail would go twice: an error says so, and nothing is
-    changed; to keep what it did is the other way. (R7)"""
-    sent, store = [], MemoryStore()
-
-    def outer(shout):
-        class State(TypedDict):
-            x: str
-
-        with Graph("inner", State) as inner:
-
-            @node
-            def mail(state):
-                said = effect("mail", lambda: sent.append(1) or "sent")
-                return {"x": said.upper() if shout else said}
-
-            START >> mail >> END
-        return two(store, inner)
-
-    outer(False).run({}, thread="t")
-    one = outer(True).thread("t")
-    with pytest.raises(ThreadError, match="'first' runs a graph that has had effects: 'mail'"):
-        one.resume("yes", on_change="rerun")
-    assert "waiting" == one.status
-
-    assert {"x": "sent", "y": "yes"} == one.resume("yes", on_change="go-on").result(5)
     assert [1] == sent
 
 
