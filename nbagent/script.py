@@ -29,7 +29,8 @@ FAILED, WAITING = 1, 3
 
 def main(graph: Graph, argv: Sequence[str] | None = None) -> int:
     """Run a graph as a command; the exit code. `argv` is by default the process's own."""
-    fields = list(graph.compile().fields)
+    program = graph.compile()
+    fields = [name for name in program.fields if program.takes is None or name in program.takes]
     properties = graph.compile().schema.json_schema().get("properties", {})
     parser = argparse.ArgumentParser(description=f"Run the agent {graph.name}.")
     parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help=", ".join(fields))

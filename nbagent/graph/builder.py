@@ -94,6 +94,8 @@ class Graph(Building):
     context   the class of what a run is given beside the state (a TypedDict, a dataclass, a model
               or any other): nodes read it as `task.context`, and it is never stored. A dict is
               made one; a run that is given none gets `Class()`, where that needs no arguments
+    input, output   classes with the fields of the state that go in and that come out: what a run
+              may be given, and what it gives back. The other fields are the nodes' own
     """
 
     def __init__(
@@ -112,6 +114,8 @@ class Graph(Building):
         breaker: Breaker | None = None,
         loop: Literal["own", "kernel"] = "own",
         context: type | None = None,
+        input: type | None = None,
+        output: type | None = None,
     ) -> None:
         if loop not in ("own", "kernel"):
             raise GraphError(f"loop={loop!r}: it is 'own' or 'kernel'", location=here())
@@ -129,7 +133,7 @@ class Graph(Building):
             raise GraphError(str(error), location=here()) from None
         self.name, self.state, self.loop = name, state, loop
         self.location = here()
-        self.schema = StateSchema(state, migrate)
+        self.schema = StateSchema(state, migrate, takes=input, gives=output)
         self.nodes: dict[str, NodeFunction[..., Any]] = {}
         self.wires: list[Any] = []
         self.returns = ""  # of a durable function: the field that has what it returned
@@ -186,6 +190,8 @@ class Graph(Building):
             on_error=self.on_error,
             on_stall=self.on_stall,
             loop=self.loop,
+            takes=_names(self.schema.faces.takes),
+            gives=None if self.schema.faces.gives is None else tuple(self.schema.faces.gives),
             read_context=reader_of_context(self.name, self.context),
             returns=self.returns,
         )
@@ -524,6 +530,10 @@ def _check_call(name: str, options: StartOptions) -> None:
             f"{name}.run(context=…) in a node: a called graph has its caller's context; with "
             "thread=id it is a thread of its own, and takes one"
         )
+
+
+def _names(fields: Mapping[str, Any] | None) -> frozenset[str] | None:
+    return None if fields is None else frozenset(fields)
 
 
 def _told(outcome: Outcome, thread: str | None) -> Outcome:

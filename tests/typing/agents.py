@@ -181,6 +181,7 @@ def knows(state: State) -> None:
     with Graph("greeting", State, context=User) as greeting:
         START >> greet >> END
     greeting.run({"topic": "bees"}, context=User("Ada"), step_limit=3)
+    Graph("faces", State, input=Notes, output=Notes)
     greeting.thread("t").resume(context={"name": "Ada"})
 
 

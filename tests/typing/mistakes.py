@@ -121,6 +121,7 @@ def runs(anything: Any) -> None:
     graph.start({}).nothing()  # error: attr-defined
     graph.run({"topic": "bees"}).append(anything)  # error: attr-defined
     graph.run({}, contxt=3)  # error: call-arg
+    Graph("g", State, input="topic")  # error: arg-type
     Graph("g", State, context=3)  # error: arg-type
     Command(graph=3)  # error: arg-type
     Send("a", 1, timeout="soon")  # error: arg-type

@@ -214,6 +214,10 @@ class Schema(Protocol):
         """The JSON Schema (2020-12) of the state, an object with a property a field."""
         ...
 
+    def form_schema(self) -> Mapping[str, Any]:
+        """The same of the fields that concern a person."""
+        ...
+
     def to_json(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values as JSON types; what JSON cannot say is `{"$opaque": "what it is"}`."""
         ...
@@ -242,6 +246,7 @@ class Program:
     on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
     on_stall   called with the event of a node that has been silent for too long
     loop       it runs on the engine's own event loop, or on the notebook kernel's
+    takes, gives  the fields that an input may give, and those that come out; None for all
     read_context  where the graph says what its context is: what is given as one, checked and, of a
                   dict, made; of None what it is by default. `StateError`
     returns    the field that has what it returns, where it is a function: see `graph.durable`
@@ -259,6 +264,8 @@ class Program:
     on_stall: Callable[[Any], object] | None = None
     loop: Literal["own", "kernel"] = "own"
     read_context: Callable[[Any], Any] | None = None
+    takes: frozenset[str] | None = None
+    gives: tuple[str, ...] | None = None
     returns: str = ""
 
     @cached_property
@@ -340,6 +347,17 @@ class Program:
         """`StateError` when values that are good each by itself do not go together."""
         if self.invariant is not None:
             self.invariant(values)
+
+    def given_out(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the values, those that come out."""
+        if self.gives is None:
+            return values
+        return {name: values[name] for name in self.gives if name in values}
+
+    @property
+    def shown(self) -> frozenset[str] | None:
+        """The fields that concern a person; None for all."""
+        return None if self.takes is None or self.gives is None else self.takes.union(self.gives)
 
     def read_more(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """An input to a thread that has a state, checked; `StateError`."""

@@ -91,7 +91,7 @@ async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str
         raise
     if ended.handed:
         raise HandedOver(commands_of(ended.handed))
-    return Outcome(thaw(ended.last), thread=ended.thread)
+    return Outcome(thaw(program.given_out(ended.last)), thread=ended.thread)
 
 
 def has_suspended(calls: Iterable[asyncio.Future[Any]]) -> bool:

@@ -104,10 +104,13 @@ class Subgraph:
         """Its field -> the parent's field that it begins with; a function's are not known."""
         if callable(self.inputs):
             return {}
+        takes = self.program.takes
         return self.inputs or {
             name: name
             for name, channel in self.program.fields.items()
-            if not channel.transient and (name not in self.into or self.into[name].is_given)
+            if not channel.transient
+            and (takes is None or name in takes)
+            and (name not in self.into or self.into[name].is_given)
         }
 
     def write(self, ended: Nested) -> Values:
@@ -132,11 +135,15 @@ class Subgraph:
         return written
 
     def shared(self) -> dict[str, str]:
-        """The fields that both states have, those of one step left out."""
+        """The fields that both states have and that come out, those of one step left out."""
+        gives = self.program.gives
         return {
             name: name
             for name, channel in self.program.fields.items()
-            if channel.is_shared and name in self.into and self.into[name].is_shared
+            if channel.is_shared
+            and (gives is None or name in gives)
+            and name in self.into
+            and self.into[name].is_shared
         }
 
 

@@ -318,8 +318,9 @@ class Run:
         """What has come of it, now that it has ended; raises what it failed with."""
         if self._error is not None:
             raise self._error
-        state: dict[str, Any] = thaw(self.checkpoint.values)
-        if returns := self.thread.program.returns:
+        program = self.thread.program
+        state: dict[str, Any] = thaw(program.given_out(self.checkpoint.values))
+        if returns := program.returns:
             return Returned(state, returns, self)
         return Outcome(state, status=self.status, thread=self.thread, questions=self.questions)
 

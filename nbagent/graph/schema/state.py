@@ -28,6 +28,7 @@ from nbagent.errors import FieldProblem, StateError, nearest
 from nbagent.graph.schema import forms
 from nbagent.graph.schema.adapters import is_typed_dict, origin_of
 from nbagent.graph.schema.checks import Check, holds, state_error
+from nbagent.graph.schema.faces import faces_of
 from nbagent.graph.schema.fields import (
     fields_of,
     is_model,
@@ -47,10 +48,18 @@ class StateSchema:
     invariant  checks all values together, where the class has something to say on that
     """
 
-    def __init__(self, state: type, migrate: Migrate | None = None) -> None:
+    def __init__(
+        self,
+        state: type,
+        migrate: Migrate | None = None,
+        *,
+        takes: type | None = None,
+        gives: type | None = None,
+    ) -> None:
         self.state = state
         self.migrate = migrate
         self.fields = fields_of(state)
+        self.faces = faces_of(self.fields, takes, gives)
         self.channels: dict[str, Channel] = {f.name: f.channel for f in self.fields.values()}
         self.aliases = {f.alias: f.name for f in self.fields.values() if f.alias}
         kind = origin_of(state)
@@ -64,10 +73,14 @@ class StateSchema:
 
     def check_input(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         read, problems = self._read_input(values)
+        takes = self.fields if self.faces.takes is None else self.faces.takes
+        for name, field in takes.items():
+            if name not in read and field.default is not None and takes is not self.fields:
+                read[name] = field.default()
         problems += [
             FieldProblem((name,), "is needed, and was not given")
-            for name, field in self.fields.items()
-            if field.required and name not in read
+            for name, field in takes.items()
+            if (field.required or self.fields[name].required) and name not in read
         ]
         if problems:
             raise state_error(problems, None, "the input does not fit the state")
@@ -85,6 +98,11 @@ class StateSchema:
         read: dict[str, Any] = {}
         for name, value in self._named(values).items():
             field = self.fields.get(name)
+            if field is not None and (problem := self.faces.problem(name)) is not None:
+                problems.append(problem)
+                continue
+            if self.faces.takes is not None and field is not None:
+                value = self._as_given(name, value, problems)
             replaces = type(value) is Overwrite
             whole = replaces or field is None or not field.channel.begins_empty
             given = value.value if replaces else value
@@ -92,6 +110,16 @@ class StateSchema:
             if replaces and name in read and field is not None and field.channel.folds:
                 read[name] = Overwrite(read[name])
         return read, problems
+
+    def _as_given(self, name: str, value: Any, problems: list[FieldProblem]) -> Any:
+        """The value as the input's class has it, which may say more than the state's."""
+        assert self.faces.takes is not None
+        own = self.faces.takes[name]
+        if own.annotation == self.fields[name].annotation or type(value) is Overwrite:
+            return value
+        found, made = _read_as(own.check, name, value)
+        problems += found
+        return made
 
     def _begun(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a thread begins with: its defaults, and the input written over them."""
@@ -284,6 +312,14 @@ class StateSchema:
         return ""
 
     # --------------------------------------------------------------------------------- its form
+
+    def form_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the fields that concern a person."""
+        shown = self.faces.shown
+        if shown is None:
+            return self.json_schema()
+        fields = {name: field for name, field in self.fields.items() if name in shown}
+        return forms.json_schema(origin_of(self.state).__name__, fields)
 
     def json_schema(self) -> Mapping[str, Any]:
         return forms.json_schema(origin_of(self.state).__name__, self.fields)

@@ -39,7 +39,9 @@ _OVER = ("running", "retrying", "queued", "waiting", "failed", "cancelled", "ski
 class RunModel:
     """The model of one view. `state` is what the page gets."""
 
-    def __init__(self, thread: str, graph: str, drawing: Drawing) -> None:
+    def __init__(
+        self, thread: str, graph: str, drawing: Drawing, shown: frozenset[str] | None = None
+    ) -> None:
         self.thread = thread
         self.printed = ""  # by all nodes of the run, for the picture that stays
         self._state: dict[str, Any] = {
@@ -75,6 +77,7 @@ class RunModel:
         self._changes: Mapping[str, tuple[Any, Any]] | None = None
         self._writes: dict[str, Mapping[str, Any]] = {}
         self._emits: dict[str, list[Any]] = {}
+        self.shown = shown  # the fields that concern a person, if not all
 
     @property
     def state(self) -> dict[str, Any]:
@@ -117,7 +120,7 @@ class RunModel:
     @classmethod
     def of_thread(cls, thread: Any, loaded: Loaded, drawing: Drawing) -> RunModel:
         """The model of a thread that nothing runs."""
-        model = cls(thread.id, thread.program.name, drawing)
+        model = cls(thread.id, thread.program.name, drawing, thread.program.shown)
         info = thread.info
         state = model._state
         state["status"], state["error"] = info.status, info.error.translate(CONTROLS)
@@ -368,12 +371,18 @@ class RunModel:
                 del shown[name]
                 self._fields.add(name)
             for name, value in self._values.items():
+                if self.shown is not None and name not in self.shown:
+                    continue
                 if name not in shown or value is not self._previewed.get(name):
                     shown[name] = preview(value)
                     self._fields.add(name)
             self._previewed = self._values
         if self._changes is not None:
-            made = [change(name, *both) for name, both in self._changes.items()]
+            made = [
+                change(name, *both)
+                for name, both in self._changes.items()
+                if self.shown is None or name in self.shown
+            ]
             self.set(changes=made)
             self._changes = None
         for name, update in self._writes.items():

@@ -39,15 +39,18 @@ def json_values(thread: StoredThread, values: Mapping[str, Any]) -> dict[str, An
     is `{"$opaque": "what it is"}`.
     """
     found: dict[str, Any] = {}
+    shown = thread.program.shown
+    if shown is not None:  # the other fields are the nodes' own
+        values = {name: value for name, value in values.items() if name in shown}
     for name, value in values.items():
         if _is_table(value):
             found[name] = {"$table": _table(value)}
         elif _is_large(value):
             found[name] = {"$opaque": f"{short(value, 60)}: too large for a form"}
     small = {name: value for name, value in values.items() if name not in found}
-    for name, shown in thread.program.schema.to_json(small).items():
-        exact = _is_exact(shown)
-        found[name] = shown if exact else {"$opaque": f"{short(values[name], 60)}: {_INEXACT}"}
+    for name, made in thread.program.schema.to_json(small).items():
+        exact = _is_exact(made)
+        found[name] = made if exact else {"$opaque": f"{short(values[name], 60)}: {_INEXACT}"}
     return {name: found[name] for name in values}
 
 
@@ -270,7 +273,7 @@ def edit_form(thread: Thread) -> Any:
         return save(now, payload, lambda: fill(form, now))
 
     form = StateForm(
-        thread.program.schema.json_schema(),
+        thread.program.schema.form_schema(),
         json_values(thread, checkpoint.values),
         questions=[],
         unmerged=unmerged_lines(thread),

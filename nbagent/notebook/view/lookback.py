@@ -101,7 +101,7 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
         index = fits[0] if fits else len(line) - 1
     index = max(0, min(int(index), len(line) - 1))
     info, before = line[index], line[index - 1] if index else None
-    model = RunModel(thread.id, thread.program.name, layout(thread.program))
+    model = RunModel(thread.id, thread.program.name, layout(thread.program), thread.program.shown)
     for event in replay(thread, since=before.id if before else info.id, until=info.id):
         model.apply(event)
     nodes = model.state["nodes"]
@@ -285,7 +285,10 @@ def rename(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
 def _values(thread: StoredThread, args: Mapping[str, Any]) -> Mapping[str, Any]:
     checkpoint = args.get("checkpoint")
     loaded = thread.latest() if checkpoint is None else thread.load(int(checkpoint))
-    return loaded.checkpoint.values
+    values, shown = loaded.checkpoint.values, thread.program.shown
+    if shown is None:
+        return values
+    return {name: value for name, value in values.items() if name in shown}
 
 
 _ANSWERS: dict[str, Callable[[StoredThread, Mapping[str, Any]], Any]] = {

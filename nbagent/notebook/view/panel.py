@@ -82,13 +82,13 @@ class Panel:
         self.drawing = layout(thread.program)
         self.view = RunView(
             self.drawing,
-            model=RunModel(thread.id, thread.program.name, self.drawing),
+            model=RunModel(thread.id, thread.program.name, self.drawing, thread.program.shown),
             on_command=self.command,
             on_ask=self.ask,
             uid=uid,
         )
         self.form = StateForm(
-            self.thread.program.schema.json_schema(), {}, questions=[], checkpoint=0,
+            self.thread.program.schema.form_schema(), {}, questions=[], checkpoint=0,
             on_submit=self.submit, of=key_of(self.thread),
         )  # fmt: skip
         self._box: Any = None
@@ -106,7 +106,7 @@ class Panel:
         if is_stored and info is not None and info.checkpoint:
             model = RunModel.of_thread(thread, thread.latest(), self.drawing)
         else:
-            model = RunModel(thread.id, thread.program.name, self.drawing)
+            model = RunModel(thread.id, thread.program.name, self.drawing, thread.program.shown)
         model.set(
             parent=self.thread.id if thread is not self.thread else "",
             title=thread.title if info else "",
@@ -246,7 +246,7 @@ class Panel:
         if now is self.thread or self.thread.run is not None:
             return
         is_own, self.thread = self.looked_at is self.thread, now
-        self.form.update(schema=now.program.schema.json_schema())
+        self.form.update(schema=now.program.schema.form_schema())
         if is_own:
             self.looked_at, self.drawing = now, layout(now.program)
             self._attach(_current(now, None))
@@ -372,7 +372,7 @@ class Panel:
             self.thread = self.looked_at = thread
             self.form.update(
                 of=key_of(thread),
-                schema=thread.program.schema.json_schema(),
+                schema=thread.program.schema.form_schema(),
                 values={},
                 unmerged={},
                 questions=[],
