@@ -403,6 +403,10 @@ class Graph(Building):
         fresh: bool = False,
         anew: bool = False,
         context: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        max_concurrency: int | None = None,
+        pause_before: Any = (),
+        pause_after: Any = (),
     ) -> Run:
         """Start a thread with `input` and return at once; the run displays as the live widget.
 
@@ -413,9 +417,23 @@ class Graph(Building):
                     asks and what has not finished is left behind
         context     what nodes are given beside the state, as `task.context` (a user's id, a
                     client): it is never stored, and asked for again at resume
+        metadata    what is known of the run (who asked, a version): a dict of texts, numbers and
+                    the like, a column of `threads()` and of the history, and `task.metadata`
+        max_concurrency   how many nodes may be at work at once, those of subgraphs included
+        pause_before, pause_after   nodes (or "*", all) at which this run and its resumes pause
+                    until they have been passed, in this graph, not in subgraphs
         """
-        to_start = self.thread(thread or new_id(self.name))
-        return to_start.start(input, step_limit=step_limit, fresh=fresh, anew=anew, context=context)
+        return self.thread(thread or new_id(self.name)).start(
+            input,
+            step_limit=step_limit,
+            fresh=fresh,
+            anew=anew,
+            context=context,
+            metadata=metadata,
+            max_concurrency=max_concurrency,
+            pause_before=pause_before,
+            pause_after=pause_after,
+        )
 
     def run(
         self,

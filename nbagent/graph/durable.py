@@ -35,6 +35,7 @@ from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import GraphError
 from nbagent.graph.builder import END, START, Graph, new_id, node
+from nbagent.graph.options import StartOptions
 from nbagent.graph.source import here
 
 R = TypeVar("R")
@@ -109,13 +110,13 @@ class Durable(Generic[R]):
         """The durable handle of a thread, whether it exists yet or not."""
         return self.graph.thread(id)
 
-    def _begins(self, thread: str | None, anew: bool) -> dict[str, bool]:
+    def _begins(self, thread: str | None, anew: bool) -> StartOptions:
         """A call has its own arguments, and nothing of the one before on that thread."""
         if thread is None:
-            return {}
+            return StartOptions()
         info = self.graph.thread(thread).stored()
         ended = info is not None and (anew or info.status == "done")
-        return {"fresh": True} if ended else {}
+        return StartOptions(fresh=True) if ended else StartOptions()
 
     def _given(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self.signature.bind(*args, **kwargs).arguments)

@@ -31,6 +31,10 @@ class StartOptions(TypedDict, total=False):
     fresh: bool
     anew: bool
     context: Any
+    metadata: Mapping[str, Any] | None
+    max_concurrency: int | None
+    pause_before: Any
+    pause_after: Any
 
 
 class NodeOptions(TypedDict, total=False):

@@ -334,6 +334,15 @@ class MemoryStore:
                 if span.thread in self._threads:
                     self._threads[span.thread].spans.append(span)
 
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        with self._lock:
+            return {
+                thread: span.attributes["metadata"]
+                for thread, stored in self._threads.items()
+                for span in stored.spans
+                if span.kind == "metadata"
+            }
+
     def outcomes(self, thread: str) -> list[TaskRecord]:
         with self._lock:
             found = [replace(one, update={}, goto=()) for one in self._get(thread).tasks.values()]

@@ -71,6 +71,7 @@ class PostgresStore(SqlStore):
 class PostgresServer(Database):
     """A database with a connection that writes and one that reads."""
 
+    find_index = "SELECT 1 FROM pg_indexes WHERE schemaname = current_schema() AND indexname = ?"
     lock_row = " FOR UPDATE"
 
     def __init__(self, url: str) -> None:

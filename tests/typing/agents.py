@@ -235,6 +235,7 @@ if __name__ == "__main__":
     thread.edit({"topic": "wasps"}, as_node=plan)
     thread.resume({"ask": True}).result()
     thread.resume(goto=[plan, Send(page, "x"), END]).result()
+    research.run({"topic": "ants"}, metadata={"user": "ada"}, max_concurrency=2, pause_after=[plan])
     print(thread.finish("enough"), research.start({"topic": "ants"}, "t", anew=True))
     batch = research.map([{"topic": "bees"}])
     print(batch, threads(), resume_due())

@@ -14,7 +14,8 @@ Ids: the one place that makes them and takes them apart.
     gate       ANCHOR:before@NODE, ANCHOR:after@NODE: a breakpoint, in the journal
     channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds;
                start: while the routes behind START are still to be followed; timeout:NODE where
-               what was sent has a time of its own; parent: what a subgraph hands over at its end
+               what was sent has a time of its own; parent: what a subgraph hands over at its end;
+               pause: where this run and its resumes are still to pause
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
 be taken apart.
@@ -144,6 +145,7 @@ def gate_id(anchor: int, place: str, node: str) -> str:
 END_CHANNEL = "end:"
 START_CHANNEL = "start:"
 PARENT_CHANNEL = "parent:"
+PAUSE_CHANNEL = "pause:"
 
 
 def to_channel(node: str) -> str:

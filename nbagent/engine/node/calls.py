@@ -82,6 +82,9 @@ async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str
     if made is None or made.done():  # else an attempt that was given up has begun it
         made = asyncio.ensure_future(inside.services.nest(inside, place, program, given))
         calls.under_way[place] = made
+    seat = inside.seat
+    if seat is not None:
+        seat.leave()
     try:
         ended = await asyncio.shield(made)
     except asyncio.CancelledError:
@@ -89,6 +92,9 @@ async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str
             made.cancel()
             await asyncio.wait([made])
         raise
+    finally:
+        if seat is not None:
+            await seat.back()
     if ended.handed:
         raise HandedOver(commands_of(ended.handed))
     return Outcome(thaw(program.given_out(ended.last)), thread=ended.thread)

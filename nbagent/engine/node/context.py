@@ -23,6 +23,7 @@ from nbagent.engine.model.fact import fact, keyword_fact
 from nbagent.engine.model.program import Program, Schema
 from nbagent.engine.model.span import Bridge, Span
 from nbagent.engine.node.journal import Finder
+from nbagent.engine.node.slots import Seat, Slots
 from nbagent.engine.store.patience import at_once
 from nbagent.engine.watch.spans import Recorder, recorded
 from nbagent.errors import NbagentError, StoreUnavailable
@@ -85,7 +86,7 @@ class RunFacts:
     graph: str
     left: Callable[[], int]
     context: Callable[[], Any]
-    metadata: Mapping[str, Any]
+    metadata: Callable[[], Mapping[str, Any]]
 
 
 @keyword_fact
@@ -98,6 +99,7 @@ class Services:
     echo    writes what a node prints where it would have been: see `output.Echo`
     carried finds the effect of an earlier life of the thread that a call is, by its node, its key
             and its arguments: what names it, and its entry
+    slots   places for nodes at work, where the run has so many and no more
     """
 
     schema: Schema
@@ -109,6 +111,7 @@ class Services:
     echo: Any
     facts: RunFacts
     carried: Callable[[str, str, str], tuple[str, JournalEntry] | None]
+    slots: Slots | None = None
 
 
 class Outlet(Protocol):
@@ -198,12 +201,13 @@ class TaskContext:
     asked      the questions that it has ended with
     under_way  the effects that its coroutines have begun; each is done when it is over
     scope      the first position of its calls
+    seat       its place among the nodes at work, where its run has so many and no more
     has_acted  a graph that it has run has asked a person, or had an effect
     """
 
     __slots__ = (
         "_calls", "_finder", "_is_closed", "_lock", "asked", "attempt", "called", "edited",
-        "has_acted", "journal", "outlet", "place", "scope", "sent", "services", "under_way",
+        "has_acted", "journal", "outlet", "place", "scope", "seat", "sent", "services", "under_way",
     )  # fmt: skip
 
     def __init__(
@@ -231,6 +235,7 @@ class TaskContext:
         self.under_way: set[asyncio.Future[None]] = set()
         self.scope = 0
         self.has_acted = False
+        self.seat: Seat | None = None
         self._finder: Finder | None = None  # made by the first look
         self._is_closed = False
         self._lock = threading.Lock()  # of the journal too, so all attempts share it

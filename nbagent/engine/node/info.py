@@ -27,7 +27,7 @@ def task() -> TaskInfo[Any]:
         attempt=inside.attempt,
         remaining_steps=facts.left(),
         context=facts.context(),
-        metadata=facts.metadata,
+        metadata=facts.metadata(),
     )
 
 

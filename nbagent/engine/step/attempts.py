@@ -32,6 +32,7 @@ from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.info import with_task
 from nbagent.engine.node.interrupts import ask
 from nbagent.engine.node.journal import OF_FALLBACK, OF_RECOVERY
+from nbagent.engine.node.slots import seated
 from nbagent.engine.step import handlers
 from nbagent.engine.step.calls import Overdue, Who, finish, is_cancelled
 from nbagent.errors import CircuitOpen, StateError, StoreError, ThreadBusy, said
@@ -193,7 +194,12 @@ class _Guard:
         return returned
 
     async def _call(self, stands_in: Callable[..., Any] | None) -> Any:
-        """The node, or what stands in for it, in the time that it has."""
+        """The node, or what stands in for it, when there is a place for it among those at work."""
+        async with seated(self.attempts.now, stands_in is None and self.node.program is not None):
+            return await self._in_its_time(stands_in)
+
+    async def _in_its_time(self, stands_in: Callable[..., Any] | None) -> Any:
+        """The same, in the time that it has."""
         node, until = self.node, self.until
         function = node.function if stands_in is None else with_task(stands_in)
         if node.takes_task and stands_in is None:
@@ -301,8 +307,9 @@ class _Guard:
                 self._begin_again(OF_RECOVERY, counts=False)
                 handlers.begin(self.node, self.attempts.now, handlers.RECOVER, self.argument, cause)
                 is_coroutine, way = is_async(way), self._handler(way)
-                called = self.around.executor.call(way, is_coroutine, cause)
-                returned = await finish(called, self.around.who)
+                async with seated(self.attempts.now):
+                    called = self.around.executor.call(way, is_coroutine, cause)
+                    returned = await finish(called, self.around.who)
                 return Returned(returned, False, self.argument)
             if way is PERSON:
                 await self.around.given_up(error)

@@ -75,7 +75,7 @@ def _eligible(
     return triggered, inputs
 
 
-_NO_NODES = ("end", "start", "parent", "timeout")
+_NO_NODES = ("end", "start", "parent", "timeout", "pause")
 
 
 def check_ended(program: Program, checkpoint: Checkpoint) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 from nbagent.engine.model.channels import Barrier, Write, writes_of
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.fact import fact
-from nbagent.engine.model.ids import END_CHANNEL, START_CHANNEL, read_channel, to_channel
+from nbagent.engine.model.ids import (
+    END_CHANNEL,
+    PAUSE_CHANNEL,
+    START_CHANNEL,
+    node_of,
+    read_channel,
+    to_channel,
+)
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.values import (
     MISSING,
@@ -101,6 +108,8 @@ async def set_off(
     onward = Onward(program, checkpoint.values, control, waiting)
     await onward.leave(START)
     onward.finish()
+    if PAUSE_CHANNEL in checkpoint.control:
+        control[PAUSE_CHANNEL] = checkpoint.control[PAUSE_CHANNEL]
     made = replace(checkpoint, id=id, parent=checkpoint.id, anchor=id, control=seal(control))
     return Reconciled(checkpoint=made, changes={}, took=onward.took)
 
@@ -198,13 +207,33 @@ def _written_by(error: StateError, writes: Sequence[Write]) -> StateError:
     )
 
 
+def _not_passed(
+    pauses: Sequence[tuple[str, str, int]], checkpoint: Checkpoint, ran: set[str]
+) -> tuple[tuple[str, str, int], ...]:
+    """Where the run is still to pause: before what has not run, after what this super-step has not
+    begun behind. What it had stopped at already when it was told is passed once more."""
+    passed = {"before": ran, "after": set(map(node_of, checkpoint.ran))}
+    return tuple(
+        [
+            (place, node, anchor)
+            for place, node, anchor in pauses
+            if node not in passed[place] or anchor == checkpoint.anchor
+        ]
+    )
+
+
 def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> dict[str, Any]:
     """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
     control: dict[str, Any] = {}
-    if program.uses_up_control and END_CHANNEL not in checkpoint.control:
+    given = checkpoint.control
+    if program.uses_up_control and END_CHANNEL not in given and PAUSE_CHANNEL not in given:
         return control
-    for channel, content in checkpoint.control.items():
+    for channel, content in given.items():
         kind, name = read_channel(channel)
+        if kind == "pause":
+            if left := _not_passed(content, checkpoint, ran):
+                control[channel] = left
+            continue
         if kind == "end":
             control[channel] = content
             continue

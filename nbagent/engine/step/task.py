@@ -36,6 +36,7 @@ from nbagent.engine.node.executor import NodeExecutor
 from nbagent.engine.node.info import with_task
 from nbagent.engine.node.interrupts import Interrupted
 from nbagent.engine.node.output import Output
+from nbagent.engine.node.slots import seated
 from nbagent.engine.node.subgraph import HandedOver, Suspended
 from nbagent.engine.step import attempts as policies
 from nbagent.engine.step.calls import Who, finish, is_cancelled
@@ -313,8 +314,10 @@ class _Performance:
                 )
             else:
                 function = node.function if not node.takes_task else with_task(node.function)
-                called = self.bench.executor.call(function, node.is_async, argument)
-                returned = await finish(called, self.who(), is_ours=node.program is not None)
+                is_graph = node.program is not None
+                async with seated(self.attempts.now, is_graph):
+                    called = self.bench.executor.call(function, node.is_async, argument)
+                    returned = await finish(called, self.who(), is_ours=is_graph)
                 is_own = True
         except BaseException as error:
             if (handed := _within(error, HandedOver)) is None:

@@ -17,7 +17,7 @@ from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.store.upkeep import family
 
-THREADS = ("thread", "graph", "status", "step", "checkpoint", "updated", "error")
+THREADS = ("thread", "graph", "status", "step", "checkpoint", "updated", "error", "metadata")
 
 
 def threads(
@@ -40,9 +40,11 @@ def threads(
     limit     so many at most
     state     fields that the latest state has, as in {"topic": "bees"}
 
-    Columns: thread, graph, status, step, checkpoint, updated, error.
+    Columns: thread, graph, status, step, checkpoint, updated, error, metadata (a dict; in `where`
+    it is JSON: "metadata ->> 'user' = ?").
     """
     found = resolve_store(store)
+    known = found.metadata() if hasattr(found, "metadata") else {}
     rows = [
         {
             "thread": info.id,
@@ -52,6 +54,7 @@ def threads(
             "checkpoint": info.checkpoint,
             "updated": info.updated,
             "error": info.error,
+            "metadata": known.get(info.id, {}),
         }
         for info in found.threads()
         if nested or not info.is_nested
@@ -70,6 +73,10 @@ def history_table(store: CheckpointStore, thread: str) -> Any:
     columns = ["checkpoint", "parent", "step", "kind", "ran", "updated", "at", "note", "actor"]
     infos = store.history(thread)
     failed = _failures(store, thread, infos)
+    marks = metadata_marks(store, thread)
+    known: dict[int, dict[str, Any]] = {}
+    for info in infos:  # what is known of a checkpoint is known of those behind it
+        known[info.id] = marks.get(info.id, known.get(info.parent or 0, {}))
     rows = [
         {
             "checkpoint": info.id,
@@ -82,10 +89,17 @@ def history_table(store: CheckpointStore, thread: str) -> Any:
             "note": info.note,
             "actor": info.actor,
             "failed": "; ".join(failed.get(info.id, ())),
+            "metadata": known[info.id],
         }
         for info in infos
     ]
-    return make_table(rows, [*columns, "failed"])
+    return make_table(rows, [*columns, "failed", "metadata"])
+
+
+def metadata_marks(store: CheckpointStore, thread: str) -> dict[int, dict[str, Any]]:
+    """Checkpoint -> what is known of it and of those behind it."""
+    spans = [span for span in store.spans(thread) if span.kind == "metadata"]
+    return {int(span.name): span.attributes["metadata"] for span in spans}
 
 
 def _failures(

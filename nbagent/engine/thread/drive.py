@@ -21,7 +21,6 @@ from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecor
 from nbagent.engine.model.ids import PART, anchor_of, fork, node_of, task_id, task_of
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
-from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
@@ -49,7 +48,16 @@ from nbagent.engine.thread.edits import (
     user,
 )
 from nbagent.engine.thread.gate import resumed
-from nbagent.engine.thread.inner_edits import refuse_changed, shared_with
+from nbagent.engine.thread.given import (
+    Pauses,
+    check_at_once,
+    mark_metadata,
+    passing,
+    read_metadata,
+    read_pauses,
+    with_pauses,
+)
+from nbagent.engine.thread.inner_edits import sharing
 from nbagent.engine.thread.inner_run import drive
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
@@ -89,6 +97,10 @@ class DrivenThread(StoredThread):
         fresh: bool = False,
         anew: bool = False,
         context: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        max_concurrency: int | None = None,
+        pause_before: Any = (),
+        pause_after: Any = (),
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
@@ -99,10 +111,18 @@ class DrivenThread(StoredThread):
         anew      take the input also where the thread has failed, is paused or asks: what it asks
                   and what has not finished is left behind, which its history says
         context   what nodes are given beside the state, as `task.context`; it is never stored
+        metadata, max_concurrency, pause_before, pause_after   see `Graph.start`
         """
         was_given, context = context is not None, first_context(self.program, context)
-        options = RunOptions(step_limit, steps, context=context)
-        run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew)
+        options = RunOptions(
+            step_limit,
+            steps,
+            context=context,
+            metadata=read_metadata(metadata),
+            max_concurrency=check_at_once(self.id, max_concurrency),
+        )
+        pauses = read_pauses(self.id, self.program, pause_before, pause_after)
+        run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew, pauses=pauses)
         if was_given or self.program.read_context is not None:
             self._remark(CONTEXT, type(context).__name__ if was_given else "", "")
         run.given = dict(given) if isinstance(given, Mapping) else None
@@ -117,6 +137,7 @@ class DrivenThread(StoredThread):
         digest: str = "",
         fresh: bool = False,
         anew: bool = False,
+        pauses: Pauses = (),
     ) -> Run:
         if not isinstance(given, Mapping):
             given = fields_of(given, None) or given  # an object of the state class
@@ -146,13 +167,16 @@ class DrivenThread(StoredThread):
             if loaded is not None and not is_done:
                 previous, note = left_behind(self.program, loaded)
             first = begin(self.program, given, previous, checkpoint_id=next_id(lease))
+            at = with_pauses(first.checkpoint, pauses)
             if note:
-                said = replace(first.checkpoint, note=note, actor=user())
-                first = replace(first, checkpoint=said)
+                at = replace(at, note=note, actor=user())
+            if options.metadata is not None and parent is None:
+                known = options.metadata
+                self.store.put_spans([mark_metadata(self.id, at.id, known, self.clock())])
             if digest:  # before the checkpoint: what has one of a batch is known to be of it
-                self._remark("input", str(first.checkpoint.id), digest)
-            self.store.commit(lease, first.checkpoint)
-        return self._run_from(first.checkpoint, lease, options, parent)
+                self._remark("input", str(at.id), digest)
+            self.store.commit(lease, at)
+        return self._run_from(at, lease, options, parent)
 
     def _run_from(
         self, checkpoint: Checkpoint, lease: Lease, options: RunOptions, parent: Run | None
@@ -184,6 +208,9 @@ class DrivenThread(StoredThread):
         step_limit: int = 1000,
         steps: int | None = None,
         context: Any = None,
+        max_concurrency: int | None = None,
+        pause_before: Any = (),
+        pause_after: Any = (),
     ) -> Run:
         """Go on from the last checkpoint; nodes that finished do not run again.
 
@@ -199,6 +226,8 @@ class DrivenThread(StoredThread):
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
         context    as at the start, where that had one: it is in no store
+        max_concurrency, pause_before, pause_after   as at the start; those given then still hold
+                   until they have been passed
         """
         unknown = [name for name in rerun if name not in self.program.nodes]
         if unknown:
@@ -218,7 +247,9 @@ class DrivenThread(StoredThread):
             take_over=take_over,
             context=next_context(self, context),
             is_asked=context is None,
+            max_concurrency=check_at_once(self.id, max_concurrency),
         )
+        pauses = read_pauses(self.id, self.program, pause_before, pause_after)
         if goto is not None:
             if given or rerun:
                 raise ThreadError(
@@ -227,7 +258,7 @@ class DrivenThread(StoredThread):
                     thread=self.id,
                 )
             self._go_to(goto, options)
-        return self._go_on(given, options, rerun=rerun).launch()
+        return self._go_on(given, options, rerun=rerun, pauses=pauses).launch()
 
     def _go_on(
         self,
@@ -236,6 +267,7 @@ class DrivenThread(StoredThread):
         *,
         rerun: Sequence[str] = (),
         parent: Run | None = None,
+        pauses: Pauses = (),
     ) -> Run:
         """A run from the last checkpoint, with answers by question id."""
         with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
@@ -278,7 +310,8 @@ class DrivenThread(StoredThread):
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
             options = replace(options, notice=notice)
             newest = max(next_id(lease) - 1, loaded.checkpoint.id)
-            start = Standing(loaded.checkpoint, work, newest)
+            at = with_pauses(loaded.checkpoint, passing(pauses, loaded))
+            start = Standing(at, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
 
     def _go_to(self, goto: Any, options: RunOptions) -> None:
@@ -411,7 +444,7 @@ class DrivenThread(StoredThread):
             without = self._without(loaded, checked)
             if node is not None:
                 return self._stand_in(lease, loaded, edited, without, node)
-            for below, shared in self._sharing(loaded, checked):
+            for below, shared in sharing(self, loaded, checked):
                 below.edit(shared, note=note, actor=self.id)
             if reopened := shown_otherwise(loaded, edited):
                 self.store.put_journal(lease, reopened)
@@ -456,25 +489,6 @@ class DrivenThread(StoredThread):
             for record in loaded.tasks
             if record.status == "done" and not fields.isdisjoint(record.update)
         ]
-
-    def _sharing(
-        self, loaded: Loaded, edited: Mapping[str, Any]
-    ) -> list[tuple[Self, dict[str, Any]]]:
-        """The threads of subgraphs that wait and began with an edited field, and what they are to
-        have in its place. `StateError` where one has changed it itself."""
-        if not self.program.has_subgraphs:
-            return []
-        work, found = work_of(loaded), []
-        for one in nested.unfinished(self.store.under(self.id), self.id, loaded, work):
-            node = self.program.nodes[node_of(one.task)]
-            if not isinstance(node.function, Subgraph) or task_of(one.info.place) != one.info.place:
-                continue
-            shared = shared_with(self.program, node, one.task, loaded.checkpoint.values, edited)
-            if shared:
-                thread = self.nested(one.info.place, node.function.program)
-                refuse_changed(thread, node.name, shared)
-                found.append((thread, shared))
-        return found
 
     def fork(
         self,

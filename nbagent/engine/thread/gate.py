@@ -12,12 +12,12 @@ Rule 3: "after" a node is before whatever follows it: a kill in between does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, Loaded, Status
-from nbagent.engine.model.ids import gate_id, node_of
+from nbagent.engine.model.ids import PAUSE_CHANNEL, gate_id, node_of
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import Task, Work
 from nbagent.engine.step.superstep import Standing
@@ -67,7 +67,8 @@ class Gate:
                 "a larger step_limit, or look for a cycle that never ends; resume goes on",
                 limit=bounds.step_limit,
             )
-        if self._breakpoints and (shut := list(self._shut(now.checkpoint, now.work, tasks))):
+        has_any = self._breakpoints or PAUSE_CHANNEL in now.checkpoint.control
+        if has_any and (shut := list(self._shut(now.checkpoint, now.work, tasks))):
             self.shut = shut
             return "paused"
         self._made += 1
@@ -77,11 +78,21 @@ class Gate:
         """How many super-steps the run may make after the one under way."""
         return max(0, self._bounds.step_limit - self._made)
 
+    def _places(self, checkpoint: Checkpoint) -> Mapping[str, frozenset[str]]:
+        """The breakpoints of the graph, and those of this run that it has not passed."""
+        own = checkpoint.control.get(PAUSE_CHANNEL)
+        if not own:
+            return self._breakpoints
+        places = {place: set(nodes) for place, nodes in self._breakpoints.items()}
+        for place, node, _ in own:
+            places.setdefault(place, set()).add(node)
+        return {place: frozenset(nodes) for place, nodes in places.items()}
+
     def _shut(
         self, checkpoint: Checkpoint, work: Work, tasks: Iterable[Task]
     ) -> Iterator[JournalEntry]:
         """The breakpoints at this place that nobody has opened."""
-        anchor, places = checkpoint.anchor, self._breakpoints
+        anchor, places = checkpoint.anchor, self._places(checkpoint)
         here = {"before": [task.node for task in tasks if task.id not in work.done]}
         if "after" in places:
             ran = checkpoint.ran

@@ -12,11 +12,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from nbagent.engine.model.ids import is_sent
+from nbagent.engine.model.checkpoint import Loaded
+from nbagent.engine.model.ids import is_sent, node_of, task_of
 from nbagent.engine.model.program import Node, Program
 from nbagent.engine.model.values import MISSING, equal
+from nbagent.engine.model.work import work_of
 from nbagent.engine.node.subgraph import Subgraph
 from nbagent.engine.step.reconcile import begin
+from nbagent.engine.thread import nested
 from nbagent.engine.thread.inner_writes import since_its_start
 from nbagent.engine.thread.look import StoredThread
 from nbagent.errors import StateError, said
@@ -44,6 +47,27 @@ def shared_with(
             node=node.name,
         ) from error
     return {n: value for n, value in made.items() if not equal(was.get(n, MISSING), value)}
+
+
+def sharing(
+    parent: StoredThread, loaded: Loaded, edited: Values
+) -> list[tuple[Any, dict[str, Any]]]:
+    """The threads of subgraphs that wait and began with an edited field, and what they are to
+    have in its place. `StateError` where one has changed it itself."""
+    if not parent.program.has_subgraphs:
+        return []
+    work, found = work_of(loaded), []
+    for one in nested.unfinished(parent.store.under(parent.id), parent.id, loaded, work):
+        node = parent.program.nodes[node_of(one.task)]
+        if not isinstance(node.function, Subgraph) or task_of(one.info.place) != one.info.place:
+            continue
+        values = loaded.checkpoint.values
+        shared = shared_with(parent.program, node, one.task, values, edited)
+        if shared:
+            thread = parent.nested(one.info.place, node.function.program)
+            refuse_changed(thread, node.name, shared)
+            found.append((thread, shared))
+    return found
 
 
 def refuse_changed(thread: StoredThread, node: str, names: Values) -> None:

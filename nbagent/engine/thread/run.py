@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -29,11 +29,13 @@ from nbagent.engine.model.values import thaw
 from nbagent.engine.model.work import Work
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
+from nbagent.engine.node.slots import Slots
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
 from nbagent.engine.store.line import beside
+from nbagent.engine.store.reports import metadata_marks
 from nbagent.engine.store.writer import Writer
 from nbagent.engine.thread.carried import Carried
 from nbagent.engine.thread.contexts import check_context, first_context
@@ -69,7 +71,8 @@ class RunOptions:
     on_change, take_over   as `Thread.resume` was told, for subgraphs
     context   what its nodes are given beside the state, by `TaskInfo`; it is never stored
     is_asked  the thread may have had a context, and this run was given none
-    metadata  what is known of the run, for its nodes
+    metadata  what is known of the run, for its nodes; None: what the thread was started with
+    max_concurrency   how many nodes may be at work at once, those of subgraphs included
     """
 
     step_limit: int = 1000
@@ -80,7 +83,8 @@ class RunOptions:
     take_over: bool = False
     context: Any = None
     is_asked: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None
+    max_concurrency: int | None = None
 
 
 class Run:
@@ -114,6 +118,9 @@ class Run:
         self._nest = nest
         self.options = options
         self._parent = parent
+        self._known = options.metadata
+        count = options.max_concurrency
+        self._slots: Slots | None = parent._slots if parent else Slots(count) if count else None
         self._pausing: asyncio.Event = parent._pausing if parent else asyncio.Event()
         stalls = Stalls(thread.program)
         self.feed = Feed(thread.id, stalls, beside=context.aside, clock=thread.clock)
@@ -421,8 +428,9 @@ class Run:
                     graph=thread.program.name,
                     left=gate.left,
                     context=self._context,
-                    metadata=self.options.metadata,
+                    metadata=self._metadata,
                 ),
+                slots=self._slots,
             ),
         )
         yielded = time.monotonic()
@@ -433,6 +441,15 @@ class Run:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
                 yielded = time.monotonic()
             self._standing = await superstep(thread.program, self._standing, gate, bench)
+
+    def _metadata(self) -> Mapping[str, Any]:
+        """What is known of the run, or what the thread was started with."""
+        if self._parent is not None:
+            return self._parent._metadata()
+        if self._known is None:
+            found = metadata_marks(self.thread.store, self.thread.id) or {0: {}}
+            self._known = found[max(found)]
+        return self._known
 
     def _context(self) -> Any:
         """What it was given beside the state. `ThreadError` where the thread had something that

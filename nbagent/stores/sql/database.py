@@ -19,6 +19,8 @@ from nbagent.engine.model.fact import fact
 from nbagent.engine.store.patience import NotAtOnce, must_be_at_once
 from nbagent.stores.encryption import Plain
 
+METADATA = "spans_of_metadata"  # an index that is made where there is something to find by it
+
 
 class Connection(Protocol):
     """What the statements need of a connection inside a transaction."""
@@ -37,6 +39,7 @@ class Database(ABC):
 
     url: str
     is_in_doubt = False
+    find_index = "SELECT 1 FROM sqlite_master WHERE name = ?"
     lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from nbagent.engine.store.ownership import status_now, unknown
 from nbagent.errors import CorruptError, StoreError
 from nbagent.stores.codec.values import cache_key, decode
 from nbagent.stores.sql import rows as texts
-from nbagent.stores.sql.database import Connection, Held, Shelf, Version
+from nbagent.stores.sql.database import METADATA, Connection, Held, Shelf, Version
 from nbagent.stores.sql.versions import read_tail, read_versions
 
 
@@ -308,6 +308,20 @@ class Reading:
                     attributes=texts.facts(text), id=id, parent=parent,
                 )
             )  # fmt: skip
+        return found
+
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Thread -> what its latest input was given as metadata, for those that were given some."""
+        with self._database.read() as db:
+            if not db.execute(self._database.find_index, (METADATA,)).fetchone():
+                return {}
+            rows = db.execute(
+                "SELECT thread, id, attributes FROM spans WHERE kind = 'metadata' ORDER BY started"
+            ).fetchall()
+        found = {}
+        for thread, id, text in rows:
+            text = self._cipher.unseal_text(text, "span", thread, id)
+            found[thread] = texts.facts(text).get("metadata", {})
         return found
 
     def recall(

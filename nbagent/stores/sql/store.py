@@ -137,6 +137,9 @@ class SqlStore:
     def spans(self, thread: str) -> list[Span]:
         return self._reading.spans(thread)
 
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        return self._reading.metadata()
+
     def prune(self, lease: Lease, keep: Collection[int]) -> int:
         return self._pruning.prune(lease, keep)
 

@@ -39,7 +39,7 @@ from nbagent.stores.codec.records import (
     writer_of,
 )
 from nbagent.stores.codec.values import cache_key, encode_checked
-from nbagent.stores.sql.database import Connection, Held, Shelf, Version
+from nbagent.stores.sql.database import METADATA, Connection, Held, Shelf, Version
 from nbagent.stores.sql.leases import Leases
 from nbagent.stores.sql.reading import SPAN_COLUMNS, Reading
 from nbagent.stores.sql.rows import checksum, to_text, whole
@@ -189,6 +189,11 @@ class Writing:
             )  # fmt: skip
         with self._database.write() as db:
             db.executemany(_PUT_SPAN, rows)
+            if any(row[3] == "metadata" for row in rows):  # found without a look at all spans
+                db.execute(
+                    f"CREATE INDEX IF NOT EXISTS {METADATA} ON spans (thread)"
+                    " WHERE kind = 'metadata'"
+                )
 
     def remember(
         self, node: str, fingerprint: str, inputs: Any, result: Any, now: float, until: float | None
