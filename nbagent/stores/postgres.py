@@ -133,7 +133,7 @@ class PostgresServer(Database):
             raise kind(f"{_sentence(error)} ({self.url}: {str(error).strip()})") from error
 
     @contextmanager
-    def write(self) -> Iterator[_Session]:
+    def transaction(self) -> Iterator[_Session]:
         with _taken(self.lock), self._said():
             db, begun = self._connection("writer"), ExitStack()
             try:
@@ -150,7 +150,17 @@ class PostgresServer(Database):
                 raise
 
     @contextmanager
+    def part(self) -> Iterator[_Session]:
+        with self._said():
+            db = self._connections["writer"]
+            with db.transaction():  # inside of another one: a savepoint
+                yield _Session(db)
+
+    @contextmanager
     def read(self) -> Iterator[_Session]:
+        if self.has_begun():
+            yield _Session(self._connections["writer"])
+            return
         with _taken(self._read_lock), self._said():
             db = self._connection("reader")
             try:

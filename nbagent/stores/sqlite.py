@@ -39,6 +39,8 @@ from nbagent.stores.sql.store import SqlStore
 from nbagent.stores.urls import options_of, sqlite_path, sqlite_url
 
 _BUSY = 5.0  # seconds to wait for another process's write
+_LONG = 2 << 20  # bytes of a log that are folded at once
+_SOON = 1.0  # seconds after which a shorter one is
 _NETWORK = ("nfs", "cifs", "smb", "fuse.sshfs", "afs", "ceph", "glusterfs")
 
 
@@ -128,7 +130,8 @@ class SqliteFile(Database):
                 for path in (os.fsencode(f"{self._opened}{end}") for end in ends)
             ]
         self.writer.execute("PRAGMA busy_timeout = 0")
-        self._closed = False
+        self.is_closed = False
+        self._folds_at = 0.0
 
     def _number(self, path: bytes) -> tuple[int, int]:
         if not self._has_log:
@@ -208,13 +211,19 @@ class SqliteFile(Database):
             kind = StoreUnavailable if _may_pass(error) else StoreError
             raise kind(f"{_sentence(error)} ({self.path}: {error})") from error
 
-    def write(self) -> _Transaction:
+    def transaction(self) -> _Transaction:
         if self.is_read_only:
             raise StoreError(f"{_sentence(PermissionError())} ({self.path} is only read)")
         return _Transaction(self)
 
+    def part(self) -> _Part:
+        return _Part(self)
+
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
+        if self.has_begun():
+            yield self.writer
+            return
         with self._read_lock, self.said():
             self.reader.execute("BEGIN")
             try:
@@ -232,9 +241,30 @@ class SqliteFile(Database):
 
     def settle(self) -> None:
         """Fold the log into the file, so that the file alone, copied or opened elsewhere, has it
-        all. Passive: it never waits for a reader."""
-        with self.lock, self.said():
-            self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        all: a long one now, and its space is given back; a short one a moment later, so that
+        nobody waits for the disk. It waits for no reader."""
+        if not self._has_log or self.is_read_only:
+            return
+        try:
+            length = os.stat(self._files[1][0]).st_size
+        except OSError:
+            return  # the next write says that it has gone
+        if length > _LONG:
+            with self.lock, self.said():
+                self.writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        elif (now := time.monotonic()) > self._folds_at:
+            self._folds_at = now + _SOON
+            timer = threading.Timer(_SOON, _fold, (weakref.ref(self),))
+            timer.daemon = True
+            timer.start()
+
+    def fold(self) -> None:
+        """Fold the log into the file, beside whoever writes."""
+        with suppress(StoreError, sqlite3.Error):  # the file has gone; who writes says so
+            self.check_there()
+            place = f"file:{quote_from_bytes(os.fsencode(self._opened))}?mode=rw"
+            with closing(sqlite3.connect(place, uri=True)) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def vacuum(self) -> None:
         """Write the file anew without its gaps, and the log into it."""
@@ -245,10 +275,16 @@ class SqliteFile(Database):
     def close(self) -> None:
         """Close the file; SQLite folds its write-ahead log into it."""
         with self.lock, self._read_lock:
-            if not self._closed:
-                self._closed = True
+            if not self.is_closed:
+                self.is_closed = True
                 self.reader.close()
                 self.writer.close()
+
+
+def _fold(file: weakref.ref[SqliteFile]) -> None:
+    found = file()
+    if found is not None and not found.is_closed:
+        found.fold()
 
 
 def _is_open(path: Path) -> bool:
@@ -260,6 +296,39 @@ def _is_open(path: Path) -> bool:
 
 def _is_read_only(path: Path) -> bool:
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+class _Part:
+    """A write that is a part of a transaction: it can fail, and the rest stands."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def __enter__(self) -> sqlite3.Connection:
+        writer = self._file.writer
+        with self._file.said():
+            if not writer.in_transaction:  # an error has ended all of it, such as a full disk
+                raise StoreError("the transaction that this belongs to has failed")
+            writer.execute("SAVEPOINT part")
+        return writer
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        writer = self._file.writer
+        with self._file.said():
+            if error is None:
+                writer.execute("RELEASE part")
+                return
+            if writer.in_transaction:
+                writer.execute("ROLLBACK TO part")
+                writer.execute("RELEASE part")
+            raise error
 
 
 class _Transaction:
@@ -305,6 +374,8 @@ class _Transaction:
             if error is None:
                 try:
                     file.check_there()
+                    if not file.writer.in_transaction:
+                        raise StoreError("the transaction has failed: nothing was written")
                     file.writer.execute("COMMIT")
                     return
                 except BaseException as failure:

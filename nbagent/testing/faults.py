@@ -8,11 +8,12 @@ import collections
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, TaskRecord
-from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.store.protocol import CheckpointStore, together
 
 
 def kill() -> None:
@@ -24,8 +25,9 @@ class FaultyStore:
     """A store with named points: something is done at the n-th time that one is passed.
 
     Points are `METHOD.before` and `METHOD.after` for acquire, commit, put_tasks, put_journal,
-    renew and release. `at` is a point, `count` (from 1) the time, `act` what is done there: the
-    process is killed, or what `act` raises is raised.
+    renew, release and together (around what is stored all at once). `at` is a point, `count`
+    (from 1) the time, `act` what is done there: the process is killed, or what `act` raises is
+    raised.
 
     passed   how often each point has been passed
     told     called with what became durable, after it did: "committed THREAD ID" and
@@ -46,6 +48,7 @@ class FaultyStore:
         self._at, self._count, self._act = at, count, act
         self._told = told or (lambda what: None)
         self._lock = threading.Lock()
+        self._inside = threading.local()
 
     def __repr__(self) -> str:
         return f"<FaultyStore over {self.store!r}>"
@@ -60,6 +63,27 @@ class FaultyStore:
             due = point == self._at and self.passed[point] == self._count
         if due:
             self._act()
+
+    def _tell(self, what: str) -> None:
+        later: list[str] | None = getattr(self._inside, "later", None)
+        if later is None:
+            self._told(what)
+        else:
+            later.append(what)
+
+    @contextmanager
+    def together(self, thread: str) -> Iterator[None]:
+        self.passing("together.before")
+        later: list[str] = []
+        self._inside.later = later
+        try:
+            with together(self.store, thread):
+                yield
+        finally:
+            self._inside.later = None
+        for what in later:
+            self._told(what)
+        self.passing("together.after")
 
     def acquire(self, *args: Any, **kwargs: Any) -> Lease:
         self.passing("acquire.before")
@@ -89,8 +113,8 @@ class FaultyStore:
         self.passing("commit.before")
         self.store.commit(lease, checkpoint, records, at=at)
         for record in records:
-            self._told(f"stored {lease.thread} {record.task}")
-        self._told(f"committed {lease.thread} {checkpoint.id}")
+            self._tell(f"stored {lease.thread} {record.task}")
+        self._tell(f"committed {lease.thread} {checkpoint.id}")
         self.passing("commit.after")
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
@@ -99,7 +123,7 @@ class FaultyStore:
         self.store.put_tasks(lease, records)
         for record in records:
             if record.status == "done":
-                self._told(f"stored {lease.thread} {record.task}")
+                self._tell(f"stored {lease.thread} {record.task}")
         self.passing("put_tasks.after")
 
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:

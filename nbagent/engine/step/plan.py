@@ -78,6 +78,17 @@ def _eligible(
 _NO_NODES = ("end", "start", "parent", "timeout", "pause")
 
 
+def is_over(program: Program, checkpoint: Checkpoint, tasks: Sequence[Task]) -> bool:
+    """True when a thread whose checkpoint asks for these tasks is done, and ended as it should."""
+    if tasks:
+        return False
+    try:
+        check_ended(program, checkpoint)
+    except GraphError:
+        return False
+    return True
+
+
 def check_ended(program: Program, checkpoint: Checkpoint) -> None:
     """`GraphError` when nothing is left to run, no path came to END, and a join still waits."""
     if END_CHANNEL in checkpoint.control:

@@ -43,7 +43,7 @@ from nbagent.engine.model.program import Program
 from nbagent.engine.model.work import NOTHING_DONE, Task, Work
 from nbagent.engine.step.calls import is_cancelled
 from nbagent.engine.step.execute import Executed, execute, keep, leave
-from nbagent.engine.step.plan import check_ended, plan
+from nbagent.engine.step.plan import check_ended, is_over, plan
 from nbagent.engine.step.reconcile import reconcile, set_off
 from nbagent.engine.step.task import Bench, tell_finished
 from nbagent.engine.watch.events import Checkpointed, StepPlanned, StepReconciled
@@ -58,6 +58,7 @@ class Standing:
     newest    the highest checkpoint id in the store, where that one cannot be read
     status    "running" while there is more to do; else why the run ends here
     questions, error   what it waits for, or failed with
+    tasks     what `checkpoint` asks for, where that is known already
     """
 
     checkpoint: Checkpoint
@@ -66,6 +67,7 @@ class Standing:
     status: Status = "running"
     questions: tuple[Question, ...] = ()
     error: BaseException | None = None
+    tasks: tuple[Task, ...] | None = None
 
 
 class Gate(Protocol):
@@ -85,7 +87,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
     """Make the super-step that follows `now.checkpoint`; where the thread stands then."""
     if START_CHANNEL in now.checkpoint.control:
         return await _set_off(program, now, bench)
-    tasks = plan(program, now.checkpoint)
+    tasks = plan(program, now.checkpoint) if now.tasks is None else now.tasks
     if not tasks:
         check_ended(program, now.checkpoint)
         return replace(now, status="done", questions=())
@@ -116,7 +118,9 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
             program, now.checkpoint, tasks, executed.records, now.newest + 1, store
         )
         records = [one.record for one in executed.unstored]
-        await bench.writer.commit(step.checkpoint, records)
+        following = _following(program, step.checkpoint)
+        is_last = following is not None and is_over(program, step.checkpoint, following)
+        await (bench.finish if is_last else bench.writer.commit)(step.checkpoint, records)
     except ThreadBusy:
         raise
     except BaseException as error:  # also sys.exit() in a reducer
@@ -131,7 +135,16 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
         tell_finished(one, now.checkpoint, bench)
     bench.tell(StepReconciled(thread=thread, step=number, changes=step.changes))
     bench.tell(Checkpointed(thread=thread, step=number, checkpoint=step.checkpoint, took=step.took))
-    return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id)
+    status: Status = "done" if is_last else "running"
+    return Standing(step.checkpoint, NOTHING_DONE, step.checkpoint.id, status, tasks=following)
+
+
+def _following(program: Program, checkpoint: Checkpoint) -> tuple[Task, ...] | None:
+    """The tasks that come next; None where that is an error, which the next super-step raises."""
+    try:
+        return plan(program, checkpoint)
+    except NbagentError:
+        return None
 
 
 async def _set_off(program: Program, now: Standing, bench: Bench) -> Standing:

@@ -70,12 +70,14 @@ class Bench:
     """What a run gives to all its super-steps: where to run, to store and to tell.
 
     writer    what is written goes through it, and what is read of its store
+    finish    commits the last checkpoint, and gives the thread back with it
     sleep     waits; a pause may end it
     empty     the nodes that are known to have written nothing, which is told once
     services  what the nodes' code is given of it
     """
 
     writer: Writer
+    finish: Callable[[Checkpoint, Sequence[TaskRecord]], Awaitable[None]]
     executor: NodeExecutor
     tell: Callable[[Event], None]
     sleep: Callable[[float], Awaitable[None]]

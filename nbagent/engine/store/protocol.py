@@ -8,6 +8,7 @@ Rule: whoever writes holds a lease. A write under a lease that somebody else has
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 from nbagent.engine.model.checkpoint import (
@@ -176,3 +177,12 @@ class CheckpointStore(Protocol):
     def close(self) -> None:
         """Free the file or connection. Calling it twice is fine."""
         ...
+
+
+def together(store: CheckpointStore, thread: str) -> AbstractContextManager[None]:
+    """What is written to the thread inside is stored all at once, or nothing of it is.
+
+    A store can do so if it has a method `together(thread)`; with another each write is its own.
+    """
+    found = getattr(store, "together", None)
+    return nullcontext() if found is None else found(thread)

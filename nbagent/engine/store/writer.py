@@ -31,7 +31,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.store.line import FIRST, LONGEST, Held, in_line, leave, put_each
 from nbagent.engine.store.patience import NotAtOnce, Patience, at_once, must_be_at_once
-from nbagent.engine.store.protocol import CheckpointStore
+from nbagent.engine.store.protocol import CheckpointStore, together
 from nbagent.errors import NbagentError, StoreUnavailable
 
 R = TypeVar("R")
@@ -89,6 +89,24 @@ class Writer:
                     future.result()
 
             await self._in_turn(through)
+
+    async def finish(
+        self,
+        checkpoint: Checkpoint,
+        records: Sequence[TaskRecord],
+        spans: Callable[[], object],
+    ) -> None:
+        """Commit the last checkpoint, write the spans and give the thread back as done: all at
+        once, or nothing of it."""
+        store, lease = self.store, self.lease
+
+        def all_of_it() -> None:
+            with together(store, lease.thread):
+                store.commit(lease, checkpoint, records)
+                spans()
+                store.release(lease, "done")
+
+        await self.write(all_of_it)
 
     async def put_tasks(self, records: Sequence[TaskRecord]) -> None:
         """`CheckpointStore.put_tasks`; where the run is stopped meanwhile they are left."""

@@ -25,6 +25,7 @@ from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
 from nbagent.engine.store.ownership import found_as, give_back, take
+from nbagent.engine.store.protocol import together
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import (
     THE_ONE,
@@ -147,8 +148,11 @@ class DrivenThread(StoredThread):
                 "give a dict of state fields"
             )
         given = read_names(self.program, given, START)
-        if fresh or self.stored() is None:  # a bad input is refused before a thread is made
+        is_new = self.stored() is None
+        if fresh or is_new:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
+        if is_new and (begun := self._begin_new(given, digest)) is not None:
+            return self._run_from(*begun, options, parent)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
             if fresh:
@@ -177,6 +181,19 @@ class DrivenThread(StoredThread):
                 self._remark("input", str(at.id), digest)
             self.store.commit(lease, at)
         return self._run_from(at, lease, options, parent)
+
+    def _begin_new(self, given: Mapping[str, Any], digest: str) -> tuple[Checkpoint, Lease] | None:
+        """Make the thread and store its input all at once; None where somebody was faster. What
+        the input leads to is the user's code, so it is found before."""
+        first = begin(self.program, given, None, checkpoint_id=1).checkpoint
+        with suppress(ThreadBusy), together(self.store, self.id), self._held(create=True) as lease:
+            if lease.before is not None:
+                raise ThreadBusy("", thread=self.id, owner="", since=0.0)
+            if digest:
+                self._remark("input", str(first.id), digest)
+            self.store.commit(lease, first)
+            return first, lease
+        return None
 
     def _run_from(
         self, checkpoint: Checkpoint, lease: Lease, options: RunOptions, parent: Run | None

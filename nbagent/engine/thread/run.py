@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from nbagent.engine import ports
-from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
@@ -127,6 +127,8 @@ class Run:
         self._pause = False
         self._begun = False
         self._has_ended = False
+        self._is_finishing = False  # its last commit is under way, and gives the thread back
+        self._is_given_back = False
         self._ends_as: Status = "stopped"
         self.loop: asyncio.AbstractEventLoop = (
             parent.loop if parent else kernel_loop() if is_kernels else engine_loop()
@@ -278,11 +280,13 @@ class Run:
 
     def renew(self) -> None:
         """Extend the lease; `ThreadBusy` when somebody has taken the thread over."""
-        self.thread.store.renew(self._lease)
+        if not self._is_finishing:
+            self.thread.store.renew(self._lease)
 
     def lost(self) -> None:
         """Called when the lease has gone to somebody else: stop, and write nothing more."""
-        self.stop()
+        if not self._is_finishing:  # a beat that met the last commit: it was given back there
+            self.stop()
 
     # -------------------------------------------------------------------------------- waiting
 
@@ -410,6 +414,7 @@ class Run:
         writer = self._writer
         bench = Bench(
             writer=self._writer,
+            finish=self._finish,
             executor=thread.executor,
             tell=self.feed.tell,
             sleep=self.sleep,
@@ -462,6 +467,17 @@ class Run:
             check_context(self.thread)
         return options.context
 
+    async def _finish(self, checkpoint: Checkpoint, records: Sequence[TaskRecord]) -> None:
+        """Commit the last checkpoint, and give the thread back in the same transaction. No
+        heartbeat comes between that and its news: it would find no lease."""
+        self._is_finishing = True
+        try:
+            await self._writer.finish(checkpoint, records, self.recorder.put_all)
+            self._is_given_back = True
+            self.recorder.written()
+        finally:
+            self._is_finishing = self._is_given_back
+
     def _origin(self) -> str:
         """The same for as long as the thread is there, and another for each: idempotency keys are
         made of it."""
@@ -502,6 +518,9 @@ class Run:
         self.recorder.end(status, message)
         if self._begun:
             output.let_go()
+        if self._is_given_back:
+            self._tell_end("done", message, None)
+            return
         if isinstance(self._error, ThreadBusy):
             self._tell_end(status, message, None)
             return
@@ -521,7 +540,9 @@ class Run:
             self._ended.set_result(None)
 
     def _tell_ended(self, status: Status, message: str, broken: NbagentError | None) -> None:
-        if isinstance(broken, ThreadBusy):
+        if self._is_given_back:  # also while this waited for the last commit
+            status = "done"
+        elif isinstance(broken, ThreadBusy):
             self._error, status = broken, "stopped"
         elif broken is not None and not isinstance(broken, StoreUnavailable):
             self._error = self._error or broken

@@ -52,6 +52,7 @@ class Recorder:
         self._waiting: list[Span] = []
         self._since = 0.0
         self._is_flushing = False
+        self._in_part = 0
         self._run: Span | None = None
         self.bridge: Bridge | None = ports.find_tracer()
 
@@ -88,10 +89,16 @@ class Recorder:
         if not batch:
             return
         try:
-            self._store.put_spans(batch)
+            self._put(batch)
         except StoreUnavailable:
             with self._lock:
                 self._waiting = [*batch, *self._waiting][-AT_MOST:]
+            raise
+
+    def _put(self, batch: list[Span]) -> None:
+        try:
+            self._store.put_spans(batch)
+        except StoreUnavailable:
             raise
         except Exception:  # if it is the store, the run's own commits say what is wrong with it
             log.warning("%d spans could not be stored", len(batch), exc_info=True)
@@ -112,11 +119,31 @@ class Recorder:
     def end(self, status: str, error: str = "") -> None:
         """The run is over, however; what is still to be written is `flush`ed by its caller."""
         if self._run is not None:
-            self._run.ended, self._run.status = self.clock(), status
-            if error:
-                self._run.set(**{"error.message": error})
+            self._close(self._run, status, error)
             self.add(self._run)
             self._run = None
+
+    def _close(self, run: Span, status: str, error: str = "") -> None:
+        run.ended, run.status = self.clock(), status
+        if error:
+            run.set(**{"error.message": error})
+
+    def put_all(self) -> None:
+        """Write what waits and the run, which is done, as a part of what is written with it: it is
+        kept until `written`."""
+        with self._lock:
+            batch = [*self._waiting]
+        if self._run is not None:
+            self._close(self._run, "done")
+            batch.append(self._run)
+        self._put(batch)
+        self._in_part = len(batch)
+
+    def written(self) -> None:
+        """What `put_all` has put is stored."""
+        with self._lock:
+            del self._waiting[: self._in_part - (self._run is not None)]
+        self._run, self._in_part = None, 0
 
     def around_step(self, thread: str, step: int) -> AbstractContextManager[None]:
         return self.bridge.step(thread, step) if self.bridge else _NOTHING

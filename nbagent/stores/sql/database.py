@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +30,17 @@ class Connection(Protocol):
     def executemany(self, sql: str, parameters: Any, /) -> Any: ...
 
 
+@dataclass(slots=True)
+class _Joined:
+    """What a thread of this process does in `together`."""
+
+    thread: str
+    stack: ExitStack
+    began: Callable[[], object]
+    has_begun: bool = False
+    is_to_settle: bool = False
+
+
 class Database(ABC):
     """Connections to one database, for any thread; `lock` is held while one writes.
 
@@ -44,6 +55,7 @@ class Database(ABC):
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self._joined: dict[int, _Joined] = {}  # thread of this process -> what it has joined
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -55,9 +67,61 @@ class Database(ABC):
         finally:
             self.lock.release()
 
+    def write(self, thread: str = "") -> AbstractContextManager[Connection]:
+        """A transaction that changes something: all of it, or nothing. In `together` it is a part
+        of that one, which begins with what is written to its thread."""
+        joined = self._joined.get(threading.get_ident()) if self._joined else None
+        if joined is None:
+            return self.transaction()
+        if not joined.has_begun:
+            if joined.thread != thread:
+                return self.transaction()
+            joined.stack.enter_context(self.transaction())
+            joined.has_begun = True
+            joined.began()
+        return self.part()
+
+    @contextmanager
+    def together(self, thread: str, began: Callable[[], object]) -> Iterator[None]:
+        """What is written to the thread inside is one transaction, which begins with the first of
+        it; the reads after that see it. Others of this process that write wait for its end.
+
+        began   called when it has begun
+        """
+        me = threading.get_ident()
+        outer = self._joined.get(me)
+        if outer is not None and outer.has_begun:
+            yield
+            return
+        with ExitStack() as stack:
+            if outer is None:
+                stack.callback(self._joined.pop, me)
+            else:  # what comes in between, and is over before that one begins
+                stack.callback(self._joined.__setitem__, me, outer)
+            self._joined[me] = joined = _Joined(thread, stack, began)
+            yield
+        if joined.is_to_settle:
+            self.settle()
+
+    def has_begun(self) -> bool:
+        """True where what is read belongs to the transaction of `together`."""
+        joined = self._joined.get(threading.get_ident()) if self._joined else None
+        return joined is not None and joined.has_begun
+
+    def rest(self) -> None:
+        """No thread is under way any more."""
+        if self.has_begun():
+            self._joined[threading.get_ident()].is_to_settle = True
+        else:
+            self.settle()
+
     @abstractmethod
-    def write(self) -> AbstractContextManager[Connection]:
-        """A transaction that changes something: all of it, or nothing."""
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A transaction of its own, under `lock`."""
+
+    @abstractmethod
+    def part(self) -> AbstractContextManager[Connection]:
+        """A part of the transaction that has begun: it can fail, and the rest stands."""
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Connection]:
@@ -69,7 +133,7 @@ class Database(ABC):
         its id."""
 
     def settle(self) -> None:  # noqa: B027
-        """Told when no thread is under way any more."""
+        """Told, outside of any transaction, when no thread is under way any more."""
 
     @abstractmethod
     def vacuum(self) -> None:

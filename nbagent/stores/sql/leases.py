@@ -53,7 +53,7 @@ class Leases:
         while True:
             now = self._shelf.clock()
             owner = dated(owner, now)
-            with self._database.write() as db:
+            with self._database.write(thread) as db:
                 is_new = create and bool(
                     db.execute(
                         _CREATE, (thread, graph, now, now, parent, place, uuid.uuid4().hex)
@@ -97,13 +97,13 @@ class Leases:
     def renew(self, lease: Lease) -> None:
         now = self._shelf.clock()
         owner = json.dumps(asdict(dated(lease.owner, now)))
-        with self._database.write() as db:
+        with self._database.write(lease.thread) as db:
             self.touch(db, lease, "owner = ?, lease_until = ?", (owner, now + self._shelf.lease))
 
     def release(self, lease: Lease, status: Status, *, error: str, at: float | None) -> None:
         sealed = self._shelf.cipher.seal_text(error, "error", lease.thread)
         try:
-            with self._database.write() as db:
+            with self._database.write(lease.thread) as db:
                 self.touch(
                     db,
                     lease,
@@ -128,7 +128,7 @@ class Leases:
         self._shelf.held.pop(lease.thread, None)
         if not self._shelf.held:
             with suppress(StoreError):  # the disk is full: it is given back all the same
-                self._database.settle()
+                self._database.rest()
 
     def _is_released(self, lease: Lease) -> bool:
         """True when an earlier try, of which no word has come back, has given the thread back."""

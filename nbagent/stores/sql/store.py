@@ -4,7 +4,8 @@ A `CheckpointStore` in SQL tables: a database, and the parts that say what is do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nbagent.engine.model.checkpoint import (
@@ -21,7 +22,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.span import Span
 from nbagent.stores.encryption import Cipher, Plain
-from nbagent.stores.sql.database import Database, Shelf
+from nbagent.stores.sql.database import Database, Held, Shelf
 from nbagent.stores.sql.keys import check_key
 from nbagent.stores.sql.leases import Leases
 from nbagent.stores.sql.pruning import Pruning
@@ -40,7 +41,8 @@ class SqlStore:
         self.url = database.url
         try:
             self.key = key
-            shelf = Shelf(database, Plain() if key is None else Cipher(key), lease, clock)
+            cipher = Plain() if key is None else Cipher(key)
+            self._shelf = shelf = Shelf(database, cipher, lease, clock)
             self._reading = Reading(shelf)
             self._leases = Leases(shelf, self._reading)
             self._writing = Writing(shelf, self._leases, self._reading)
@@ -56,6 +58,21 @@ class SqlStore:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
+
+    @contextmanager
+    def together(self, thread: str) -> Iterator[None]:
+        """What is written to the thread inside is one transaction: see `protocol.together`."""
+        held, before = self._shelf.held, dict[str, Held | None]()
+        try:
+            with self.database.together(thread, lambda: before.update({thread: held.get(thread)})):
+                yield
+        except BaseException:
+            for id, one in before.items():
+                if one is None:
+                    held.pop(id, None)
+                else:
+                    held[id] = one
+            raise
 
     def acquire(
         self,

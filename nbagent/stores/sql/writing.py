@@ -89,7 +89,7 @@ class Writing:
                     before.id if before and version.base else None, data, change, value
                 )
             control = control_bytes(checkpoint.control)
-            with self._database.write() as db:
+            with self._database.write(lease.thread) as db:
                 self._leases.check(db, lease)
                 if self._database.is_in_doubt and self._is_there(db, lease.thread, checkpoint.id):
                     self._shelf.held[lease.thread] = Held(0, {}, {})  # to be read again
@@ -150,7 +150,7 @@ class Writing:
         if must_be_at_once() and any(is_heavy(record.update.values()) for record in records):
             raise NotAtOnce("a result is large")
         rows = [self._task_row(lease.thread, record, {}, {}) for record in records]
-        with self._database.write() as db:
+        with self._database.write(lease.thread) as db:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_TASK, rows)
 
@@ -164,7 +164,7 @@ class Writing:
             data = self._cipher.seal(journal_bytes(entry), "journal", *place)
             key = self._cipher.seal_text(entry.key, "key", *place)
             rows.append((*place, entry.kind, key, entry.status, data, zlib.crc32(data)))
-        with self._database.write() as db:
+        with self._database.write(lease.thread) as db:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_JOURNAL, rows)
 
