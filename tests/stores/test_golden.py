@@ -10,7 +10,7 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from nbagent import END, START, Graph, interrupt, node
+from nbagent import END, START, Graph, StoreError, interrupt, node
 from nbagent.engine.model.checkpoint import Checkpoint
 from nbagent.engine.model.values import seal
 from nbagent.engine.store.ownership import current_owner
@@ -134,3 +134,23 @@ def test_an_older_file_goes_on(file, tmp_path):
     ).state
     assert 3 == len(store.history("done-1"))
     store.close()
+
+
+def test_an_older_nbagent_takes_no_thread_of_a_file_that_a_newer_one_has_opened(tmp_path):
+    """It would take how a long list is stored by now for damage, and go back to before it."""
+    store = SqliteStore(shutil.copy(GOLDEN / "schema-5.db", tmp_path / "old.db"))
+    db = sqlite3.connect(tmp_path / "old.db")
+    with pytest.raises(sqlite3.IntegrityError, match="restart this kernel"):
+        db.execute("UPDATE threads SET owner = '', since = 1, epoch = epoch + 1")
+    db.close()
+    store.close()
+
+
+def test_a_newer_file_is_refused(tmp_path):
+    """With a sentence that says what to do."""
+    path = shutil.copy(GOLDEN / "schema-5.db", tmp_path / "new.db")
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(StoreError, match="update nbagent to open it"):
+        SqliteStore(path)

@@ -1,12 +1,15 @@
 """What is done with all threads of a store costs their number, not its square."""
 
+from typing import TypedDict
+
 import pytest
 
-from nbagent import prune, threads
+from nbagent import END, START, Graph, branch, node, prune, threads
 from nbagent.engine.model.checkpoint import Checkpoint
 from nbagent.engine.model.values import frozen_dict
 from nbagent.engine.store.ownership import fresh_owner
 from nbagent.errors import UnknownThread
+from nbagent.stores.codec.values import same
 from nbagent.stores.sqlite import SqliteStore
 
 
@@ -88,4 +91,56 @@ def test_a_damaged_thread_is_deleted_as_a_whole(tmp_path):
     store.vacuum()
     with store.database.read() as db:
         assert [] == db.execute("SELECT thread FROM versions").fetchall()
+    store.close()
+
+
+class Talk(TypedDict):
+    n: int
+    said: list[str]
+
+
+def talk(store, steps, keep):
+    """A list that gets a text of 1 KB a step and keeps the last so many."""
+    with Graph("talk", Talk, store=store) as made:
+
+        @node
+        async def turn(state):
+            n = state["n"] + 1
+            return {"n": n, "said": [*state["said"], f"{n:4}" * 256][-keep:]}
+
+        START >> turn >> branch(lambda s: "on" if s["n"] < steps else "off", on=turn, off=END)
+    made.run({"n": 0, "said": []}, "t", step_limit=steps + 1)
+    return made
+
+
+@pytest.mark.parametrize("keep", [20, 10_000])
+def test_what_is_said_is_stored_about_once(keep, tmp_path):
+    """A history that grows and one that keeps the latest: the file, its log included, right after
+    the run, is not several times what was said; and it is read as it was. (W15)"""
+    path, steps = tmp_path / "a.db", 300
+    graph = talk(SqliteStore(path, durability="process"), steps, keep)
+    size = sum(row.size for row in graph.store.sizes() if row.field == "said")
+
+    assert (1.1 if keep > steps else 2.3) * steps * 1024 > size
+    other = SqliteStore(path)
+    assert same(other.latest("t").checkpoint.values, graph.store.latest("t").checkpoint.values)
+    middle = other.load("t", 151).checkpoint.values["said"]
+    assert [f"{n:4}" * 256 for n in range(max(1, 151 - keep), 151)] == middle
+    other.close()
+    graph.store.close()
+
+
+def test_two_branches_of_a_long_list_are_read_apart(tmp_path):
+    """Their changes lie side by side in the file."""
+    store = SqliteStore(tmp_path / "a.db", durability="process")
+    graph = talk(store, 30, 100)
+    thread = graph.thread("t")
+    thread.fork(step=10, in_place=True)
+    thread.resume().result(20)
+
+    other = SqliteStore(tmp_path / "a.db")
+    for line in other.history("t"):
+        said = other.load("t", line.id).checkpoint.values["said"]
+        assert [f"{n:4}" * 256 for n in range(1, line.step + 1)] == said
+    other.close()
     store.close()

@@ -34,7 +34,8 @@ from nbagent.stores.codec import arrays, frames, objects
 from nbagent.stores.codec.registry import register_type, register_types_in, type_name
 
 __all__ = [
-    "DEPTH", "cache_key", "decode", "encode", "encode_checked", "encode_plain", "is_plain",
+    "DEPTH", "cache_key", "decode", "decode_each", "encode", "encode_checked", "encode_plain",
+    "is_plain",
     "register_type", "register_types_in", "same", "to_look", "type_name",
 ]  # fmt: skip
 DEPTH = 200  # nesting beyond this is refused, in and out
@@ -300,6 +301,14 @@ def to_look() -> Iterator[None]:
         yield
     finally:
         _to_look.reset(token)
+
+
+def decode_each(some: list[bytes]) -> list[Any]:
+    """`decode(…, loose=True)` of each."""
+    try:
+        return list(map(_plain_decoder.decode, some))
+    except Exception:  # what is not plain is read for itself, and an error is told as of one
+        return [decode(data, loose=True) for data in some]
 
 
 class _NotPlain(Exception):

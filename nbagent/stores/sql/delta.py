@@ -2,6 +2,7 @@
 What changed between two frozen values, as data that is small when the change is small. (W15)
 
     ["+", tail]                   a list or text with `tail` behind it
+    [">", drop, tail]             a list without its first so many items, with `tail` behind it
     ["=", keep, drop, items]      a list: keep a prefix, drop so many, insert `items`
     ["{", set, delete, nested]    a dict: keys set, keys deleted, keys whose values have a delta
     ["#", names, columns]         a table: each column new, or its place in the old table
@@ -45,10 +46,31 @@ def _diff_lists(old: FrozenList, new: FrozenList) -> Delta | None:
     prefix = _common(old, new, shorter)
     if prefix == len(old):
         return ["+", list(new[prefix:])]
+    if prefix == 0 and (window := _window(old, new)) is not None:
+        return window
     suffix = _common(reversed(old), reversed(new), shorter - prefix)
     if prefix + suffix == 0:
         return None
     return ["=", prefix, len(old) - prefix - suffix, list(new[prefix : len(new) - suffix])]
+
+
+def _window(old: FrozenList, new: FrozenList) -> Delta | None:
+    """The delta of a list that keeps its latest items: some go at its front, some come behind."""
+    if not new:
+        return None
+    tries = 0
+    for drop, item in enumerate(old):
+        if item is new[0] and drop:
+            kept = len(old) - drop
+            if kept <= len(new) and all(map(operator.is_, old[drop:], new)):
+                return [">", drop, list(new[kept:])]
+            tries += 1
+            if tries == _TRIES:  # the same item again and again
+                break
+    return None
+
+
+_TRIES = 8
 
 
 def _common(a: Any, b: Any, limit: int) -> int:
@@ -91,6 +113,11 @@ def apply(old: Any, delta: Any) -> Any:
             return old + rest[0]
         if sign == "+" and isinstance(old, FrozenList):
             return old.grown(rest[0])
+        if sign == ">" and isinstance(old, FrozenList):
+            drop, tail = rest
+            if not 0 <= drop <= len(old):
+                raise CodecError("a stored change does not fit the list that it changes")
+            return frozen_list([*old[drop:], *tail])
         if sign == "=" and isinstance(old, FrozenList):
             keep, drop, items = rest
             if not (0 <= keep <= len(old) and 0 <= drop <= len(old) - keep):

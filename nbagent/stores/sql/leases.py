@@ -201,7 +201,8 @@ _CREATE = (
 )
 _ACQUIRE = (
     "UPDATE threads SET graph = COALESCE(?, graph), error = '', status = 'running', owner = ?,"
-    " since = ?, lease_until = ?, updated = ?, epoch = ? WHERE id = ? AND epoch = ?"
+    " since = ?, lease_until = ?, updated = ?, epoch = ?, turn = turn + 1"
+    " WHERE id = ? AND epoch = ?"
 )
 _PUT_STATE = (
     "INSERT INTO state (thread, field, version, value) VALUES (?, ?, ?, ?)"

@@ -112,4 +112,9 @@ CREATE INDEX threads_of_parent ON threads (parent) WHERE place <> '';
 CREATE TRIGGER no_older_maker BEFORE INSERT ON threads
     FOR EACH ROW WHEN (NEW.salt = '') EXECUTE FUNCTION no_older_writer();
 """
-MIGRATIONS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+ALTER TABLE threads ADD COLUMN turn BIGINT NOT NULL DEFAULT 0;
+CREATE TRIGGER no_older_owner BEFORE UPDATE OF since ON threads
+    FOR EACH ROW WHEN (NEW.turn = OLD.turn) EXECUTE FUNCTION no_older_writer();
+"""
+MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)

@@ -126,7 +126,7 @@ class Reading:
         self, db: Connection, thread: str, id: int, versions: str
     ) -> tuple[Mapping[str, Any], dict[str, Version]]:
         try:
-            return read_versions(db, self._cipher.unseal, thread, texts.numbers(versions))
+            return read_versions(db, self._cipher, thread, texts.numbers(versions))
         except CorruptError as error:
             raise CorruptError(str(error), thread=thread, checkpoint=id) from error
 
@@ -185,8 +185,8 @@ class Reading:
     def _there(self, db: Connection, thread: str, field: str, sign: str, id: int) -> Any:
         """What a task wrote, read where the field's version has it."""
         if sign == "=":
-            return read_versions(db, self._cipher.unseal, thread, {field: id})[0][field]
-        return read_tail(db, self._cipher.unseal, thread, field, id)
+            return read_versions(db, self._cipher, thread, {field: id})[0][field]
+        return read_tail(db, self._cipher, thread, field, id)
 
     def _journal(self, db: Connection, thread: str, anchor: int) -> tuple[JournalEntry, ...]:
         journal = []

@@ -162,7 +162,15 @@ CREATE TRIGGER no_older_maker BEFORE INSERT ON threads WHEN NEW.salt = ''
     BEGIN SELECT RAISE(ABORT, 'a newer nbagent has opened this file: restart this kernel'); END;
 """
 
-MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
+# A growing list is not written anew for its size, and a window that moves along it is a change: an
+# older nbagent would take either for damage. `turn` is how often the thread was taken, by this one.
+_SIXTH = """
+ALTER TABLE threads ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+CREATE TRIGGER no_older_owner BEFORE UPDATE OF since ON threads WHEN NEW.turn = OLD.turn
+    BEGIN SELECT RAISE(ABORT, 'a newer nbagent has opened this file: restart this kernel'); END;
+"""
+
+MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

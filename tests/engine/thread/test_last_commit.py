@@ -127,7 +127,7 @@ def test_what_is_inside_of_it_is_seen_there_alone(tmp_path):
     store, other = SqliteStore(tmp_path / "a.db"), SqliteStore(tmp_path / "a.db")
     graph = once(store)
     graph.run({"x": 1}, "t")
-    with pytest.raises(ValueError, match="stop"), together(store, "t"):  # noqa: PT012
+    with pytest.raises(ValueError, match="stop"), together(store, "t"):
         graph.thread("t").edit({"x": 7})
         assert (7, 2) == (graph.thread("t").state["x"], once(other).thread("t").state["x"])
         raise ValueError("stop")

@@ -1,7 +1,7 @@
 """
 Writes a file of the schema that there is now, before a migration makes another one:
 
-    python tests/stores/golden/write.py tests/stores/golden/schema-4.db
+    python tests/stores/golden/write.py tests/stores/golden/schema-5.db
 """
 
 import operator

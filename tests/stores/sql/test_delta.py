@@ -151,3 +151,32 @@ def test_a_list_that_grew_is_read_as_it_was_written():
     for bad in (5, [], ["+"], ["+", 5], "x", {"a": 1}):
         with pytest.raises(CodecError):
             followed(value, [["+", [2]], bad])
+
+
+@given(st.lists(VALUES, max_size=6), st.data())
+def test_a_window_that_moves_is_read_as_it_was_written(items, data):
+    """The latest items of a list: some leave at its front, some come behind, in any order with what
+    only grows; all at once it is what it is one by one."""
+    first = now = freeze(items)
+    changes = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        drop = data.draw(st.integers(0, len(now)))
+        new = freeze([*now[drop:], *data.draw(st.lists(VALUES, max_size=2))])
+        change = diff(now, new)
+        if change is not None:
+            assert same(apply(now, change), new)
+            changes.append(decode(encode(freeze(change)), loose=True))
+            now = new
+
+    assert same(followed(first, changes), now)
+
+
+def test_a_window_costs_what_comes_in():
+    """Keep the last 50: what is stored is the new item, and how many have gone. (W15)"""
+    old = freeze([{"text": "x" * 1000, "n": n} for n in range(50)])
+    new = freeze([*old[1:], {"text": "new"}])
+
+    assert [">", 1, [{"text": "new"}]] == diff(old, new)
+    for bad in ([">", 51, []], [">", -1, []], [">", "x", []], [">", 1, 5], [">", 1]):
+        with pytest.raises(CodecError):
+            followed(old, [["+", []], bad])
