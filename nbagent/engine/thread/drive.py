@@ -1,30 +1,26 @@
 """
-What changes a thread: runs, answers, edits and forks. (R22, R31, W4, W12)
+What makes a thread go on: inputs and answers. (R22, W4, W12)
 
-What can be seen of it without its lease is in `look`.
+What can be seen of it without its lease is in `look`; what a person changes of it, in `corrected`.
 
-Rule 1: whatever changes the thread (a run, an edit, an answer) takes its lease first and gives
-        it back; somebody else's lease is a `ThreadBusy` that says whose.
-Rule 2: input that is refused is refused before anything is written and before any node runs.
+Rule 1: input that is refused is refused before anything is written and before any node runs.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 from nbagent.engine import ports
-from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, TaskRecord, ThreadInfo
-from nbagent.engine.model.ids import PART, anchor_of, fork, node_of, task_id, task_of
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, ThreadInfo
+from nbagent.engine.model.ids import anchor_of, task_id
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
-from nbagent.engine.store.ownership import found_as, give_back, take
 from nbagent.engine.store.protocol import together
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import (
@@ -33,19 +29,16 @@ from nbagent.engine.thread.answers import (
     check_kept,
     expired,
     match,
-    shown_otherwise,
     split,
     stale,
 )
 from nbagent.engine.thread.carried import ANEW
 from nbagent.engine.thread.contexts import KIND as CONTEXT
 from nbagent.engine.thread.contexts import first_context, next_context
+from nbagent.engine.thread.corrected import CorrectedThread
 from nbagent.engine.thread.edits import (
     changed_nodes,
     changed_notice,
-    check_expected,
-    edit_checkpoint,
-    fork_checkpoint,
     user,
 )
 from nbagent.engine.thread.gate import resumed
@@ -58,17 +51,12 @@ from nbagent.engine.thread.given import (
     read_pauses,
     with_pauses,
 )
-from nbagent.engine.thread.inner_edits import sharing
+from nbagent.engine.thread.held import next_id
 from nbagent.engine.thread.inner_run import drive
-from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.run import OnChange, Run, RunOptions
 from nbagent.engine.thread.standin import (
-    attempts_made_up_for,
-    check_node,
     going_to,
     left_behind,
-    name_of_node,
-    stand_in,
 )
 from nbagent.engine.watch.events import Observer
 from nbagent.errors import (
@@ -77,13 +65,12 @@ from nbagent.errors import (
     ThreadBusy,
     ThreadError,
     UnknownQuestion,
-    WrongGraph,
     nearest,
 )
 
 
-class DrivenThread(StoredThread):
-    """What a `Thread` can do under its lease: run, go on, be edited, be forked."""
+class DrivenThread(CorrectedThread):
+    """What a `Thread` can do under its lease: run, and go on."""
 
     # ------------------------------------------------------------------------------- changing
 
@@ -151,7 +138,8 @@ class DrivenThread(StoredThread):
         is_new = self.stored() is None
         if fresh or is_new:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
-        if is_new and (begun := self._begin_new(given, digest)) is not None:
+        known = options.metadata if parent is None else None
+        if is_new and (begun := self._begin_new(given, digest, pauses, known)) is not None:
             return self._run_from(*begun, options, parent)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
@@ -174,24 +162,34 @@ class DrivenThread(StoredThread):
             at = with_pauses(first.checkpoint, pauses)
             if note:
                 at = replace(at, note=note, actor=user())
-            if options.metadata is not None and parent is None:
-                known = options.metadata
-                self.store.put_spans([mark_metadata(self.id, at.id, known, self.clock())])
-            if digest:  # before the checkpoint: what has one of a batch is known to be of it
-                self._remark("input", str(at.id), digest)
-            self.store.commit(lease, at)
+            self._commit_input(lease, at, digest, known)
         return self._run_from(at, lease, options, parent)
 
-    def _begin_new(self, given: Mapping[str, Any], digest: str) -> tuple[Checkpoint, Lease] | None:
+    def _commit_input(
+        self, lease: Lease, at: Checkpoint, digest: str, known: Mapping[str, Any] | None
+    ) -> None:
+        """Store a thread's input; what is known of it first, so that a thread that is there has it."""
+        if known is not None:
+            self.store.put_spans([mark_metadata(self.id, at.id, known, self.clock())])
+        if digest:
+            self._remark("input", str(at.id), digest)
+        self.store.commit(lease, at)
+
+    def _begin_new(
+        self,
+        given: Mapping[str, Any],
+        digest: str,
+        pauses: Pauses,
+        known: Mapping[str, Any] | None,
+    ) -> tuple[Checkpoint, Lease] | None:
         """Make the thread and store its input all at once; None where somebody was faster. What
         the input leads to is the user's code, so it is found before."""
-        first = begin(self.program, given, None, checkpoint_id=1).checkpoint
+        begun = begin(self.program, given, None, checkpoint_id=1).checkpoint
+        first = with_pauses(begun, pauses)
         with suppress(ThreadBusy), together(self.store, self.id), self._held(create=True) as lease:
             if lease.before is not None:
                 raise ThreadBusy("", thread=self.id, owner="", since=0.0)
-            if digest:
-                self._remark("input", str(first.id), digest)
-            self.store.commit(lease, first)
+            self._commit_input(lease, first, digest, known)
             return first, lease
         return None
 
@@ -415,204 +413,3 @@ class DrivenThread(StoredThread):
             if (span := found.get(task_id(loaded.checkpoint.anchor, name))) is not None
             and span.attributes["text"] == node.fingerprint
         }
-
-    def edit(
-        self,
-        values: Mapping[str, Any],
-        *,
-        note: str = "",
-        expect: int | Mapping[str, Any] | None = None,
-        actor: str | None = None,
-        as_node: Any = None,
-        take_over: bool = False,
-    ) -> int:
-        """Set state fields, without their reducers; the id of the checkpoint made.
-
-        expect  the checkpoint id that the editor looked at, or the values that the edited fields
-                had then; `StaleEdit` if the thread is elsewhere now
-        note    the reason, kept with it
-        actor   who does it; by default the user of this machine
-        as_node the node that these values stand in for, by name (or START): it does not run, or
-                not again, its questions are asked no more, and its edges are followed. Where it is
-                not to run now, what was planned in its place is left behind
-
-        Values are checked against the schema; all problems are in `StateError.errors`, and
-        nothing is written then. What finished in the super-step under way stays finished, and
-        open questions stay open. Where a node that has finished wrote the field (see `unmerged`),
-        a reducer merges that into the edit, and a field without one keeps the edit. A question that
-        was answered, and shows an edited field, is open again where its node has not finished; one
-        whose text has changed with the edit is asked as it is now. A subgraph that waits, and
-        began with the field, gets the edit, too; `StateError` where it has changed the field
-        itself meanwhile.
-        """
-        values = read_names(self.program, values, None)
-        node = None if as_node is None else name_of_node(as_node)
-        if node is not None:
-            check_node(self.id, self.program, node, START)
-        with self._held(take_over=take_over) as lease:
-            loaded = self.latest()
-            checkpoint = loaded.checkpoint
-            check_expected(self.store, self.id, expect, checkpoint)
-            checked = self.program.schema.check_edit(values)
-            edited = edit_checkpoint(
-                checkpoint, checked, id=next_id(lease), note=note, actor=actor or user()
-            )
-            self.program.check_together(edited.values)
-            without = self._without(loaded, checked)
-            if node is not None:
-                return self._stand_in(lease, loaded, edited, without, node)
-            for below, shared in sharing(self, loaded, checked):
-                below.edit(shared, note=note, actor=self.id)
-            if reopened := shown_otherwise(loaded, edited):
-                self.store.put_journal(lease, reopened)
-            self.store.commit(lease, edited, without)
-            self._release_as_found(lease)
-        return edited.id
-
-    def _stand_in(
-        self,
-        lease: Lease,
-        loaded: Loaded,
-        edited: Checkpoint,
-        without: Sequence[TaskRecord],
-        node: str,
-    ) -> int:
-        """Write down that a person's values stand for a node; the id of the last checkpoint."""
-        assert lease.before is not None
-        replaced = {record.task: record for record in without}
-        tasks = tuple(replaced.get(record.task, record) for record in loaded.tasks)
-        before = replace(loaded, tasks=tasks)
-        edited = replace(edited, note=edited.note or f"stands in for node {node!r}")
-        made = stand_in(self.program, before, edited, node, lease.before.status, self.clock())
-        if made.void:
-            self.store.put_journal(lease, made.void)
-        own = {record.task: record for record in (*without, *made.records)}
-        kept = [record for record in own.values() if record.anchor == made.edited.anchor]
-        self.store.commit(lease, made.edited, kept)
-        if made.onward is not None:
-            self.store.commit(lease, made.onward)
-        if made.gates:
-            self.store.put_journal(lease, made.gates)
-        self.store.put_spans(attempts_made_up_for(self.id, loaded, made))
-        failed = made.status == "failed"
-        self.store.release(lease, made.status, error=lease.before.error if failed else "")
-        return (made.onward or made.edited).id
-
-    def _without(self, loaded: Loaded, edited: Mapping[str, Any]) -> list[TaskRecord]:
-        """What finished tasks wrote, without the fields that a person has set since."""
-        fields = {name for name in edited if not self.program.fields[name].folds}
-        return [
-            replace(record, update={n: v for n, v in record.update.items() if n not in fields})
-            for record in loaded.tasks
-            if record.status == "done" and not fields.isdisjoint(record.update)
-        ]
-
-    def fork(
-        self,
-        step: int | None = None,
-        id: str | None = None,
-        *,
-        checkpoint: int | None = None,
-        edits: Mapping[str, Any] | None = None,
-        in_place: bool = False,
-        note: str = "",
-        take_over: bool = False,
-    ) -> Self:
-        """A thread that goes on from an earlier point; this one is never changed.
-
-        step, checkpoint  where from: a super-step of this thread's latest line, or a checkpoint's
-                          id; by default the latest checkpoint
-        id                the new thread's id; by default `ID-fork-N`
-        edits             fields to set in it
-        in_place          grow a new branch in this thread instead, whose history keeps the old one
-        """
-        source = self.point(step, checkpoint)
-        checked = self.program.schema.check_edit(read_names(self.program, edits or {}, None))
-        self.program.check_together({**source.values, **checked})
-        if in_place:
-            with self._held(take_over=take_over) as lease:
-                number = next_id(lease)
-                made = fork_checkpoint(source, checked, id=number, parent=source.id, note=note)
-                self.store.commit(lease, made)
-                self.store.release(lease, "paused")
-            return self
-        other = self.sibling(id or self._fork_id())
-        if other.stored() is not None:
-            raise ThreadError(
-                f"thread {other.id!r} exists already: fork to another id", thread=other.id
-            )
-        # As a part, so that nobody sees it, after a kill either, before it is whole.
-        with other._held(create=True, parent=self.id, place=PART) as lease:
-            made = fork_checkpoint(source, checked, id=1, parent=None, note=note)
-            self.store.commit(lease, made)
-            other._remark("origin", str(source.id), "")
-            self.store.release(lease, "paused")
-        return other
-
-    # --------------------------------------------------------------------------------- inside
-
-    @contextmanager
-    def _held(
-        self,
-        *,
-        create: bool = False,
-        take_over: bool = False,
-        parent: str | None = None,
-        place: str = "",
-        on_change: OnChange = "ask",
-    ) -> Iterator[Lease]:
-        """Hold the lease; the body releases it or hands it on. On an error all is as before, and
-        a thread that was made for it is gone.
-
-        parent     the thread that a new one is forked from
-        place      where it is made, see `CheckpointStore.acquire`
-        on_change  "go-on": a thread of a graph of another name is this graph's from now on
-        """
-        inside, place = self.within or (parent, place)
-        lease = take(
-            self.store,
-            self.id,
-            graph=self.program.name if create or self.within else "",
-            create=create,
-            take_over=take_over,
-            parent=inside,
-            place=place,
-        )
-        try:
-            if lease.before is not None and self._is_of_another_graph(lease.before):
-                if on_change != "go-on":
-                    raise self._wrong_graph(lease.before)
-                before = lease.before
-                again = self.store.acquire(self.id, lease.owner, graph=self.program.name)
-                lease = replace(again, before=before)
-            yield lease
-        except BaseException:
-            with suppress(ThreadBusy):  # somebody has taken it over meanwhile
-                give_back(self.store, lease)
-            raise
-
-    def _is_of_another_graph(self, info: ThreadInfo) -> bool:
-        return self.within is None and info.graph != self.program.name
-
-    def _wrong_graph(self, info: ThreadInfo) -> WrongGraph:
-        return WrongGraph(
-            f"thread {self.id!r} is of graph {info.graph!r}, and this is graph "
-            f"{self.program.name!r}: take another thread id. If the graph was renamed, give it "
-            f'its old name, as in Graph({info.graph!r}, …), or resume with on_change="go-on"',
-            thread=self.id,
-            graph=info.graph,
-        )
-
-    def _release_as_found(self, lease: Lease) -> None:
-        """Give the thread back with the status that it had; what was written to it stays."""
-        assert lease.before is not None
-        self.store.release(lease, found_as(lease.before), error=lease.before.error)
-
-    def _fork_id(self) -> str:
-        taken = {info.id for info in self.store.threads()}
-        return next(id for n in itertools.count(1) if (id := fork(self.id, n)) not in taken)
-
-
-def next_id(lease: Lease) -> int:
-    """Above every id in the store, those that can no longer be read included."""
-    return lease.before.checkpoint + 1 if lease.before is not None else 1

@@ -15,9 +15,10 @@ from nbagent.engine.ports import Url
 from nbagent.engine.store import upkeep
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.protocol import CheckpointStore
-from nbagent.engine.thread.drive import DrivenThread, next_id
+from nbagent.engine.thread.drive import DrivenThread
 from nbagent.engine.thread.edits import user
 from nbagent.engine.thread.escalation import Escalation, Pick, escalate
+from nbagent.engine.thread.held import next_id
 from nbagent.engine.thread.live import live_runs
 from nbagent.engine.thread.replay import replay
 from nbagent.engine.thread.run import Run

@@ -96,7 +96,7 @@ def test_a_resume_may_say_where(store):
 
 
 def test_every_node_and_no_subgraph(store):
-    """"*" is every node of this graph, and none of a subgraph's."""
+    """ "*" is every node of this graph, and none of a subgraph's."""
     inner = loop(store, turns=1, name="inner")
     with Graph("outer", State, store=store) as outer:
         last = node(lambda state: {"notes": ["last"]}, name="last")
