@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TypedDict
 
 import pytest
@@ -16,6 +17,7 @@ import nbagent
 from nbagent import END, START, Graph, NodeError, StoreError, effect, interrupt, node, span
 from nbagent.engine.model.ids import PART
 from nbagent.engine.store.ownership import current_owner, fresh_owner
+from nbagent.engine.store.parts import part_of, sweep
 from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
@@ -250,11 +252,32 @@ def test_a_killed_export_leaves_no_file(long, after):
     if path.exists():
         path.unlink()
     copied(long, "export")
+    assert [] == list(long.glob(".one.db.*"))  # nor what the killed one had written
     source, there = SqliteStore(long / "a.db"), SqliteStore(path)
     assert told(source) == told(there)
     source.close()
     there.close()
     path.unlink()
+
+
+def test_only_what_nobody_writes_any_more_is_swept(tmp_path):
+    """Of this process and of other machines nothing is, before it is old; other files never."""
+    place = tmp_path / "[a] *.db"
+    mine, theirs = part_of(place), tmp_path / ".[a] *.db.0123456789ab.1-2.0123456789ab.part"
+    dead = Path(str(mine).replace(f".{os.getpid()}-", f".{2**22 + 1}-"))
+    old, other = tmp_path / ".[a] *.db.fedcba987654.part", tmp_path / ".[a] *.db.notes.part"
+    for path in (mine, theirs, dead, Path(f"{dead}-wal"), old, other):
+        path.touch()
+    os.utime(old, (0, 0))
+
+    sweep(place)
+    assert {mine, theirs, other} == set(tmp_path.iterdir())
+
+
+def test_a_long_name_has_a_part(tmp_path):
+    """Names are as long as a file system's names may be, in any letters."""
+    place = tmp_path / ("ж" * 120 + ".db")
+    part_of(place).touch()
 
 
 @pytest.mark.parametrize("after", [0.05, 0.25])

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,6 +22,7 @@ from nbagent.engine import ports
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import Lease, SizeInfo, ThreadInfo
 from nbagent.engine.ports import Url, make_table
+from nbagent.engine.store import parts
 from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.ownership import LEASE, found_as, give_back, take
 from nbagent.engine.store.protocol import CheckpointStore
@@ -150,7 +150,8 @@ def export(
         with closing(_opened(place, source, False)) as target:
             copy(source, id, target, plain=plain)
         return
-    part = place.with_name(f".{place.name[:100]}.{uuid.uuid4().hex[:12]}.part")
+    parts.sweep(place)
+    part = parts.part_of(place)
     try:
         with closing(ports.open_file(part, like, False)) as target:
             copy(source, id, target, plain=plain)
@@ -158,9 +159,7 @@ def export(
     except OSError as error:
         raise StoreError(f"{place} cannot be written: {error}") from error
     finally:
-        for end in ("", "-wal", "-shm", "-journal"):
-            with suppress(OSError):
-                os.unlink(f"{part}{end}")
+        parts.remove(part)
 
 
 def delete(store: CheckpointStore, id: str) -> None:
