@@ -8,6 +8,7 @@ import pytest
 
 import nbagent
 from nbagent import END, START, Graph, each, effect, interrupt, node
+from nbagent.engine.store.ownership import current_owner
 from nbagent.errors import ThreadBusy, ThreadError, UnknownThread
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
@@ -147,6 +148,25 @@ def test_a_running_thread_is_left_alone(target):
     with pytest.raises(ThreadBusy):
         graph.thread("t").delete()
     assert 0 == len(nbagent.prune(target, keep=1))
+
+
+@pytest.mark.parametrize("taken", [{"a"}, {"b"}, {"a", "b"}])
+def test_a_thread_that_is_taken_meanwhile_is_not_pruned(source, taken):
+    """Between the look at the list and the lease; the table tells of the others alone."""
+    for id in ("a", "b"):
+        made(source).run({"x": 0, "log": []}, thread=id)
+    source.delete(source.acquire("t", current_owner()))
+    acquire = source.acquire
+
+    def faster(id, owner, **how):
+        if id in taken:
+            acquire(id, current_owner(), **how)
+        return acquire(id, owner, **how)
+
+    source.acquire = faster
+    gone = nbagent.prune(source, keep=1)
+
+    assert {"a", "b"} - taken == set(gone["thread"])
 
 
 def test_a_deleted_thread_takes_its_subgraphs_with_it(target):

@@ -274,6 +274,7 @@ def prune(
 
     done: list[Pruned] = []
     for info in filter(is_meant, found.threads()):
+        gone, deleted = 0, False
         if dry_run:
             gone, deleted = _to_go(found, info.id, keep)[0], keep is None
         else:
