@@ -306,9 +306,14 @@ def to_look() -> Iterator[None]:
 def decode_each(some: list[bytes]) -> list[Any]:
     """`decode(…, loose=True)` of each."""
     try:
-        return list(map(_plain_decoder.decode, some))
+        found: list[Any] = _plain_decoder.decode(b"".join([_listed_head(len(some)), *some]))
+        return found
     except Exception:  # what is not plain is read for itself, and an error is told as of one
         return [decode(data, loose=True) for data in some]
+
+
+def _listed_head(count: int) -> bytes:
+    return b"\xdd" + count.to_bytes(4, "big")  # MessagePack's word for a list of so many
 
 
 class _NotPlain(Exception):

@@ -118,7 +118,7 @@ class Leases:
             raise
         except ThreadBusy:
             self._shelf.held.pop(lease.thread, None)
-            if not (self._database.is_in_doubt and self._is_released(lease)):
+            if not (self._database.is_in_doubt and self.is_released(lease)):
                 raise
         except BaseException as error:
             self._shelf.held.pop(lease.thread, None)
@@ -130,7 +130,7 @@ class Leases:
             with suppress(StoreError):  # the disk is full: it is given back all the same
                 self._database.rest()
 
-    def _is_released(self, lease: Lease) -> bool:
+    def is_released(self, lease: Lease) -> bool:
         """True when an earlier try, of which no word has come back, has given the thread back."""
         with self._database.read() as db:
             row = db.execute(

@@ -67,6 +67,7 @@ class SqlStore:
             with self.database.together(thread, lambda: before.update({thread: held.get(thread)})):
                 yield
         except BaseException:
+            self._writing.forget()
             for id, one in before.items():
                 if one is None:
                     held.pop(id, None)

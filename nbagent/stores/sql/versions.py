@@ -164,8 +164,10 @@ def _chain(db: Connection, thread: str, field: str, id: int) -> list[_Row]:
 
 def _linked(rows: list[_Row], last: int | None) -> list[_Row]:
     """Those of the rows that lead to `last`: another branch may have grown from the same."""
-    ids = [row[0] for row in rows]
-    if [row[1] for row in rows[1:]] == ids[:-1] and ids[-1:] == [last]:
+    if not rows:
+        return rows
+    ids, before, *_ = zip(*rows, strict=True)
+    if before[1:] == ids[:-1] and ids[-1] == last:
         return rows
     known, kept = dict(zip(ids, rows, strict=True)), list[_Row]()
     while last in known:
@@ -179,8 +181,9 @@ def _contents(
 ) -> tuple[list[bytes], list[Any]]:
     """The rows' bytes as the codec wrote them, and the changes that those after the first say.
     `CorruptError` when they have changed since."""
-    data = [row[2] for row in rows]
-    if list(map(zlib.crc32, data)) != [row[3] for row in rows]:
+    _, _, columns, checksums, _ = zip(*rows, strict=True)
+    data: list[bytes] = list(columns)
+    if tuple(map(zlib.crc32, data)) != checksums:
         raise _damaged(field)
     if cipher.is_on:
         data = [cipher.unseal(row[2], "version", thread, field, row[4]) for row in rows]

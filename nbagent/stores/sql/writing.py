@@ -90,6 +90,8 @@ class Writing:
                 )
             control = control_bytes(checkpoint.control)
             with self._database.write(lease.thread) as db:
+                if self._database.is_in_doubt and self._leases.is_released(lease):
+                    return  # with the lease, in one transaction, of which no word has come back
                 self._leases.check(db, lease)
                 if self._database.is_in_doubt and self._is_there(db, lease.thread, checkpoint.id):
                     self._shelf.held[lease.thread] = Held(0, {}, {})  # to be read again
@@ -131,6 +133,11 @@ class Writing:
             "SELECT 1 FROM checkpoints WHERE thread = ? AND id = ?", (thread, checkpoint)
         ).fetchone()
         return row is not None
+
+    def forget(self) -> None:
+        """What was written in a transaction that has failed is not there."""
+        self._known_nodes.clear()
+        self._last_nodes = None
 
     def _put_nodes(self, db: Connection, nodes: Mapping[str, str], schema: str) -> str:
         if self._last_nodes is not None and self._last_nodes[:2] == (id(nodes), schema):

@@ -159,3 +159,20 @@ def test_a_long_log_is_folded_when_a_thread_ends(tmp_path):
 
     assert 1 << 20 > log.stat().st_size
     store.close()
+
+
+def test_a_first_transaction_that_fails_leaves_nothing_behind(tmp_path):
+    """Not the thread, nor a belief that the nodes' fingerprints are stored."""
+
+    def full():
+        raise StoreError("the disk is full")
+
+    inner = SqliteStore(tmp_path / "a.db")
+    graph = once(FaultyStore(inner, "commit.after", 1, full))
+    with pytest.raises(StoreError):
+        graph.run({"x": 1}, "t")
+    assert [] == inner.threads()
+
+    graph.run({"x": 1}, "t")
+    assert {"one"} == set(inner.latest("t").checkpoint.nodes)
+    inner.close()
