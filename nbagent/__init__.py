@@ -37,6 +37,7 @@ Without a graph
     step(fn)(…)                   done once; each_once(rows, "rows"): a loop that goes on
 What guards a node
     Retry(attempts, on)           RateLimit(calls, per)    Breaker(failures)    Cache(ttl)
+    Budget(cost, tokens, calls)   what a thread, a run or a node may spend before a person is asked
     PERSON = recover=PERSON asks a person what an error means
 Fields
     Topic(field)                  Ephemeral(field): cleared at each super-step
@@ -68,6 +69,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbagent import errors
 from nbagent.engine.model.approval import Approval
+from nbagent.engine.model.budget import Budget
 from nbagent.engine.model.channels import Ephemeral, Topic
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.outcome import Outcome
@@ -120,6 +122,7 @@ __all__ = [
     "START",
     "Approval",
     "Breaker",
+    "Budget",
     "Cache",
     "CircuitOpen",
     "CodecError",

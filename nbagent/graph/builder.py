@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from nbagent.engine.model import program as compiled
+from nbagent.engine.model.budget import Budget, check_budget
 from nbagent.engine.model.callables import is_async, name_of, takes_task
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.outcome import Outcome
@@ -89,6 +90,7 @@ class Graph(Building):
               fields that it holds as a dict, returns those that it is to hold
     retry, timeout, recover, rate_limit, breaker   what all nodes get that do not say otherwise: see
               `node`; a `RateLimit` and a `Breaker` are shared by them
+    budget    what each of its threads may spend: a `Budget`. When it is spent, a person is asked
     loop      "kernel" runs it on the notebook's own event loop, for clients that are bound to that;
               it then stands still while a cell computes
     context   the class of what a run is given beside the state (a TypedDict, a dataclass, a model
@@ -112,6 +114,7 @@ class Graph(Building):
         recover: Recover | None = None,
         rate_limit: RateLimit | None = None,
         breaker: Breaker | None = None,
+        budget: Budget | Mapping[str, float] | None = None,
         loop: Literal["own", "kernel"] = "own",
         context: type | None = None,
         input: type | None = None,
@@ -129,6 +132,7 @@ class Graph(Building):
                 rate_limit=rate_limit,
                 breaker=breaker,
             )
+            self.budget = check_budget(budget)
         except (TypeError, ValueError) as error:
             raise GraphError(str(error), location=here()) from None
         self.name, self.state, self.loop = name, state, loop
@@ -194,6 +198,7 @@ class Graph(Building):
             gives=None if self.schema.faces.gives is None else tuple(self.schema.faces.gives),
             read_context=reader_of_context(self.name, self.context),
             returns=self.returns,
+            budget=self.budget,
         )
         validate(program, self.location)
         return program
@@ -407,6 +412,7 @@ class Graph(Building):
         max_concurrency: int | None = None,
         pause_before: Any = (),
         pause_after: Any = (),
+        budget: Budget | Mapping[str, float] | None = None,
     ) -> Run:
         """Start a thread with `input` and return at once; the run displays as the live widget.
 
@@ -422,6 +428,7 @@ class Graph(Building):
         max_concurrency   how many nodes may be at work at once, those of subgraphs included
         pause_before, pause_after   nodes (or "*", all) at which this run and its resumes pause
                     until they have been passed, in this graph, not in subgraphs
+        budget      a `Budget` for this input: when it is spent, a person is asked for more
         """
         return self.thread(thread or new_id(self.name)).start(
             input,
@@ -433,6 +440,7 @@ class Graph(Building):
             max_concurrency=max_concurrency,
             pause_before=pause_before,
             pause_after=pause_after,
+            budget=budget,
         )
 
     def run(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, Unpack, overload
 
+from nbagent.engine.model.budget import Budget
 from nbagent.engine.model.callables import answers, is_async, name_of
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import NO_POLICY, Cache, Policy, Retry, make_policy
@@ -93,6 +94,7 @@ def node(
     recover: Recover | Literal[False] | None = None,
     cache: Cache | float | bool | None = None,
     stall: float | None = None,
+    budget: Budget | Mapping[str, float] | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
     inputs: Fields | None = None,
@@ -122,6 +124,7 @@ def node(
               nodes get, as in Graph(…, retry=3); False here is none of it
     stall     seconds of silence after which it is told of as stalled, long before any timeout; by
               default three times what it usually takes
+    budget    a `Budget` of its own: when it is spent, a person is asked for more
     cache     True, seconds, or a `Cache`: take an earlier result for equal inputs
     pause     a breakpoint: the run pauses "before" or "after" it
     defer     run it only when nothing else is left to run
@@ -148,6 +151,7 @@ def node(
             recover=recover,
             cache=cache,
             stall=stall,
+            budget=budget,
         )
     except (TypeError, ValueError) as error:
         raise GraphError(str(error), location=location) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar
 
+from nbagent.engine.model.budget import Budget
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.policy import Cache, Person, Retry
 from nbagent.engine.model.program import Command, Send
@@ -35,6 +36,7 @@ class StartOptions(TypedDict, total=False):
     max_concurrency: int | None
     pause_before: Any
     pause_after: Any
+    budget: Budget | Mapping[str, float] | None
 
 
 class NodeOptions(TypedDict, total=False):
@@ -52,6 +54,7 @@ class NodeOptions(TypedDict, total=False):
     recover: Recover | Literal[False] | None
     cache: Cache | float | bool | None
     stall: float | None
+    budget: Budget | Mapping[str, float] | None
     pause: Literal["before", "after"] | None
     defer: bool
     inputs: Fields | None

@@ -10,6 +10,7 @@ from nbagent import (
     PERSON,
     START,
     Breaker,
+    Budget,
     Cache,
     Command,
     Graph,
@@ -125,7 +126,7 @@ with Graph("research", State, store="memory://", on_error="cancel") as research:
     web = node(lambda state: {"verdict": "accept"}, name="web", fallback=fallback)
     nested = node(inner, inputs={"topic": "topic"}, name="nested")
 
-    @node(on="topic", cache=True, stall=9, retry=False, idle_timeout=9, recover=fallback)
+    @node(on="topic", cache=True, stall=9, retry=False, budget={"cost": 1}, recover=fallback)
     def later(state: State) -> State:
         return state
 
@@ -236,6 +237,8 @@ if __name__ == "__main__":
     thread.resume({"ask": True}).result()
     thread.resume(goto=[plan, Send(page, "x"), END]).result()
     research.run({"topic": "ants"}, metadata={"user": "ada"}, max_concurrency=2, pause_after=[plan])
+    research.start({"topic": "ants"}, budget=Budget(cost=0.5, prices={"m": (1.0, 2.0)})).pause()
+    thread.resume(Budget(calls=3)).result()
     print(thread.finish("enough"), research.start({"topic": "ants"}, "t", anew=True))
     batch = research.map([{"topic": "bees"}])
     print(batch, threads(), resume_due())

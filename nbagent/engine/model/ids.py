@@ -15,7 +15,8 @@ Ids: the one place that makes them and takes them apart.
     channel    to:NODE, send:NODE, join:A+B>NODE and end: are what a checkpoint's `control` holds;
                start: while the routes behind START are still to be followed; timeout:NODE where
                what was sent has a time of its own; parent: what a subgraph hands over at its end;
-               pause: where this run and its resumes are still to pause
+               pause: where this run and its resumes are still to pause; budget: what they may
+               spend
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
 be taken apart.
@@ -146,6 +147,7 @@ END_CHANNEL = "end:"
 START_CHANNEL = "start:"
 PARENT_CHANNEL = "parent:"
 PAUSE_CHANNEL = "pause:"
+BUDGET_CHANNEL = "budget:"
 
 
 def to_channel(node: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from nbagent.engine.model.budget import Budget, check_budget
 from nbagent.engine.model.callables import answers, name_of, takes
 from nbagent.engine.model.limits import Breaker, RateLimit, is_seconds
 from nbagent.engine.model.transient import Kinds, is_kind, is_transient, origin, retry_after
@@ -125,6 +126,7 @@ class Policy:
     recover: Mapping[type[BaseException], Any] | None = None
     cache: Cache | None = None
     stall: float | None = None
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         for name in ("timeout", "total_timeout", "idle_timeout", "stall"):
@@ -157,7 +159,7 @@ class Policy:
         )
 
 
-_BESIDE_THE_CALL = ("cache", "stall")
+_BESIDE_THE_CALL = ("cache", "stall", "budget")
 NO_POLICY = Policy()
 
 
@@ -182,6 +184,7 @@ def make_policy(
     fallback: Any = None,
     cache: Cache | float | bool | None = None,
     recover: Any = None,
+    budget: Any = None,
     **more: Any,
 ) -> Policy:
     """A `Policy` of what people write: a number of attempts, a node as a fallback, a cache's
@@ -206,7 +209,8 @@ def make_policy(
         cache = Cache(None if cache is True else cache) if cache is not False else None
     function = getattr(fallback, "function", fallback)
     recover = None if recover is False else recover
-    return Policy(retry=retry, fallback=function, cache=cache, recover=recover, **more)
+    made = {"retry": retry, "fallback": function, "cache": cache, "recover": recover}
+    return Policy(**made, budget=check_budget(budget), **more)
 
 
 def _check_recover(ways: Any) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
+from nbagent.engine.model.budget import Budget
 from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.ids import join_channel, same_join
 from nbagent.engine.model.limits import is_seconds
@@ -249,6 +250,7 @@ class Program:
     takes, gives  the fields that an input may give, and those that come out; None for all
     read_context  where the graph says what its context is: what is given as one, checked and, of a
                   dict, made; of None what it is by default. `StateError`
+    budget     what a thread of it may spend before a person is asked
     returns    the field that has what it returns, where it is a function: see `graph.durable`
     """
 
@@ -267,6 +269,13 @@ class Program:
     takes: frozenset[str] | None = None
     gives: tuple[str, ...] | None = None
     returns: str = ""
+    budget: Budget | None = None
+
+    @cached_property
+    def has_budget(self) -> bool:
+        """True where it, or a node of it, may spend so much and no more."""
+        nodes = self.nodes.values()
+        return self.budget is not None or any(node.policy.budget is not None for node in nodes)
 
     @cached_property
     def subscribers(self) -> Mapping[str, tuple[str, ...]]:

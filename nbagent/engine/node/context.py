@@ -99,6 +99,7 @@ class Services:
     echo    writes what a node prints where it would have been: see `output.Echo`
     carried finds the effect of an earlier life of the thread that a call is, by its node, its key
             and its arguments: what names it, and its entry
+    meters  count what its spans spend, where it has a budget: see `budget.Meters`
     slots   places for nodes at work, where the run has so many and no more
     """
 
@@ -112,6 +113,7 @@ class Services:
     facts: RunFacts
     carried: Callable[[str, str, str], tuple[str, JournalEntry] | None]
     slots: Slots | None = None
+    meters: Any = None
 
 
 class Outlet(Protocol):
@@ -483,4 +485,6 @@ def span(name: str, **attributes: Any) -> contextlib.AbstractContextManager[Span
     if context is None:
         return recorded(None, {"thread": ""}, name, attributes)
     facts = context.place.facts(context.attempt)
+    if context.services.meters is not None:
+        context.services.meters.check(context)
     return recorded(context.services.recorder, facts, name, attributes)

@@ -180,8 +180,12 @@ def ask(
     schema: Mapping[str, Any] | None = None,
     deadline: float | None = None,
     on_expiry: Any = None,
+    more: Mapping[str, Any] | None = None,
 ) -> NoReturn:
-    """End the node with a question: an open journal entry, until it is answered."""
+    """End the node with a question: an open journal entry, until it is answered.
+
+    more  what the entry is to say besides
+    """
     payload = {
         "node": context.place.node,
         "question": question,
@@ -190,6 +194,7 @@ def ask(
         "deadline": deadline,
         "on_expiry": on_expiry,
         "edited": context.edited,
+        **(more or {}),
     }
     at = context.place
     context.asked.append(

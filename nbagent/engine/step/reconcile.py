@@ -13,6 +13,7 @@ from nbagent.engine.model.channels import Barrier, Write, writes_of
 from nbagent.engine.model.checkpoint import Checkpoint, TaskRecord
 from nbagent.engine.model.fact import fact
 from nbagent.engine.model.ids import (
+    BUDGET_CHANNEL,
     END_CHANNEL,
     PAUSE_CHANNEL,
     START_CHANNEL,
@@ -108,8 +109,9 @@ async def set_off(
     onward = Onward(program, checkpoint.values, control, waiting)
     await onward.leave(START)
     onward.finish()
-    if PAUSE_CHANNEL in checkpoint.control:
-        control[PAUSE_CHANNEL] = checkpoint.control[PAUSE_CHANNEL]
+    for channel in (PAUSE_CHANNEL, BUDGET_CHANNEL):
+        if channel in checkpoint.control:
+            control[channel] = checkpoint.control[channel]
     made = replace(checkpoint, id=id, parent=checkpoint.id, anchor=id, control=seal(control))
     return Reconciled(checkpoint=made, changes={}, took=onward.took)
 
@@ -207,6 +209,9 @@ def _written_by(error: StateError, writes: Sequence[Write]) -> StateError:
     )
 
 
+_CARRIED = frozenset((END_CHANNEL, PAUSE_CHANNEL, BUDGET_CHANNEL))
+
+
 def _not_passed(
     pauses: Sequence[tuple[str, str, int]], checkpoint: Checkpoint, ran: set[str]
 ) -> tuple[tuple[str, str, int], ...]:
@@ -226,7 +231,7 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
     """Control channels that this super-step did not use up: part-full joins, deferred nodes."""
     control: dict[str, Any] = {}
     given = checkpoint.control
-    if program.uses_up_control and END_CHANNEL not in given and PAUSE_CHANNEL not in given:
+    if program.uses_up_control and given.keys().isdisjoint(_CARRIED):
         return control
     for channel, content in given.items():
         kind, name = read_channel(channel)
@@ -234,7 +239,7 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
             if left := _not_passed(content, checkpoint, ran):
                 control[channel] = left
             continue
-        if kind == "end":
+        if kind in ("end", "budget"):
             control[channel] = content
             continue
         join = program.join_of(channel) if kind == "join" else None

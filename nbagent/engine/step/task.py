@@ -158,6 +158,8 @@ async def perform(
             record = one.record("failed", failure=to_failure(cause))
             return Ended(await fail(checkpoint, record, bench), cause)
         record = one.record("done", update=one.update, goto=one.goto)
+        if bench.services.meters is not None:
+            bench.services.meters.took(task.node, record.ended - record.started)
         return Ended(record, is_cached=one.is_cached, is_empty=one.is_empty)
     finally:
         one.let_go()
@@ -303,6 +305,8 @@ class _Performance:
         is_sent = task.input is not MISSING
         argument = self._read()
         journal, inputs = self.attempts.now.journal, None
+        if self.bench.services.meters is not None:
+            self.bench.services.meters.check(self.attempts.now)
         # What a person or an effect said in this task is not in the inputs.
         if node.policy.cache is not None and not journal:
             inputs = _inputs(node.policy.cache, task.input if is_sent else values, argument)

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from nbagent.engine import ports
-from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded, ThreadInfo
-from nbagent.engine.model.ids import anchor_of, task_id
+from nbagent.engine.model.budget import as_answer
+from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded
+from nbagent.engine.model.ids import task_id
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
 from nbagent.engine.step.reconcile import begin
@@ -25,12 +25,7 @@ from nbagent.engine.store.protocol import together
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import (
     THE_ONE,
-    answered,
     check_kept,
-    expired,
-    match,
-    split,
-    stale,
 )
 from nbagent.engine.thread.carried import ANEW
 from nbagent.engine.thread.contexts import KIND as CONTEXT
@@ -43,13 +38,12 @@ from nbagent.engine.thread.edits import (
 )
 from nbagent.engine.thread.gate import resumed
 from nbagent.engine.thread.given import (
-    Pauses,
+    NOTHING_GIVEN,
+    Given,
     check_at_once,
     mark_metadata,
-    passing,
+    read_given,
     read_metadata,
-    read_pauses,
-    with_pauses,
 )
 from nbagent.engine.thread.held import next_id
 from nbagent.engine.thread.inner_run import drive
@@ -58,6 +52,7 @@ from nbagent.engine.thread.standin import (
     going_to,
     left_behind,
 )
+from nbagent.engine.thread.taken import matched, take_answers
 from nbagent.engine.watch.events import Observer
 from nbagent.errors import (
     GraphChanged,
@@ -89,6 +84,7 @@ class DrivenThread(CorrectedThread):
         max_concurrency: int | None = None,
         pause_before: Any = (),
         pause_after: Any = (),
+        budget: Any = None,
     ) -> Run:
         """Begin with an input; on a thread that is done, go on from its state with a new one.
 
@@ -99,7 +95,7 @@ class DrivenThread(CorrectedThread):
         anew      take the input also where the thread has failed, is paused or asks: what it asks
                   and what has not finished is left behind, which its history says
         context   what nodes are given beside the state, as `task.context`; it is never stored
-        metadata, max_concurrency, pause_before, pause_after   see `Graph.start`
+        metadata, max_concurrency, pause_before, pause_after, budget   see `Graph.start`
         """
         was_given, context = context is not None, first_context(self.program, context)
         options = RunOptions(
@@ -109,8 +105,8 @@ class DrivenThread(CorrectedThread):
             metadata=read_metadata(metadata),
             max_concurrency=check_at_once(self.id, max_concurrency),
         )
-        pauses = read_pauses(self.id, self.program, pause_before, pause_after)
-        run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew, pauses=pauses)
+        beside = read_given(self.id, self.program, pause_before, pause_after, budget)
+        run = self._begin(given, options, digest=digest, fresh=fresh, anew=anew, beside=beside)
         if was_given or self.program.read_context is not None:
             self._remark(CONTEXT, type(context).__name__ if was_given else "", "")
         run.given = dict(given) if isinstance(given, Mapping) else None
@@ -125,7 +121,7 @@ class DrivenThread(CorrectedThread):
         digest: str = "",
         fresh: bool = False,
         anew: bool = False,
-        pauses: Pauses = (),
+        beside: Given = NOTHING_GIVEN,
     ) -> Run:
         if not isinstance(given, Mapping):
             given = fields_of(given, None) or given  # an object of the state class
@@ -138,8 +134,8 @@ class DrivenThread(CorrectedThread):
         is_new = self.stored() is None
         if fresh or is_new:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
-        known = options.metadata if parent is None else None
-        if is_new and (begun := self._begin_new(given, digest, pauses, known)) is not None:
+        begun = self._begin_new(given, digest, options, beside, parent) if is_new else None
+        if begun is not None:
             return self._run_from(*begun, options, parent)
         with self._held(create=True) as lease:
             before, found = lease.before, self.store.latest(self.id)
@@ -159,37 +155,39 @@ class DrivenThread(CorrectedThread):
             if loaded is not None and not is_done:
                 previous, note = left_behind(self.program, loaded)
             first = begin(self.program, given, previous, checkpoint_id=next_id(lease))
-            at = with_pauses(first.checkpoint, pauses)
+            at = beside.put(first.checkpoint)
             if note:
                 at = replace(at, note=note, actor=user())
-            self._commit_input(lease, at, digest, known)
+            self._mark(at, options, parent)
+            if digest:  # before the checkpoint: what has one of a batch is known to be of it
+                self._remark("input", str(at.id), digest)
+            self.store.commit(lease, at)
         return self._run_from(at, lease, options, parent)
 
-    def _commit_input(
-        self, lease: Lease, at: Checkpoint, digest: str, known: Mapping[str, Any] | None
-    ) -> None:
-        """Store a thread's input; what is known of it first, so that a thread that is there has it."""
-        if known is not None:
-            self.store.put_spans([mark_metadata(self.id, at.id, known, self.clock())])
-        if digest:
-            self._remark("input", str(at.id), digest)
-        self.store.commit(lease, at)
+    def _mark(self, at: Checkpoint, options: RunOptions, parent: Run | None) -> None:
+        """Keep what is known of a run beside the checkpoint that it begins at."""
+        if options.metadata is not None and parent is None:
+            mark = mark_metadata(self.id, at.id, options.metadata, self.clock())
+            self.store.put_spans([mark])
 
     def _begin_new(
         self,
         given: Mapping[str, Any],
         digest: str,
-        pauses: Pauses,
-        known: Mapping[str, Any] | None,
+        options: RunOptions,
+        beside: Given,
+        parent: Run | None,
     ) -> tuple[Checkpoint, Lease] | None:
         """Make the thread and store its input all at once; None where somebody was faster. What
         the input leads to is the user's code, so it is found before."""
-        begun = begin(self.program, given, None, checkpoint_id=1).checkpoint
-        first = with_pauses(begun, pauses)
+        first = beside.put(begin(self.program, given, None, checkpoint_id=1).checkpoint)
         with suppress(ThreadBusy), together(self.store, self.id), self._held(create=True) as lease:
             if lease.before is not None:
                 raise ThreadBusy("", thread=self.id, owner="", since=0.0)
-            self._commit_input(lease, first, digest, known)
+            self._mark(first, options, parent)
+            if digest:
+                self._remark("input", str(first.id), digest)
+            self.store.commit(lease, first)
             return first, lease
         return None
 
@@ -226,6 +224,7 @@ class DrivenThread(CorrectedThread):
         max_concurrency: int | None = None,
         pause_before: Any = (),
         pause_after: Any = (),
+        budget: Any = None,
     ) -> Run:
         """Go on from the last checkpoint; nodes that finished do not run again.
 
@@ -241,8 +240,8 @@ class DrivenThread(CorrectedThread):
         take_over  take the thread from a living owner, whose next write then fails
         steps      pause after so many super-steps
         context    as at the start, where that had one: it is in no store
-        max_concurrency, pause_before, pause_after   as at the start; those given then still hold
-                   until they have been passed
+        max_concurrency, pause_before, pause_after, budget   as at the start; breakpoints given
+                   then still hold until they have been passed, and so does the budget
         """
         unknown = [name for name in rerun if name not in self.program.nodes]
         if unknown:
@@ -254,6 +253,7 @@ class DrivenThread(CorrectedThread):
         given = dict(answers or {})
         if answer is not None:
             given[THE_ONE] = answer
+        given = {id: as_answer(one) for id, one in given.items()}
         options = RunOptions(
             step_limit,
             steps,
@@ -264,7 +264,7 @@ class DrivenThread(CorrectedThread):
             is_asked=context is None,
             max_concurrency=check_at_once(self.id, max_concurrency),
         )
-        pauses = read_pauses(self.id, self.program, pause_before, pause_after)
+        beside = read_given(self.id, self.program, pause_before, pause_after, budget)
         if goto is not None:
             if given or rerun:
                 raise ThreadError(
@@ -273,7 +273,7 @@ class DrivenThread(CorrectedThread):
                     thread=self.id,
                 )
             self._go_to(goto, options)
-        return self._go_on(given, options, rerun=rerun, pauses=pauses).launch()
+        return self._go_on(given, options, rerun=rerun, beside=beside).launch()
 
     def _go_on(
         self,
@@ -282,7 +282,7 @@ class DrivenThread(CorrectedThread):
         *,
         rerun: Sequence[str] = (),
         parent: Run | None = None,
-        pauses: Pauses = (),
+        beside: Given = NOTHING_GIVEN,
     ) -> Run:
         """A run from the last checkpoint, with answers by question id."""
         with self._held(take_over=options.take_over, on_change=options.on_change) as lease:
@@ -299,12 +299,12 @@ class DrivenThread(CorrectedThread):
                 options = replace(options, notice=finished)
             under = self.store.under(self.id)
             if given:
-                given = self._matched(loaded, given, under)
+                given = matched(self, loaded, given, under)
             changed = changed_nodes(loaded.checkpoint, self.program)
             rerun = [*rerun, *self._invalidated(loaded, changed, rerun, options.on_change)]
             check_kept(self.id, self.program, loaded, rerun)
             anew = nested.to_run_anew(under, self.id, loaded, rerun)
-            self._take_answers(lease, loaded, given, under, options.take_over)
+            take_answers(self, lease, loaded, given, under, options.take_over)
             was = lease.before.status if lease.before is not None else ""
             options = replace(options, opens=options.opens and was == "paused")
             if gates := resumed(loaded, options.opens):
@@ -325,7 +325,7 @@ class DrivenThread(CorrectedThread):
             work = work_of(loaded, rerun, [one.place for one in under if one.parent == self.id])
             options = replace(options, notice=notice)
             newest = max(next_id(lease) - 1, loaded.checkpoint.id)
-            at = with_pauses(loaded.checkpoint, passing(pauses, loaded))
+            at = beside.behind(loaded).put(loaded.checkpoint)
             start = Standing(at, work, newest)
             return Run(self, lease, start, options, nest=drive, parent=parent)
 
@@ -341,49 +341,6 @@ class DrivenThread(CorrectedThread):
             if gates:
                 self.store.put_journal(lease, gates)
             self.store.release(lease, "paused")
-
-    def _matched(
-        self, loaded: Loaded, given: Mapping[str, Any], under: list[ThreadInfo]
-    ) -> dict[str, Any]:
-        """The answers by their questions' ids. `StaleAnswer` for one without an id to a question
-        that its giver has not seen, also when the cell that is executed has given it before."""
-        asked = nested.questions(self.store, under, self.id, loaded)
-        before = nested.questions(self.store, under, self.id, loaded, are_answered=True)
-        answers = match(
-            self.id, self.program.schema.check_answer, asked, given, self.seen, answered=before
-        )
-        cell = ports.find_cell() if THE_ONE in given else None
-        if cell is not None:
-            digest, execution = cell
-            given_before = [
-                span.name
-                for span in self.store.spans(self.id)
-                if span.kind == "answer"
-                and span.attributes.get("cell") == digest
-                and span.attributes["text"] != execution
-            ]
-            if given_before and not self.seen:
-                began = self.line(loaded.checkpoint.id)[0].id  # it may have begun afresh since
-                if any((anchor_of(question) or 0) >= began for question in given_before):
-                    raise stale(self.id, asked[0], {})
-            self._remark("answer", asked[0].id, execution, cell=digest)
-        return answers
-
-    def _take_answers(
-        self,
-        lease: Lease,
-        loaded: Loaded,
-        given: Mapping[str, Any],
-        under: list[ThreadInfo],
-        take_over: bool,
-    ) -> None:
-        """Write the answers given, and those of questions that have expired, to the journal."""
-        now = self.clock()
-        nested.answer(self.store, under, self.id, loaded, given, now=now, take_over=take_over)
-        own, _ = split(given)
-        entries = answered(loaded, own) + expired(loaded, own, now)
-        if entries:
-            self.store.put_journal(lease, entries)
 
     def _invalidated(
         self, loaded: Loaded, changed: Sequence[str], rerun: Sequence[str], on_change: str

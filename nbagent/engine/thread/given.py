@@ -15,12 +15,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nbagent.engine.model.budget import Budget, check_budget
 from nbagent.engine.model.checkpoint import Checkpoint, Loaded
-from nbagent.engine.model.ids import PAUSE_CHANNEL
+from nbagent.engine.model.fact import fact
+from nbagent.engine.model.ids import BUDGET_CHANNEL, PAUSE_CHANNEL
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out_of
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import seal
+from nbagent.engine.thread.budgets import budget_content
 from nbagent.engine.thread.gate import KIND as BREAKPOINT
 from nbagent.engine.thread.standin import check_node, name_of_node
 from nbagent.errors import StateError, ThreadError
@@ -47,20 +50,48 @@ def read_pauses(thread: str, program: Program, before: Any, after: Any) -> Pause
     return tuple(dict.fromkeys(found))
 
 
-def passing(pauses: Pauses, loaded: Loaded) -> Pauses:
-    """Those that a run is told as it goes on: where the thread has stopped there, and goes on
-    because of that, it pauses there the next time."""
-    opened = {e.key for e in loaded.journal if e.kind == BREAKPOINT and e.status == "done"}
-    anchor = loaded.checkpoint.anchor
-    return tuple((p, n, anchor if f"{p} {n}" in opened else 0) for p, n, _ in pauses)
+@fact
+class Given:
+    """What a checkpoint has of what its run was given: where it pauses, what it may spend."""
+
+    pauses: Pauses = ()
+    budget: Budget | None = None
+
+    def behind(self, loaded: Loaded) -> Given:
+        """As a run is told that goes on: where the thread has stopped there, and goes on because
+        of that, it pauses there the next time."""
+        if not self.pauses:
+            return self
+        opened = {e.key for e in loaded.journal if e.kind == BREAKPOINT and e.status == "done"}
+        anchor = loaded.checkpoint.anchor
+        told = [(p, n, anchor if f"{p} {n}" in opened else 0) for p, n, _ in self.pauses]
+        return replace(self, pauses=tuple(told))
+
+    def put(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint from which on that holds."""
+        if not self.pauses and self.budget is None:
+            return checkpoint
+        control = dict(checkpoint.control)
+        if self.pauses:
+            listed = dict.fromkeys((*control.get(PAUSE_CHANNEL, ()), *self.pauses))
+            control[PAUSE_CHANNEL] = tuple(listed)
+        if self.budget is not None:
+            control[BUDGET_CHANNEL] = budget_content(checkpoint, self.budget)
+        return replace(checkpoint, control=seal(control))
 
 
-def with_pauses(checkpoint: Checkpoint, pauses: Pauses) -> Checkpoint:
-    """The checkpoint from which on the run pauses there, too."""
-    if not pauses:
-        return checkpoint
-    listed = dict.fromkeys((*checkpoint.control.get(PAUSE_CHANNEL, ()), *pauses))
-    return replace(checkpoint, control=seal({**checkpoint.control, PAUSE_CHANNEL: tuple(listed)}))
+NOTHING_GIVEN = Given()
+
+
+def read_given(thread: str, program: Program, before: Any, after: Any, budget: Any) -> Given:
+    """What a run is told of where it pauses and what it may spend, checked."""
+    if not before and not after and budget is None:
+        return NOTHING_GIVEN
+    try:
+        checked = check_budget(budget)
+    except (TypeError, ValueError) as error:
+        raise ThreadError(f"thread {thread!r}: {error}", thread=thread) from error
+    return Given(read_pauses(thread, program, before, after), checked)
 
 
 def check_at_once(thread: str, count: Any) -> int | None:

@@ -17,6 +17,7 @@ from nbagent.engine.node.subgraph import as_parents
 from nbagent.engine.store.ownership import give_back, take
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.answers import answered, expired, split
+from nbagent.engine.thread.budgets import grant
 from nbagent.engine.thread.carried import ANEW
 
 
@@ -112,6 +113,7 @@ def answer(
                     now=now, take_over=take_over,
                 )  # fmt: skip
                 if entries := answered(latest, own) + expired(latest, own, now):
+                    grant(store, one.info.id, entries, now)
                     store.put_journal(lease, entries)
         finally:
             give_back(store, lease)

@@ -26,7 +26,7 @@ from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import thaw
-from nbagent.engine.model.work import Work
+from nbagent.engine.model.work import NOTHING_DONE, Work
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.slots import Slots
@@ -37,16 +37,26 @@ from nbagent.engine.step.task import Bench
 from nbagent.engine.store.line import beside
 from nbagent.engine.store.reports import metadata_marks
 from nbagent.engine.store.writer import Writer
+from nbagent.engine.thread.budgets import forget_refusals, run_meters
 from nbagent.engine.thread.carried import Carried
 from nbagent.engine.thread.contexts import check_context, first_context
+from nbagent.engine.thread.edits import user
 from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
 from nbagent.engine.thread.returned import Returned
+from nbagent.engine.thread.standin import finished
 from nbagent.engine.thread.streams import Stream, follow
 from nbagent.engine.thread.watchdog import see_end, watch
-from nbagent.engine.watch.events import NodeStalled, Observer, RunEnded, RunStarted, StoreAwaited
+from nbagent.engine.watch.events import (
+    BudgetSpent,
+    NodeStalled,
+    Observer,
+    RunEnded,
+    RunStarted,
+    StoreAwaited,
+)
 from nbagent.engine.watch.feed import Feed
 from nbagent.engine.watch.modes import Mode
 from nbagent.engine.watch.spans import Recorder
@@ -138,6 +148,9 @@ class Run:
         self._error: BaseException | None = None
         self.recorder = Recorder(thread.store, thread.clock, partial(beside, thread.store))
         self._writer = Writer(thread.store, lease, self._wait_for_store)
+        self.meters = run_meters(self, parent)
+        if self.meters is not None:
+            self.recorder.count = self.meters.count
         self.taken: set[str] = parent.taken if parent else set()  # see `carried`
         self.echo: output.Echo = parent.echo if parent else output.Echo()
 
@@ -436,6 +449,7 @@ class Run:
                     metadata=self._metadata,
                 ),
                 slots=self._slots,
+                meters=self.meters,
             ),
         )
         yielded = time.monotonic()
@@ -446,6 +460,21 @@ class Run:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
                 yielded = time.monotonic()
             self._standing = await superstep(thread.program, self._standing, gate, bench)
+        if self.meters is not None and self.meters.is_refused(thread.id):
+            await self._refused()
+
+    async def _refused(self) -> None:
+        """A person wants to spend no more: the thread is finished, and what is done is kept."""
+        thread = self.thread
+        id, note = self._standing.newest + 1, "finished: its budget was not extended"
+        end = finished(thread.program, thread.latest(), id=id, note=note, actor=user())
+        await self.write(lambda: thread.store.commit(self._lease, end))
+        await self.write(lambda: forget_refusals(thread.store, thread.id, thread.clock()))
+        self._standing = Standing(end, NOTHING_DONE, id, status="done")
+
+    def _tell_spent(self, node: str, figures: Mapping[str, tuple[float, float]]) -> None:
+        at = self.checkpoint.step + 1
+        self.feed.tell(BudgetSpent(thread=self.thread.id, step=at, node=node, figures=figures))
 
     def _metadata(self) -> Mapping[str, Any]:
         """What is known of the run, or what the thread was started with."""

@@ -291,7 +291,9 @@ def _waiting(program: Program, control: Mapping[str, Any], but: str = "") -> dic
         kind, _ = read_channel(channel)
         join = program.join_of(channel) if kind == "join" else None
         waits = join is not None and not Barrier(join.sources).is_full(content)
-        if kind in ("end", "pause") or (waits and not (but and join_target(channel) == but)):
+        if kind in ("end", "pause", "budget") or (
+            waits and not (but and join_target(channel) == but)
+        ):
             kept[channel] = content
     return kept
 

@@ -174,6 +174,14 @@ class NodeBlocking(NodeEvent):
 
 
 @keyword_fact
+class BudgetSpent(Event):
+    """Of the budget of the thread, or of one `node` in it: name -> (spent, allowed)."""
+
+    node: str
+    figures: Mapping[str, tuple[float, float]]
+
+
+@keyword_fact
 class StepReconciled(Event):
     """The writes were merged: field -> (before, after); before is MISSING at a first write."""
 

@@ -66,6 +66,7 @@ class RunModel:
             "error": "",
             "notice": "",
             "code": "",
+            "budget": {},  # of the thread: name -> [spent, allowed]
         }
         self._settled = -1
         self._is_new = True  # nobody has seen any of it
@@ -285,6 +286,13 @@ class RunModel:
         node = self._node(event.node)
         node["progress"] = {**node["progress"], cut(event.name, 200): [event.done, event.total]}
 
+    def _spent(self, event: ev.BudgetSpent) -> None:
+        figures = {name: list(pair) for name, pair in event.figures.items()}
+        if event.node:
+            self._node(event.node)["budget"] = figures
+        else:
+            self.set(budget=figures)
+
     def _stalled(self, event: ev.NodeStalled) -> None:
         self._node(event.node)["warning"] = (
             f"Silent for {event.seconds:.1f} s, which is longer than it was given or usually "
@@ -405,6 +413,7 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.NodeEmitted: RunModel._emitted,
     ev.NodePrinted: RunModel._printed,
     ev.NodeEffect: RunModel._effect,
+    ev.BudgetSpent: RunModel._spent,
     ev.NodeStep: RunModel._step,
     ev.NodeProgress: RunModel._progress,
     ev.NodeStalled: RunModel._stalled,
@@ -439,6 +448,7 @@ def _idle() -> dict[str, Any]:
         "writes": [],
         "effects": [],
         "emitted": [],
+        "budget": {},  # its own: name -> [spent, allowed]
         "steps": [],  # of a durable function: [name, "done" or "kept", seconds]
         "progress": {},  # its loops: name -> [items done, of how many or None]
         "printed": "",
