@@ -30,11 +30,16 @@ async def drive(
     """
     at = inside.place
     thread = parent.thread.nested(place, program)
-    if inside.edited and read_called(place):
-        owed = owed_to(parent.thread, thread, at.node, given, inside.edited)
-        if owed:
-            thread.edit(owed, actor=parent.thread.id)
-    run = await parent.write(lambda: thread.enter(given, parent))
+
+    def enter() -> Run | None:
+        if inside.edited and read_called(place):
+            owed = owed_to(parent.thread, thread, at.node, given, inside.edited)
+            if owed:
+                thread.edit(owed, actor=parent.thread.id)
+        entered: Run | None = thread.enter(given, parent)
+        return entered
+
+    run = await parent.write(enter)
     if run is not None and is_cancelled():  # the parent was stopped while this waited for the store
         run.let_go("stopped")
         raise asyncio.CancelledError

@@ -31,6 +31,7 @@ from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.slots import Slots
 from nbagent.engine.node.subgraph import Suspended
+from nbagent.engine.step.calls import is_cancelled
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
@@ -454,7 +455,7 @@ class Run:
         )
         yielded = time.monotonic()
         while self._standing.status == "running":
-            if writer.is_cut:
+            if writer.is_cut and is_cancelled():
                 raise asyncio.CancelledError
             if time.monotonic() - yielded > TURN:
                 await asyncio.sleep(0)  # nodes that never wait must not keep the loop for one run
