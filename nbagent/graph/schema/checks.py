@@ -131,15 +131,6 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def holds(given: Any, made: Any) -> bool:
-    """True when `made` has a place for all that is in `given`, both as JSON."""
-    if isinstance(given, dict) and isinstance(made, dict):
-        return all(name in made and holds(part, made[name]) for name, part in given.items())
-    if isinstance(given, list) and isinstance(made, list):
-        return len(given) <= len(made) and all(map(holds, given, made))
-    return True
-
-
 def state_error(problems: Sequence[FieldProblem], node: str | None, what: str) -> StateError:
     """All problems in one error, whose message is about the first."""
     first = problems[0]

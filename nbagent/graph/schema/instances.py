@@ -54,6 +54,63 @@ def problems_inside(value: Any, path: Path) -> list[FieldProblem]:
     return found
 
 
+def unknown_inside(given: Any, made: Any, path: Path) -> list[FieldProblem]:
+    """The keys of dicts that a person gave for models and dataclasses, and that these do not have:
+    pydantic would drop them, and whoever has mistyped one would not know."""
+    found: list[FieldProblem] = []
+    if isinstance(made, pydantic.RootModel):
+        return unknown_inside(given, made.root, path)
+    if isinstance(given, Mapping):
+        kind = type(made)
+        if isinstance(made, Mapping):
+            for key in given:
+                if key in made:
+                    found += unknown_inside(given[key], made[key], (*path, key))
+        elif has_fields(kind) and (known := _known_to(kind)) is not None:
+            for key, value in given.items():
+                if key in known:
+                    inside = getattr(made, known[key], None)
+                    found += unknown_inside(value, inside, (*path, key))
+                else:
+                    hint = nearest(str(key), list(known))
+                    said = f"is not a field of {kind.__name__}{hint}"
+                    found.append(FieldProblem((*path, key), said))
+    elif isinstance(given, (list, tuple)) and isinstance(made, (list, tuple)):
+        for place, (value, inside) in enumerate(zip(given, made, strict=False)):
+            found += unknown_inside(value, inside, (*path, place))
+    return found
+
+
+def _known_to(kind: Any) -> dict[Any, str] | None:
+    """The names that a class takes -> its fields; None for one that takes what it likes."""
+    if not is_pydantic(kind):
+        return {field.name: field.name for field in dataclasses.fields(kind)}
+    config: Any = getattr(kind, "model_config", None) or getattr(kind, "__pydantic_config__", {})
+    validators = kind.__pydantic_decorators__.model_validators.values()
+    if config.get("extra") is not None or any(one.info.mode != "after" for one in validators):
+        return None
+    fields: Any = getattr(kind, "model_fields", None) or kind.__pydantic_fields__
+    known: dict[Any, str] = {}
+    for name, info in fields.items():
+        known[name] = name
+        for alias in (info.alias, info.validation_alias):
+            choices = getattr(alias, "choices", [alias])
+            paths = [getattr(one, "path", [one]) for one in choices if one is not None]
+            known |= {path[0]: name for path in paths}
+    return known
+
+
+def with_others(given: Any, made: Any) -> Any:
+    """What pydantic has made, with the keys that a TypedDict does not name: these are left in
+    peace."""
+    if isinstance(given, Mapping) and isinstance(made, Mapping):
+        kept = {k: with_others(v, made[k]) if k in made else v for k, v in given.items()}
+        return {**kept, **{k: v for k, v in made.items() if k not in kept}}
+    if type(given) in (list, tuple) and type(made) is type(given) and len(given) == len(made):
+        return type(given)(map(with_others, given, made))
+    return made
+
+
 _gained: weakref.WeakKeyDictionary[type, dict[str, None]] = weakref.WeakKeyDictionary()
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pydantic
-import pydantic_core
 
 from nbagent.engine.model.channels import Channel, Write
 from nbagent.engine.model.program import START
@@ -27,14 +26,20 @@ from nbagent.engine.ports import declared
 from nbagent.errors import FieldProblem, StateError, nearest
 from nbagent.graph.schema import forms
 from nbagent.graph.schema.adapters import is_typed_dict, origin_of
-from nbagent.graph.schema.checks import Check, holds, state_error
+from nbagent.graph.schema.checks import Check, state_error
 from nbagent.graph.schema.faces import faces_of
 from nbagent.graph.schema.fields import (
     fields_of,
     is_model,
     is_pydantic,
 )
-from nbagent.graph.schema.instances import gained_inside, problems_inside, shape_of
+from nbagent.graph.schema.instances import (
+    gained_inside,
+    problems_inside,
+    shape_of,
+    unknown_inside,
+    with_others,
+)
 from nbagent.graph.schema.tools import call_schema
 from nbagent.graph.schema.views import dict_view, object_view
 
@@ -341,25 +346,19 @@ def _read_as(check: Check, name: str, value: Any) -> tuple[list[FieldProblem], A
     except pydantic.ValidationError as error:
         found = check.problems_of((name,), error)
         try:
-            return [], check.json(value)
+            made = check.json(value)
         except pydantic.ValidationError as second:
             if any(one["type"] == "needs_python_object" for one in second.errors()):
                 return found, value  # JSON cannot say it
             return check.problems_of((name,), second), value
         except (TypeError, ValueError, RecursionError):
             return found, value
-    wrong = problems_inside(value, (name,))
-    if wrong:
-        return wrong, value
-    return [], value if made is value or not _takes_all(value, made) else made
-
-
-def _takes_all(value: Any, made: Any) -> bool:
-    try:
-        plain = [pydantic_core.to_jsonable_python(one, fallback=id) for one in (value, made)]
-    except (ValueError, TypeError, RecursionError):  # no JSON: then it is no dict of a form
-        return False
-    return holds(*plain)
+    else:
+        wrong = problems_inside(value, (name,))
+        if wrong:
+            return wrong, value
+    lost = unknown_inside(value, made, (name,))
+    return (lost, value) if lost else ([], with_others(value, made))
 
 
 def _has_invariant(kind: Any) -> bool:

@@ -275,6 +275,82 @@ def test_what_fits_is_what_was_written(value):
     )
 
 
+class Person(pydantic.BaseModel):
+    full: str = pydantic.Field("", alias="fullName")
+    pin: int = pydantic.Field(0, exclude=True)
+
+
+@dataclasses.dataclass
+class Place:
+    who: Person
+    floor: int = 0
+
+
+class Loose(pydantic.BaseModel, extra="ignore"):
+    n: int = 0
+
+
+class Ready(pydantic.BaseModel):
+    n: int
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def of_text(cls, data):
+        return {"n": int(data["text"])} if "text" in data else data
+
+
+class Listed(pydantic.RootModel[list[Person]]):
+    pass
+
+
+class People(TypedDict, total=False):
+    person: Person
+    place: Place
+    some: list[Person | None]
+    loose: Loose
+    ready: Ready
+    listed: Listed
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"person": {"fullName": "Ada", "pin": 1}}, Person(fullName="Ada", pin=1)),
+        ({"place": {"who": {"pin": 2}}}, Place(Person(pin=2))),
+        ({"some": [{"pin": 1}, None]}, [Person(pin=1), None]),
+        ({"loose": {"n": 1, "m": 2}}, Loose(n=1)),
+        ({"ready": {"text": "7"}}, Ready(n=7)),
+        ({"listed": [{"pin": 3}]}, Listed([Person(pin=3)])),
+    ],
+)
+def test_a_dict_that_a_person_gives_is_read_as_what_the_field_is(given, made):
+    """Also by an alias, with what is left out of a dump, and where a validator takes other keys."""
+    thread = graph_of(People, lambda state: {}).start(given, "t").result(5).thread
+    (name,) = given
+    assert made == thread.state[name]
+    assert type(made) is type(thread.state[name])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"person": {"fullname": "Ada"}}, r"person\.fullname: is not a field .* mean 'fullName'"),
+        ({"place": {"who": {}, "flor": 1}}, r"place\.flor: is not a field of Place .* 'floor'"),
+        ({"place": {"who": {"pni": 1}}}, r"place\.who\.pni: is not a field of Person"),
+        ({"some": [None, {"pni": 1}]}, r"some\[1\]\.pni: is not a field of Person"),
+        ({"listed": [{"pni": 1}]}, r"listed\[0\]\.pni: is not a field of Person"),
+    ],
+)
+def test_a_key_that_a_model_does_not_have_is_no_quiet_loss(given, said):
+    """In an input and in an edit: it is refused, and no dict stands where a model should."""
+    made = graph_of(People, lambda state: {})
+    with pytest.raises(StateError, match=said):
+        made.run(given, "t")
+    made.run({}, "u")
+    with pytest.raises(StateError, match=said):
+        made.thread("u").edit(given)
+
+
 def test_a_message_may_have_more_keys_than_its_class_names():
     class Message(TypedDict):
         role: str
