@@ -7,10 +7,13 @@ Rule 2: where the value of a secret, or what a person said to redact, turns up i
         error, in what a node emits, prints or logs, it is struck out before anybody sees the text.
 Rule 3: printed text comes in pieces: what may be the beginning of a secret is held back until it is
         known what it is.
+Rule 4: what is found by its text (an effect's key, a question) is found by it with or without the
+        secret in it, whether it is known at that time or not.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +26,8 @@ _SHORTEST = 4  # characters; striking out shorter ones would only maim the text
 _LONGEST_LINE = 10_000  # characters of a line that are held back for a pattern
 _SHORTEST_LOOK = 1_000  # of a longer one, those that may still become part of a match
 _MOST_HELD = 100_000  # characters that are held back in any case
+
+_MARK = re.compile("#[0-9a-f]{16}")
 
 _values: dict[str, str] = {}
 _patterns: list[re.Pattern[str]] = []
@@ -117,6 +122,36 @@ def strike_out_of(value: Any) -> Any:
     else:
         return value
     return value if struck == value else struck
+
+
+def named(key: str) -> str:
+    """What a key is written down as: itself, or what is left of it with a digest of it, so that
+    two keys stay two."""
+    struck = strike_out(key) if is_any() else key
+    return key if struck == key else f"{struck} {mark_of(key)}"
+
+
+def mark_of(key: str) -> str:
+    """What is behind a key that was struck out; it is found by that where nobody knows any more
+    what is secret."""
+    made = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8)
+    return f"#{made.hexdigest()}"
+
+
+def marked(key: str) -> str:
+    """The mark of a key that was struck out; "" of any other."""
+    return key[-17:] if STRUCK_OUT in key and _MARK.fullmatch(key[-17:]) else ""
+
+
+def is_named(stored: str, key: str) -> bool:
+    """Whether `stored` is what the key was written down as."""
+    mark = marked(stored)
+    return stored == key or (bool(mark) and mark == mark_of(key))
+
+
+def said_of(key: str) -> str:
+    """A key as it was written down, without its mark."""
+    return key[:-18] if marked(key) else key
 
 
 def _longest_first() -> list[str]:

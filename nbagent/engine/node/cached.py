@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.secrets import named
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.node.context import TaskContext, current, off_the_loop
 from nbagent.engine.node.journal import CACHED, Given, given
@@ -112,7 +113,7 @@ class _Call(NamedTuple):
         payload = {"arguments": what.arguments, "captured": what.captured}
         self.context.note(
             JournalEntry(
-                at.anchor, at.task, self.position, CACHED, self.key, "done", freeze(payload),
+                at.anchor, at.task, self.position, CACHED, named(self.key), "done", freeze(payload),
                 freeze(result),
             )
         )  # fmt: skip

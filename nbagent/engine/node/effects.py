@@ -27,6 +27,7 @@ from dataclasses import is_dataclass, replace
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast, overload
 
 from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.secrets import named
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import EFFECT
@@ -327,7 +328,7 @@ def _intend(call: _Call) -> JournalEntry:
         arguments = [call.what.arguments]
     payload = {"idempotency": known, "arguments": arguments, "captured": call.what.captured}
     entry = JournalEntry(
-        at.anchor, at.task, call.position, EFFECT, call.key, "open", freeze(payload)
+        at.anchor, at.task, call.position, EFFECT, named(call.key), "open", freeze(payload)
     )
     context.record(entry)
     return entry

@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeVar, overload
 
 from nbagent.engine.model.approval import Approval, approval_schema
 from nbagent.engine.model.checkpoint import JournalEntry
+from nbagent.engine.model.secrets import named, strike_out, strike_out_of
 from nbagent.engine.model.values import freeze, thaw
 from nbagent.engine.model.work import KIND
 from nbagent.engine.node.context import TaskContext, current
@@ -129,7 +130,10 @@ def put(
 def _has_moved(context: TaskContext, entry: JournalEntry, question: Any) -> bool:
     """True where an edit since has changed what a question with a key says."""
     is_edited = context.edited > entry.payload.get("edited", 0)
-    return is_edited and text_of(thaw(entry.payload["question"])) != text_of(question)
+    if not is_edited:
+        return False
+    before, now = thaw(entry.payload["question"]), strike_out_of(question)
+    return strike_out(text_of(before)) != text_of(now)
 
 
 def _without_edited(
@@ -188,9 +192,9 @@ def ask(
     """
     payload = {
         "node": context.place.node,
-        "question": question,
+        "question": strike_out_of(question),
         "show": list(show),
-        "schema": thaw(schema),
+        "schema": strike_out_of(thaw(schema)),
         "deadline": deadline,
         "on_expiry": on_expiry,
         "edited": context.edited,
@@ -198,9 +202,9 @@ def ask(
     }
     at = context.place
     context.asked.append(
-        JournalEntry(at.anchor, at.task, position, KIND, key, "open", freeze(payload))
+        JournalEntry(at.anchor, at.task, position, KIND, named(key), "open", freeze(payload))
     )
-    raise Interrupted(str(question))
+    raise Interrupted(strike_out(str(question)))
 
 
 def _unix(

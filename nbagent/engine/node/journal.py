@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from nbagent.engine.model.checkpoint import JournalEntry
 from nbagent.engine.model.digest import Digest, can_change, code_parts, is_a
 from nbagent.engine.model.fact import fact
+from nbagent.engine.model.secrets import mark_of, marked, said_of
 from nbagent.engine.model.work import EFFECT
 from nbagent.engine.model.work import KIND as QUESTION
 from nbagent.errors import StateError
@@ -147,6 +148,7 @@ class Turn:
     is_outer: bool = False
     made: dict[tuple[str, ...], _Made] = field(default_factory=dict)
     _index: dict[tuple[str, str], list[JournalEntry]] | None = None
+    _has_marks: bool = False
 
     def of(self, kind: str, name: str) -> Sequence[JournalEntry]:
         """The entries of one kind and name."""
@@ -154,7 +156,14 @@ class Turn:
             self._index = {}
             for entry in self.earlier:
                 self._index.setdefault((entry.kind, _name_of(entry)), []).append(entry)
-        return self._index.get((kind, name), ())
+                if mark := marked(entry.key):
+                    self._has_marks = True
+                    self._index.setdefault((entry.kind, mark), []).append(entry)
+        found = self._index.get((kind, name), [])
+        if self._has_marks:
+            found = [*found, *self._index.get((kind, mark_of(name)), ())]
+            found.sort(key=lambda entry: entry.position)
+        return found
 
 
 def _name_of(entry: JournalEntry) -> str:
@@ -235,7 +244,7 @@ class Finder:
 
     def effect(self, key: str, what: Given) -> Found:
         """The n-th call of one key with equal arguments is the n-th effect."""
-        made = self._of((EFFECT, key), lambda entry: entry.kind == EFFECT and entry.key == key)
+        made = self._of((EFFECT, key), lambda entry: True)
         if made.taken and made.arguments != what.arguments:
             raise StateError(
                 f"node {self._node!r} calls effect {key!r} a second time, with other arguments: "
@@ -266,7 +275,7 @@ class Finder:
         identity = (CACHED, key, what.arguments, what.captured)
 
         def is_it(entry: JournalEntry) -> bool:
-            mine = entry.kind == CACHED and entry.key == key and entry.status != "void"
+            mine = entry.status != "void"
             if mine and entry.payload is None:  # of a file from before arguments were kept
                 return entry.position not in self._claimed
             return mine and identity[2:] == (_kept(entry, "arguments"), _kept(entry, "captured"))
@@ -281,7 +290,7 @@ class Finder:
 
     def question(self, name: str, is_text: bool) -> Found:
         """By its text, or by its `key=`."""
-        made = self._of((QUESTION, name), lambda entry: self._asks(entry) and entry.key == name)
+        made = self._of((QUESTION, name), self._asks)
         number = len(made.taken)
         left = [e for e in made.earlier if e.position not in self._claimed]
         if not left and number == 0:
@@ -301,7 +310,7 @@ class Finder:
             for entry in self._earlier
             if self._asks(entry) and entry.status == "done"
             and entry.position not in self._claimed
-            and entry.key == text_of(entry.payload["question"])
+            and said_of(entry.key) == text_of(entry.payload["question"])
         ]  # fmt: skip
 
     # ------------------------------------------------------------------------------- inside

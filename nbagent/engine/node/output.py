@@ -182,14 +182,14 @@ class _Handler(logging.Handler):
 
 
 class _Records:
-    """Makes log records as they were made before; those of nodes tell no secret."""
+    """Makes log records as they were made before; those of nodes, and ours, tell no secret."""
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make
 
     def __call__(self, *args: Any, **options: Any) -> logging.LogRecord:
         record = self._make(*args, **options)
-        if is_any() and running() is not None:
+        if is_any() and (running() is not None or record.name.startswith("nbagent")):
             _strike_out_of(record)
         return record
 

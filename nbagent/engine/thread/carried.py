@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from nbagent.engine.model import ids
 from nbagent.engine.model.checkpoint import CheckpointInfo, JournalEntry, ThreadInfo
+from nbagent.engine.model.secrets import is_named
 from nbagent.engine.model.work import EFFECT
 from nbagent.engine.node.journal import TAKEN, fits
 from nbagent.engine.store.protocol import CheckpointStore
@@ -40,7 +41,9 @@ class Carried:
             left = {
                 name: entry
                 for name, entry in self._found.items()
-                if entry.key == key and ids.node_of(entry.task) == node and name not in self._taken
+                if is_named(entry.key, key)
+                and ids.node_of(entry.task) == node
+                and name not in self._taken
             }
             fitting = [name for name, entry in left.items() if fits(entry, arguments)]
             if not fitting and len(left) > 1:

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint
 from nbagent.engine.model.program import Program
+from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.values import MISSING, equal, freeze, seal
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.errors import StaleEdit
@@ -34,7 +35,7 @@ def edit_checkpoint(
         values=seal({**checkpoint.values, **frozen}),
         updated=tuple(sorted({*checkpoint.updated, *changed})),
         ran=(),
-        note=note,
+        note=strike_out(note),
         actor=actor,
     )
 

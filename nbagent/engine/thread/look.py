@@ -23,6 +23,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.ids import nested_thread
 from nbagent.engine.model.program import Program
+from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.several import each_write
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import freeze, seal, thaw
@@ -216,12 +217,12 @@ class StoredThread:
         It needs no lease: a thread that runs can be annotated, too.
         """
         at = self.checkpoint_id if checkpoint is None else self.load(checkpoint).checkpoint.id
-        self._remark("note", str(at), text)
+        self._remark("note", str(at), strike_out(text))
 
     def rename(self, title: str) -> None:
         """Give it a title for people; its id, which is its key, stays."""
         self.store.thread(self.id)
-        self._remark("title", self.id, title)
+        self._remark("title", self.id, strike_out(title))
 
     @property
     def notes(self) -> dict[int, str]:

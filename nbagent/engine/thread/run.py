@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 
 from nbagent.engine import ports
 from nbagent.engine.model.checkpoint import Checkpoint, Lease, Question, Status, TaskRecord
+from nbagent.engine.model.hushed import hushed
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
@@ -531,7 +532,7 @@ class Run:
             if self._has_ended:
                 return
             self._has_ended = True
-            self._error = failure
+            self._error = hushed(failure)
         try:
             self._give_back(status)
         except BaseException as error:

@@ -34,6 +34,7 @@ from nbagent.engine.model.ids import (
     to_channel,
 )
 from nbagent.engine.model.program import END, START, Program, Send
+from nbagent.engine.model.secrets import strike_out
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import MISSING, equal, seal
 from nbagent.engine.model.work import Task, Work, is_open_question, work_of
@@ -324,7 +325,7 @@ def _decided(
         updated=() if program.subscribers else tuple(sorted(changed)),  # it triggers nobody
         ran=(),
         anchor=id,
-        note=note,
+        note=strike_out(note),
         actor=actor,
     )
 
