@@ -16,8 +16,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 from nbagent.engine.watch.backlog import Backlog
-from nbagent.engine.watch.events import Event, NodeEvent, Observer, RunEnded, stamp
-from nbagent.engine.watch.stalls import Stalls
+from nbagent.engine.watch.events import Event, Observer, RunEnded, stamp
+from nbagent.engine.watch.stalls import SIGNS, Stalls
 
 log = logging.getLogger("nbagent")
 
@@ -69,11 +69,13 @@ class Feed:
         with self.lock:
             if self.has_ended:
                 return
-            self.has_ended = type(event) is RunEnded
+            kind = type(event)
+            if kind is RunEnded:
+                self.has_ended = True
             self._numbers += 1
             stamp(event, self._numbers, self._clock())
             self.backlog.add(event)
-            if isinstance(event, NodeEvent):
+            if kind in SIGNS:
                 self.stalls.see(event)
             if self._observers:
                 for observer in tuple(self._observers):

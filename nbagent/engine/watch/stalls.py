@@ -50,9 +50,10 @@ class Stalls:
         self._program = program
         self._signs: dict[str, ev.NodeEvent] = {}  # of each task that is under way, the last one
         self._told: dict[str, ev.NodeEvent] = {}  # after which sign a stall has been told
+        self._took: dict[str, deque[float]] = {}  # node -> seconds of its last calls
 
-    def see(self, event: ev.NodeEvent) -> None:
-        """Take note of an event of the run."""
+    def see(self, event: Any) -> None:
+        """Take note of one of `SIGNS`."""
         kind = type(event)
         if kind is ev.NodeStarted:
             self._signs[event.task] = event
@@ -60,23 +61,24 @@ class Stalls:
             self._signs.pop(event.task, None)
             if self._told:
                 self._told.pop(event.task, None)
-            if isinstance(event, ev.NodeFinished) and not event.is_cached:
-                key = (self._program.name, event.node)
-                with _lock:
-                    calls = _calls.get(key)
-                    if calls is None:
-                        calls = _calls[key] = deque(maxlen=_KEPT)
-                    calls.append(event.duration)
-        elif kind in _SIGNS and event.task in self._signs:
+            if kind is ev.NodeFinished and not event.is_cached:
+                took = self._took.get(event.node)
+                if took is None:
+                    took = self._took[event.node] = self._calls_of(event.node)
+                took.append(event.duration)
+        elif event.task in self._signs:
             self._signs[event.task] = event
+
+    def _calls_of(self, node: str) -> deque[float]:
+        with _lock:
+            return _calls.setdefault((self._program.name, node), deque(maxlen=_KEPT))
 
     def usual(self, node: str) -> float | None:
         """Seconds after which the node's silence is a stall; None where nothing can be said."""
         said = self._program.nodes[node].policy.stall
         if said is not None:
             return said
-        with _lock:
-            calls = tuple(_calls.get((self._program.name, node), ()))
+        calls = self._calls_of(node).copy()
         return max(LEAST, TIMES * max(calls)) if len(calls) >= CALLS else None
 
     def since(self, now: float) -> Iterator[tuple[ev.NodeEvent, float, float]]:
@@ -93,15 +95,9 @@ class Stalls:
                 yield sign, silence, usual
 
 
-_SIGNS = frozenset(
-    (
-        ev.NodeEmitted,
-        ev.NodePrinted,
-        ev.NodeRetried,
-        ev.NodeDelayed,
-        ev.SubgraphEvent,
-        ev.NodeStep,
-        ev.NodeProgress,
-    )
-)
 _ENDS = frozenset((ev.NodeFinished, ev.NodeFailed, ev.NodeWaiting, ev.NodeCancelled))
+SIGNS: frozenset[type[ev.Event]] = _ENDS | {
+    *(ev.NodeStarted, ev.NodeEmitted, ev.NodePrinted, ev.NodeRetried, ev.NodeDelayed),
+    *(ev.SubgraphEvent, ev.NodeStep, ev.NodeProgress),
+}
+"""The events that say of a task that it lives, or has ended."""
