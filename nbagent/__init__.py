@@ -35,6 +35,10 @@ Inside a node
 Without a graph
     @durable                      a plain function is a thread: job.run(…, thread=), job.thread(id)
     step(fn)(…)                   done once; each_once(rows, "rows"): a loop that goes on
+What threads share
+    memory.put(namespace, key, value, ttl=)    in the graph's store; .get .delete .namespaces, and
+                                  .search(namespace, text, where=, limit=); in a node it is stored
+                                  with its result, once. Memory(store, embed=) is another one
 What guards a node
     Retry(attempts, on)           RateLimit(calls, per)    Breaker(failures)    Cache(ttl)
     Budget(cost, tokens, calls)   what a thread, a run or a node may spend before a person is asked
@@ -85,6 +89,7 @@ from nbagent.engine.node.context import emit, span
 from nbagent.engine.node.effects import aeffect, effect, idempotency_key
 from nbagent.engine.node.info import task
 from nbagent.engine.node.interrupts import interrupt
+from nbagent.engine.node.memory import Memory, memory
 from nbagent.engine.node.steps import each_once, step
 from nbagent.engine.store.opening import open_store, use_store
 from nbagent.engine.store.reports import threads
@@ -131,6 +136,7 @@ __all__ = [
     "Ephemeral",
     "Graph",
     "GraphError",
+    "Memory",
     "Message",
     "Missed",
     "NbagentError",
@@ -164,6 +170,7 @@ __all__ = [
     "idempotency_key",
     "import_threads",
     "interrupt",
+    "memory",
     "node",
     "open_store",
     "prune",

@@ -8,7 +8,10 @@ Rule 2: nothing here knows a type of the engine's, so every floor may call a por
 
 from __future__ import annotations
 
+import array
 import hashlib
+import math
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -47,6 +50,17 @@ class Port(Generic[P, R]):
 
 def _plain_table(rows: Rows, columns: Sequence[str]) -> Any:
     return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def _plain_cosines(one: bytes, others: Sequence[bytes]) -> list[float]:
+    mine = array.array("f", one)
+    length = math.sqrt(sum(x * x for x in mine))
+    found = []
+    for other in others:
+        theirs = array.array("f", other)
+        size = length * math.sqrt(sum(x * x for x in theirs))
+        found.append(sum(map(operator.mul, mine, theirs)) / size if size else 0.0)
+    return found
 
 
 def _nothing(*args: Any) -> Any:
@@ -134,6 +148,9 @@ the same in any kernel. Empty or None: none, or it is not known."""
 
 find_parts = Port[[type], Callable[[Any], Any] | None](_nothing)
 """(type) -> what a value of it holds, as built-in values. Empty or None: what pickle is told."""
+
+cosines = Port[[bytes, Sequence[bytes]], list[float]](_plain_cosines)
+"""(vector, vectors) -> how near each is to the first, from -1 to 1; vectors are 32-bit floats."""
 
 run_began = Port[[Any], None](_nothing)
 """(run) -> told of every run that begins in this process, those of subgraphs apart."""

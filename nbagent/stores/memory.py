@@ -38,6 +38,15 @@ from nbagent.engine.store.ownership import (
     status_now,
     unknown,
 )
+from nbagent.engine.store.remembered import (
+    Hidden,
+    Namespace,
+    Note,
+    Written,
+    is_below,
+    last_of_each,
+    notes_of,
+)
 from nbagent.errors import CodecError, StoreError
 from nbagent.stores.codec.records import (
     control_bytes,
@@ -48,6 +57,7 @@ from nbagent.stores.codec.records import (
 )
 from nbagent.stores.codec.values import cache_key, encode, encode_checked
 from nbagent.stores.sql.database import Version
+from nbagent.stores.sql.memory import KEPT
 from nbagent.stores.sql.versions import next_version
 
 _ALWAYS = (int, bool, float, type(None))  # the types whose every value can be stored
@@ -76,6 +86,43 @@ class _Stored:
         return replace(self.info, checkpoint=latest.id, step=latest.step, updated=updated)
 
 
+class Remembered:
+    """What the threads of a `MemoryStore` remember: a log, with the last writes of each key."""
+
+    def __init__(self) -> None:
+        self._log: dict[tuple[Namespace, str], list[Written]] = {}
+        self._lock = threading.Lock()
+
+    def write(self, notes: Sequence[Note], *, thread: str = "", checkpoint: int = 0) -> None:
+        for note in notes:
+            if not note.is_gone:
+                encode_checked(note.value)
+        self.keep(notes, thread, checkpoint)
+
+    def keep(self, notes: Sequence[Note], thread: str, checkpoint: int) -> None:
+        """Keep what has been checked already."""
+        with self._lock:
+            for note in notes:
+                log = self._log.setdefault(note.place, [])
+                log.append(Written(note=note, thread=thread, checkpoint=checkpoint))
+                del log[:-KEPT]
+
+    def read(
+        self,
+        prefix: Namespace,
+        *,
+        key: str | None = None,
+        words: Sequence[str] = (),
+        hidden: Hidden | None = None,
+    ) -> list[Written]:
+        with self._lock:
+            if key is not None:
+                logs = [list(self._log.get((prefix, key), ()))]
+            else:
+                logs = [list(log) for at, log in self._log.items() if is_below(at[0], prefix)]
+        return [one for log in logs for one in last_of_each(log, hidden)]
+
+
 class MemoryStore:
     """A `CheckpointStore` that ends with the process."""
 
@@ -95,6 +142,7 @@ class MemoryStore:
         self._threads: dict[str, _Stored] = {}
         self._nested: dict[str, set[str]] = {}  # thread -> those nested in it
         self._cache: dict[str, tuple[Any, float | None]] = {}
+        self.memory = Remembered()
 
     def __repr__(self) -> str:
         return f"<MemoryStore {self.url} with {len(self._threads)} threads>"
@@ -210,6 +258,8 @@ class MemoryStore:
                 stored.tasks[record.anchor, record.task] = record
             stored.checkpoints[checkpoint.id] = stored.latest = checkpoint
             stored.times[checkpoint.id] = stored.updated = now
+            if notes := notes_of(checkpoint, at):
+                self.memory.keep(notes, lease.thread, checkpoint.id)
 
     def _check_values(
         self, stored: _Stored, checkpoint: Checkpoint, records: Sequence[TaskRecord]

@@ -14,6 +14,7 @@ from nbagent import (
     Cache,
     Command,
     Graph,
+    Memory,
     Outcome,
     Overwrite,
     RateLimit,
@@ -31,6 +32,7 @@ from nbagent import (
     effect,
     emit,
     interrupt,
+    memory,
     node,
     resume_due,
     span,
@@ -182,6 +184,11 @@ def knows(state: State) -> None:
     with Graph("greeting", State, context=User) as greeting:
         START >> greet >> END
     greeting.run({"topic": "bees"}, context=User("Ada"), step_limit=3)
+    memory.put(("users", "ada"), "likes", {"tea": "green"}, ttl=60)
+    for item in Memory("memory://", embed=lambda text: [1.0]).search(
+        "users", text="tea", where={"tea": "green"}
+    ):
+        print(item.namespace, item.key, item.value, item.score, memory.get("users", "ada"))
     Graph("faces", State, input=Notes, output=Notes)
     greeting.thread("t").resume(context={"name": "Ada"})
 

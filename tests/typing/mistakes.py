@@ -18,6 +18,7 @@ from nbagent import (
     each,
     effect,
     interrupt,
+    memory,
     node,
 )
 
@@ -123,6 +124,8 @@ def runs(anything: Any) -> None:
     graph.run({}, contxt=3)  # error: call-arg
     Graph("g", State, input="topic")  # error: arg-type
     Graph("g", State, context=3)  # error: arg-type
+    memory.put("users", "ada")  # error: call-arg
+    memory.put("users", 3, 1)  # error: arg-type
     Command(graph=3)  # error: arg-type
     Send("a", 1, timeout="soon")  # error: arg-type
     TaskInfo(stp=3)  # error: call-arg

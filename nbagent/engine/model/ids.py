@@ -16,7 +16,7 @@ Ids: the one place that makes them and takes them apart.
                start: while the routes behind START are still to be followed; timeout:NODE where
                what was sent has a time of its own; parent: what a subgraph hands over at its end;
                pause: where this run and its resumes are still to pause; budget: what they may
-               spend
+               spend; memory: what the super-step's nodes remember
 
 A node's name holds letters, digits, `_`, `-` and spaces only (`graph.validate`), so a task's id can
 be taken apart.
@@ -148,6 +148,7 @@ START_CHANNEL = "start:"
 PARENT_CHANNEL = "parent:"
 PAUSE_CHANNEL = "pause:"
 BUDGET_CHANNEL = "budget:"
+MEMORY_CHANNEL = "memory:"
 
 
 def to_channel(node: str) -> str:

@@ -25,6 +25,7 @@ from nbagent.engine.model.span import Bridge, Span
 from nbagent.engine.node.journal import Finder
 from nbagent.engine.node.slots import Seat, Slots
 from nbagent.engine.store.patience import at_once
+from nbagent.engine.store.remembered import Hidden, Note
 from nbagent.engine.watch.spans import Recorder, recorded
 from nbagent.errors import NbagentError, StoreUnavailable
 
@@ -80,10 +81,14 @@ class RunFacts:
     """What a run tells the code of its nodes of itself: see `TaskInfo`.
 
     left     super-steps that it may make after the one under way
+    store    where its threads live
+    hidden   which writes to the memory its thread, a fork, does not see; None: it sees all
     context  what it was given; `ThreadError` where the thread had one that was not given again
     """
 
     graph: str
+    store: Any
+    hidden: Callable[[], Hidden | None]
     left: Callable[[], int]
     context: Callable[[], Any]
     metadata: Callable[[], Mapping[str, Any]]
@@ -204,12 +209,14 @@ class TaskContext:
     under_way  the effects that its coroutines have begun; each is done when it is over
     scope      the first position of its calls
     seat       its place among the nodes at work, where its run has so many and no more
+    remembered  what it has written to the memory, to be stored with its result
     has_acted  a graph that it has run has asked a person, or had an effect
     """
 
     __slots__ = (
         "_calls", "_finder", "_is_closed", "_lock", "asked", "attempt", "called", "edited",
-        "has_acted", "journal", "outlet", "place", "scope", "seat", "sent", "services", "under_way",
+        "has_acted", "journal", "outlet", "place", "remembered", "scope", "seat", "sent",
+        "services", "under_way",
     )  # fmt: skip
 
     def __init__(
@@ -238,6 +245,7 @@ class TaskContext:
         self.scope = 0
         self.has_acted = False
         self.seat: Seat | None = None
+        self.remembered: Sequence[Note] = ()
         self._finder: Finder | None = None  # made by the first look
         self._is_closed = False
         self._lock = threading.Lock()  # of the journal too, so all attempts share it
@@ -277,6 +285,13 @@ class TaskContext:
                 f"node {self.place.node!r}: attempt {self.attempt} has ended (it took too long, "
                 "or was stopped), and this call still came from it: nothing was begun"
             )
+
+    def remember(self, note: Note) -> None:
+        """Write to the memory, when the task's result is stored."""
+        with self._lock:
+            self.check_open()
+            self.has_acted = True
+            self.remembered = (*self.remembered, note)
 
     @property
     def calls(self) -> Calls | None:

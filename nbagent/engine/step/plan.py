@@ -75,7 +75,7 @@ def _eligible(
     return triggered, inputs
 
 
-_NO_NODES = ("end", "start", "parent", "timeout", "pause", "budget")
+_NO_NODES = ("end", "start", "parent", "timeout", "pause", "budget", "memory")
 
 
 def is_over(program: Program, checkpoint: Checkpoint, tasks: Sequence[Task]) -> bool:

@@ -235,6 +235,8 @@ def _carried_over(program: Program, checkpoint: Checkpoint, ran: set[str]) -> di
         return control
     for channel, content in given.items():
         kind, name = read_channel(channel)
+        if kind == "memory":
+            continue
         if kind == "pause":
             if left := _not_passed(content, checkpoint, ran):
                 control[channel] = left

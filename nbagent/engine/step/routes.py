@@ -23,6 +23,7 @@ from nbagent.engine.model.channels import Barrier, writes_of
 from nbagent.engine.model.checkpoint import TaskRecord
 from nbagent.engine.model.ids import (
     END_CHANNEL,
+    MEMORY_CHANNEL,
     PARENT_CHANNEL,
     join_channel,
     read_channel,
@@ -78,6 +79,7 @@ class Onward:
         self._sent: dict[str, list[Any]] = {}
         self._timed: dict[str, dict[int, float]] = {}
         self._up: list[Any] = []
+        self._remembered: list[Any] = []
 
     @property
     def took(self) -> tuple[tuple[str, str], ...]:
@@ -140,6 +142,8 @@ class Onward:
         for one in goto:
             if one[0] == "to":
                 self._trigger(source, one[1])
+            elif one[0] == "memory":
+                self._remembered += one[1]
             elif one[0] == "parent":
                 self._up.append(one[1:])
                 self._took[source, END] = None
@@ -156,6 +160,9 @@ class Onward:
         if self._up:
             self.control.clear()
             self.control.update({END_CHANNEL: True, PARENT_CHANNEL: tuple(self._up)})
+        if self._remembered:
+            self.control[MEMORY_CHANNEL] = tuple(self._remembered)
+        if self._up:
             return
         for name, timed in self._timed.items():
             first = len(self.control.get(send_channel(name), ()))
@@ -301,7 +308,8 @@ def followed(
             if each.target in there:
                 took[source, each.target] = None
     for record in records:
-        took.update(dict.fromkeys((record.node, one[1]) for one in record.goto))
+        leads = [one for one in record.goto if one[0] in ("to", "send")]
+        took.update(dict.fromkeys((record.node, one[1]) for one in leads))
     explained = {target for _, target in took}
     for source, targets in might:
         took.update(dict.fromkeys((source, one) for one in (targets - explained) or targets))

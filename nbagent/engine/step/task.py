@@ -332,6 +332,8 @@ class _Performance:
         self.update, self.goto = read_return(self.program, node, returned, argument)
         if self.goto and not self.bench.is_nested:
             _check_no_parent(self.program, node, self.goto)
+        if notes := self.attempts.now.remembered:
+            self.goto += (("memory", tuple([note.content() for note in notes])),)
         if returned is None and node.program is None:
             self.is_empty = not self._has_acted()
         if node.policy.cache is not None and is_own and not self._has_acted():

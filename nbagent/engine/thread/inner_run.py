@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint
-from nbagent.engine.model.ids import PARENT_CHANNEL, call_of, read_called
+from nbagent.engine.model.ids import MEMORY_CHANNEL, PARENT_CHANNEL, call_of, read_called
 from nbagent.engine.model.program import Program
 from nbagent.engine.node.context import Nested, TaskContext
 from nbagent.engine.node.subgraph import Suspended, Values, as_parents
@@ -18,7 +18,7 @@ from nbagent.engine.step.calls import is_cancelled
 from nbagent.engine.thread.inner_edits import owed_to
 from nbagent.engine.thread.inner_writes import Seen, since_its_start, written
 from nbagent.engine.thread.run import Run
-from nbagent.engine.watch.events import Event, NodeEffect, NodeWaiting, SubgraphEvent
+from nbagent.engine.watch.events import Checkpointed, Event, NodeEffect, NodeWaiting, SubgraphEvent
 
 
 async def drive(
@@ -56,6 +56,8 @@ async def drive(
         while isinstance(inner, SubgraphEvent):
             inner = inner.event
         inside.has_acted = inside.has_acted or isinstance(inner, (NodeEffect, NodeWaiting))
+        if isinstance(inner, Checkpointed) and MEMORY_CHANNEL in inner.checkpoint.control:
+            inside.has_acted = True
         seen.see(event)
         parent.feed.tell(
             SubgraphEvent(

@@ -26,7 +26,7 @@ from nbagent.engine.model.hushed import hushed
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
-from nbagent.engine.model.values import thaw
+from nbagent.engine.model.values import MISSING, thaw
 from nbagent.engine.model.work import NOTHING_DONE, Work
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
@@ -37,6 +37,7 @@ from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
 from nbagent.engine.store.line import beside
+from nbagent.engine.store.remembered import Hidden
 from nbagent.engine.store.reports import metadata_marks
 from nbagent.engine.store.writer import Writer
 from nbagent.engine.thread.budgets import forget_refusals, run_meters
@@ -47,6 +48,7 @@ from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
+from nbagent.engine.thread.memories import hidden_from
 from nbagent.engine.thread.returned import Returned
 from nbagent.engine.thread.standin import finished
 from nbagent.engine.thread.streams import Stream, follow
@@ -125,6 +127,8 @@ class Run:
         self.given: Mapping[str, Any] | None = None  # the input, where it began with one
         is_kernels = thread.program.loop == "kernel"
         self._standing = start
+        self._began_at = start.checkpoint.id
+        self._hidden: Any = MISSING
         self.status: Status = "running"
         self._lease = lease
         self._nest = nest
@@ -446,6 +450,8 @@ class Run:
                 carried=self._carried(),
                 facts=context.RunFacts(
                     graph=thread.program.name,
+                    store=thread.store,
+                    hidden=self._hidden_notes,
                     left=gate.left,
                     context=self._context,
                     metadata=self._metadata,
@@ -486,6 +492,15 @@ class Run:
             found = metadata_marks(self.thread.store, self.thread.id) or {0: {}}
             self._known = found[max(found)]
         return self._known
+
+    def _hidden_notes(self) -> Hidden | None:
+        """What of the memory it does not see; found when a node first asks."""
+        if self._parent is not None:
+            return self._parent._hidden_notes()
+        if self._hidden is MISSING:
+            self._hidden = hidden_from(self.thread, self._began_at)
+        found: Hidden | None = self._hidden
+        return found
 
     def _context(self) -> Any:
         """What it was given beside the state. `ThreadError` where the thread had something that

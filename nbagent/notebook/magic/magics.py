@@ -20,6 +20,7 @@ from IPython.core.magic import (
 )
 
 from nbagent.engine.model.values import equal
+from nbagent.engine.node.memory import Memory
 from nbagent.engine.node.output import view_follows
 from nbagent.engine.store.opening import resolve_store, use_store
 from nbagent.engine.store.reports import threads
@@ -166,6 +167,9 @@ class AgentMagics(Magics):
         found = ThreadList(threads(store))
         found.store = store
         return found
+
+    def _memory(self, options: Any) -> Any:
+        return Memory(resolve_store(options.store)).table(tuple(options.namespace))
 
     def _history(self, options: Any) -> Any:
         return self._thread(options.thread).history()

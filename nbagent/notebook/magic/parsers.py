@@ -118,6 +118,9 @@ def agent_parser(names: Mapping[str, Any] | None = None) -> Parser:
 
     threads = command("threads", "list the threads of the store")
     threads.add_argument("--store", type=words.name("store"), help="another store's URL")
+    memory = command("memory", "what threads share and remember, as a table")
+    memory.add_argument("namespace", nargs="*", type=words.text, help="below these names only")
+    memory.add_argument("--store", type=words.name("store"), help="another store's URL")
     command("history", "list a thread's checkpoints", "thread")
     command("show", "show a thread: its graph and its last state", "thread")
     edit = command("edit", "correct fields of a thread; with no field, in a form", "thread")

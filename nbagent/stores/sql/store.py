@@ -25,13 +25,14 @@ from nbagent.stores.encryption import Cipher, Plain
 from nbagent.stores.sql.database import Database, Held, Shelf
 from nbagent.stores.sql.keys import check_key
 from nbagent.stores.sql.leases import Leases
+from nbagent.stores.sql.memory import SqlMemory
 from nbagent.stores.sql.pruning import Pruning
 from nbagent.stores.sql.reading import Reading
 from nbagent.stores.sql.writing import Writing
 
 
 class SqlStore:
-    """Threads in a `Database`. See the protocol for each method."""
+    """Threads in a `Database`. See the protocol for each method; `memory` is what they remember."""
 
     def __init__(
         self, database: Database, *, lease: float, clock: Callable[[], float], key: str | None
@@ -45,7 +46,8 @@ class SqlStore:
             self._shelf = shelf = Shelf(database, cipher, lease, clock)
             self._reading = Reading(shelf)
             self._leases = Leases(shelf, self._reading)
-            self._writing = Writing(shelf, self._leases, self._reading)
+            self.memory = SqlMemory(shelf)
+            self._writing = Writing(shelf, self._leases, self._reading, self.memory)
             self._pruning = Pruning(shelf, self._leases)
             check_key(database, shelf.cipher)
         except BaseException:

@@ -30,6 +30,7 @@ from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, Tas
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
 from nbagent.engine.store.patience import NotAtOnce, must_be_at_once
+from nbagent.engine.store.remembered import notes_of
 from nbagent.errors import CodecError
 from nbagent.stores.codec.records import (
     control_bytes,
@@ -41,6 +42,7 @@ from nbagent.stores.codec.records import (
 from nbagent.stores.codec.values import cache_key, encode_checked
 from nbagent.stores.sql.database import METADATA, Connection, Held, Shelf, Version
 from nbagent.stores.sql.leases import Leases
+from nbagent.stores.sql.memory import SqlMemory
 from nbagent.stores.sql.reading import SPAN_COLUMNS, Reading
 from nbagent.stores.sql.rows import checksum, to_text, whole
 from nbagent.stores.sql.versions import next_version
@@ -50,8 +52,9 @@ from nbagent.stores.sql.weight import is_heavy
 class Writing:
     """The part of a store that adds to threads. See the protocol for each method."""
 
-    def __init__(self, shelf: Shelf, leases: Leases, reading: Reading) -> None:
+    def __init__(self, shelf: Shelf, leases: Leases, reading: Reading, memory: SqlMemory) -> None:
         self._shelf = shelf
+        self._memory = memory
         self._database = shelf.database
         self._cipher = shelf.cipher
         self._leases = leases
@@ -121,6 +124,8 @@ class Writing:
                 )  # fmt: skip
                 for record in records:
                     db.execute(_PUT_TASK, self._task_row(lease.thread, record, new, versions))
+                if notes := notes_of(checkpoint, at):
+                    self._memory.apply(db, notes, lease.thread, checkpoint.id)
             self._known_nodes.add(nodes)
             # The mapping is held, so that its id stays its own.
             self._last_nodes = (id(checkpoint.nodes), checkpoint.schema, checkpoint.nodes, nodes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from nbagent import memory
 from nbagent.engine.store.opening import use_store
 from nbagent.stores.memory import MemoryStore
 
@@ -155,3 +156,14 @@ def test_a_node_that_fails_shows_the_users_frames(shell, capsys):
     assert "node 'plan' failed: ZeroDivisionError" in said
     assert "1 / 0" in said
     assert "nbagent/engine" not in said
+
+
+def test_the_memory_is_a_table(shell):
+    """All of it, or what is below a namespace; the object shows itself as well."""
+    memory.put(("users", "ada"), "likes", {"tea": "green"})
+    memory.put("docs", "a", 1)
+    table = shell.run_cell("%agent memory users").result
+
+    assert [("users/ada", "likes")] == list(zip(table["namespace"], table["key"], strict=True))
+    assert 2 == len(shell.run_cell("%agent memory").result)
+    assert "users/ada" in memory._repr_html_()
