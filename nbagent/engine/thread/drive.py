@@ -47,7 +47,8 @@ from nbagent.engine.thread.given import (
 )
 from nbagent.engine.thread.held import next_id
 from nbagent.engine.thread.inner_run import drive
-from nbagent.engine.thread.run import OnChange, Run, RunOptions
+from nbagent.engine.thread.options import OnChange, RunOptions
+from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.standin import (
     going_to,
     left_behind,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from nbagent.engine.model.checkpoint import Lease, ThreadInfo
 from nbagent.engine.store.ownership import found_as, give_back, take
 from nbagent.engine.thread.look import StoredThread
-from nbagent.engine.thread.run import OnChange
+from nbagent.engine.thread.options import OnChange
 from nbagent.errors import ThreadBusy, WrongGraph
 
 

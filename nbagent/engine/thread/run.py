@@ -16,7 +16,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -49,6 +48,7 @@ from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
 from nbagent.engine.thread.memories import hidden_from
+from nbagent.engine.thread.options import RunOptions
 from nbagent.engine.thread.returned import Returned
 from nbagent.engine.thread.standin import finished
 from nbagent.engine.thread.streams import Stream, follow
@@ -69,36 +69,10 @@ from nbagent.engine.watch.stream import BUFFER, Reading
 from nbagent.errors import NbagentError, StepLimit, StoreUnavailable, ThreadBusy, said
 
 log = logging.getLogger("nbagent")
-OnChange = Literal["ask", "go-on", "rerun"]
 TURN = 0.01  # seconds that one run may keep the event loop between two of its super-steps
 Values = Mapping[str, Any]
 R = TypeVar("R")
 Nest = Callable[["Run", context.TaskContext, str, Program, Values], Awaitable[context.Nested]]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How far a run goes. `steps` super-steps at the most, then it pauses; None is no bound.
-
-    opens     it goes on because somebody resumes it: breakpoints that it has stopped at are open
-    notice    what a person should know as it begins
-    on_change, take_over   as `Thread.resume` was told, for subgraphs
-    context   what its nodes are given beside the state, by `TaskInfo`; it is never stored
-    is_asked  the thread may have had a context, and this run was given none
-    metadata  what is known of the run, for its nodes; None: what the thread was started with
-    max_concurrency   how many nodes may be at work at once, those of subgraphs included
-    """
-
-    step_limit: int = 1000
-    steps: int | None = None
-    opens: bool = False
-    notice: str = ""
-    on_change: OnChange = "ask"
-    take_over: bool = False
-    context: Any = None
-    is_asked: bool = False
-    metadata: Mapping[str, Any] | None = None
-    max_concurrency: int | None = None
 
 
 class Run:
