@@ -28,6 +28,7 @@ from nbagent.graph.layout import layout
 from nbagent.notebook.shown.changes import changes_between
 from nbagent.notebook.shown.preview import cut, preview, short
 from nbagent.notebook.shown.run_model import RunModel
+from nbagent.notebook.view.chat import chat
 
 CHECKPOINTS = 5_000  # lines of a history at the most
 BARS = 2_000  # rows of a timeline
@@ -292,6 +293,7 @@ def _values(thread: StoredThread, args: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 _ANSWERS: dict[str, Callable[[StoredThread, Mapping[str, Any]], Any]] = {
+    "chat": chat,
     "history": history,
     "at": at,
     "compare": compare,
