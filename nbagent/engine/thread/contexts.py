@@ -16,6 +16,27 @@ from nbagent.errors import ThreadError
 KIND = "context"
 
 
+class Given:
+    """The context of a run, for its nodes: its own, or that of the run that it is part of.
+
+    is_asked  the thread may have had one, and this run was given none: then `ThreadError`
+    """
+
+    def __init__(
+        self, thread: StoredThread, given: Any, is_asked: bool, around: Given | None
+    ) -> None:
+        self._thread, self._given, self._is_asked = thread, given, is_asked
+        self._around = around
+
+    def __call__(self) -> Any:
+        if self._around is not None:
+            given = self._around()
+            return given if given is not None else first_context(self._thread.program, None)
+        if self._given is None and self._is_asked:
+            check_context(self._thread)
+        return self._given
+
+
 def first_context(program: Program, given: Any) -> Any:
     """The context that a run begins with; `StateError` for one that is not the graph's."""
     return given if program.read_context is None else program.read_context(given)

@@ -10,6 +10,19 @@ from nbagent.engine.store.remembered import Hidden
 from nbagent.engine.thread.look import StoredThread
 
 
+class Sight:
+    """What of the memory a run does not see; looked up when one of its nodes first asks."""
+
+    def __init__(self, thread: StoredThread, at: int) -> None:
+        self._thread, self._at = thread, at
+        self._found: tuple[Hidden | None] | None = None
+
+    def __call__(self) -> Hidden | None:
+        if self._found is None:
+            self._found = (hidden_from(self._thread, self._at),)
+        return self._found[0]
+
+
 def hidden_from(thread: StoredThread, at: int) -> Hidden | None:
     """What a run that begins at this checkpoint does not see; None where it sees all."""
     bounds: dict[str, tuple[int, frozenset[int]]] = {}  # thread -> its newest id, those seen

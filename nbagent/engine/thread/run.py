@@ -25,7 +25,7 @@ from nbagent.engine.model.hushed import hushed
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.secrets import strike_out
-from nbagent.engine.model.values import MISSING, thaw
+from nbagent.engine.model.values import thaw
 from nbagent.engine.model.work import NOTHING_DONE, Work
 from nbagent.engine.node import context, output
 from nbagent.engine.node.executor import waiting
@@ -36,18 +36,17 @@ from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
 from nbagent.engine.store.line import beside
-from nbagent.engine.store.remembered import Hidden
 from nbagent.engine.store.reports import metadata_marks
 from nbagent.engine.store.writer import Writer
 from nbagent.engine.thread.budgets import forget_refusals, run_meters
 from nbagent.engine.thread.carried import Carried
-from nbagent.engine.thread.contexts import check_context, first_context
+from nbagent.engine.thread.contexts import Given
 from nbagent.engine.thread.edits import user
 from nbagent.engine.thread.gate import Gate
 from nbagent.engine.thread.live import beat, live_runs, stop_beating
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.loop import engine_loop, is_inside, kernel_loop, wait_inside
-from nbagent.engine.thread.memories import hidden_from
+from nbagent.engine.thread.memories import Sight
 from nbagent.engine.thread.options import RunOptions
 from nbagent.engine.thread.returned import Returned
 from nbagent.engine.thread.standin import finished
@@ -101,8 +100,9 @@ class Run:
         self.given: Mapping[str, Any] | None = None  # the input, where it began with one
         is_kernels = thread.program.loop == "kernel"
         self._standing = start
-        self._began_at = start.checkpoint.id
-        self._hidden: Any = MISSING
+        around = parent._context if parent else None
+        self._context: Given = Given(thread, options.context, options.is_asked, around)
+        self._sees: Sight = parent._sees if parent else Sight(thread, start.checkpoint.id)
         self.status: Status = "running"
         self._lease = lease
         self._nest = nest
@@ -425,7 +425,7 @@ class Run:
                 facts=context.RunFacts(
                     graph=thread.program.name,
                     store=thread.store,
-                    hidden=self._hidden_notes,
+                    hidden=self._sees,
                     left=gate.left,
                     context=self._context,
                     metadata=self._metadata,
@@ -466,26 +466,6 @@ class Run:
             found = metadata_marks(self.thread.store, self.thread.id) or {0: {}}
             self._known = found[max(found)]
         return self._known
-
-    def _hidden_notes(self) -> Hidden | None:
-        """What of the memory it does not see; found when a node first asks."""
-        if self._parent is not None:
-            return self._parent._hidden_notes()
-        if self._hidden is MISSING:
-            self._hidden = hidden_from(self.thread, self._began_at)
-        found: Hidden | None = self._hidden
-        return found
-
-    def _context(self) -> Any:
-        """What it was given beside the state. `ThreadError` where the thread had something that
-        was not given again."""
-        options, program = self.options, self.thread.program
-        if self._parent is not None:
-            given = self._parent._context()
-            return given if given is not None else first_context(program, None)
-        if options.context is None and options.is_asked:
-            check_context(self.thread)
-        return options.context
 
     async def _finish(self, checkpoint: Checkpoint, records: Sequence[TaskRecord]) -> None:
         """Commit the last checkpoint, and give the thread back in the same transaction. No
