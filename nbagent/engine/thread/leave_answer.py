@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbagent.engine import ports
+from nbagent.engine.model.budget import as_answer
 from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.store.ownership import found_as, fresh_owner
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread import nested
 from nbagent.engine.thread.answers import answered, match, split
+from nbagent.engine.thread.budgets import grant
 from nbagent.errors import ThreadError, UnknownQuestion
 
 
@@ -37,6 +39,7 @@ def leave_answer(
 
     `UnknownQuestion` or `StateError` for one that does not fit, `ThreadBusy` while it runs.
     """
+    answers = {one: as_answer(answer) for one, answer in answers.items()}
     lease = store.acquire(id, fresh_owner())
     status = found_as(lease.before) if lease.before is not None else "waiting"
     try:
@@ -52,6 +55,7 @@ def leave_answer(
         nested.answer(store, under, id, loaded, given, now=clock(), take_over=False)
         own, _ = split(given)
         if entries := answered(loaded, own):
+            grant(store, id, entries, clock())
             store.put_journal(lease, entries)
     finally:
         store.release(lease, status, error=lease.before.error if lease.before else "")

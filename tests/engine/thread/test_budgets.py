@@ -21,6 +21,7 @@ from nbagent import (
     node,
     span,
 )
+from nbagent.engine.thread.leave_answer import leave_answer
 from nbagent.engine.watch.events import BudgetSpent
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
@@ -273,3 +274,13 @@ def test_a_failure_is_no_question(store):
     with pytest.raises(NodeError):
         made.run({}, "t")
     assert "failed" == made.thread("t").status
+
+
+def test_an_answer_that_is_left_counts(store):
+    """An answer that is given where no graph is at hand is what the next run goes on with."""
+    calls = []
+    made = loop(store, turns=4, calls=calls, budget=Budget(cost=0.5))
+    made.run({}, "t")
+    leave_answer(store, "t", {"": Budget(cost=9)})
+    assert {"turns": 4} == made.thread("t").resume().result()
+    assert 4 == len(calls)
