@@ -46,6 +46,7 @@ def test_notebook_7_shows_and_answers(notebook7: Notebook7) -> None:
     page.press("Escape")
     notebook7.cell(2).scroll_into_view_if_needed()
     notebook7.screenshot("notebook-7")
+    page.get_by_role("tab", name="Now").click()
     form(notebook7, 2).get_by_role("radiogroup", name="answer").get_by_text("accept").click()
     form(notebook7, 2).get_by_role("button", name="Answer and resume").click()
     status(notebook7, 2, "done")

@@ -15,7 +15,7 @@ class State(TypedDict):
 
 @node
 async def fetch(state):
-    await asyncio.sleep(0.3 + 0.02 * state["page"])
+    while state["page"] > 7 and not os.path.exists("go"): await asyncio.sleep(0.05)
     if state["page"] == 7:
         raise ConnectionError("page 7 cannot be <b>reached</b>")
     return {}
@@ -40,40 +40,43 @@ def test_a_batch_is_a_table_that_moves(open_notebook: OpenNotebook) -> None:
             setup("many") + "import asyncio",
             GRAPH,
             "batch = reader.map([{'page': n} for n in range(12)], name='book', limit=4)\nbatch",
-            "end = time.time() + 6\nwhile time.time() < end: pass",
+            "open('go', 'w').close()\nend = time.time() + 6\nwhile time.time() < end: pass",
             "%agent threads",
         ]
     )
     for index in range(3):
         notebook.run(index)
     table = notebook.output(2).locator(".nba-root").first
+    expect(table.get_by_role("button", name="Queued")).to_be_visible()
     notebook.start(3)
-    expect(table.get_by_role("button", name="queued")).to_be_visible()
-    expect(table.get_by_role("button", name="✓ 10 done")).to_be_visible(timeout=15_000)
+    expect(table.get_by_role("button", name="Done 10")).to_be_visible(timeout=15_000)
     notebook.cell(2).scroll_into_view_if_needed()
     notebook.screenshot("batch")
     expect(notebook.cell(3)).to_contain_text("[4]:", timeout=20_000)
 
-    table.get_by_role("button", name="✕ 1 failed").click()
-    rows = table.locator("tbody tr")
+    table.get_by_role("button", name="Failed 1").click()
+    rows = table.locator(".nba-th:not(.nba-hd)")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("page 7 cannot be <b>reached</b>")
-    table.get_by_role("button", name="✕ 1 failed").click()
+    table.get_by_role("button", name="Failed 1").click()
     table.get_by_label("filter the threads").fill("book-3")
     expect(rows).to_have_count(1)
-    rows.get_by_role("button", name="book-3").click()
+    expect(rows).to_contain_text("Is page 3 right?")
+    rows.get_by_role("button", name="Answer").click()
     answer = notebook.output(2).locator(".nbf-root")
     expect(answer).to_contain_text("Is page 3 right?")
     answer.get_by_role("radiogroup", name="answer").get_by_text("Yes").click()
     notebook.screenshot("batch-opened")
     answer.get_by_role("button", name="Answer and resume").click()
-    expect(notebook.output(2).locator(".nba-root").nth(1)).to_contain_text("✓ done")
+    expect(notebook.output(2).locator(".nba-root").nth(1)).to_contain_text("done")
 
     notebook.run(4)
     listed = notebook.output(4).locator(".nba-root").first
-    expect(listed.get_by_role("button", name="✓ 11 done")).to_be_visible()
-    listed.get_by_role("columnheader", name="Thread").get_by_role("button").click()
-    expect(listed.locator("tbody tr").nth(2)).to_contain_text("book-2")
+    expect(listed.get_by_role("button", name="Done 11")).to_be_visible()
+    expect(listed.get_by_label("Failed", exact=True)).to_contain_text("1")
+    listed.get_by_role("button", name="Show all").click()
+    expect(listed.locator(".nba-th:not(.nba-hd)")).to_have_count(12)
+    expect(listed.get_by_role("row").filter(has_text="book-7")).to_contain_text("fetch, Cell In[2]")
     notebook.theme("dark")
     notebook.screenshot("threads-dark")
     notebook.theme("light")

@@ -79,19 +79,24 @@ def test_questions_of_a_subgraph_are_answered_in_the_parents_form(open_notebook:
 
     # The node that runs a graph opens: its threads, each with the view of its own graph.
     page = view(notebook, 3)
+    page.get_by_role("button", name="Show the graph").click()  # the form has taken its place
     page.get_by_label("node check, waiting").click()
     page.get_by_role("button", name="Open report-1/").first.click()
-    expect(page.locator(".nba-title")).to_contain_text("check · report-1/")
+    expect(page.locator(".nba-title")).to_contain_text("check / report-1/")
     expect(page.get_by_label("node judge, waiting")).to_be_visible()
+    page.get_by_role("tab", name="Changes").click()
     expect(page.get_by_role("tabpanel", name="Changes")).to_contain_text("A source about bees")
     notebook.cell(3).scroll_into_view_if_needed()
     notebook.screenshot("subgraph-open")
     page.get_by_role("button", name="report-1 ›").click()
-    expect(page.locator(".nba-title")).to_have_text("report · report-1")
+    expect(page.locator(".nba-title")).to_have_text("report / report-1")
+    page.get_by_role("tab", name="Now").click()
     asked.first.get_by_role("radiogroup", name="answer").get_by_text("yes").click()
     asked.nth(1).get_by_role("radiogroup", name="answer").get_by_text("no").click()
     form(notebook, 3).get_by_role("button", name="Answer and resume").click()
-    expect(notebook.output(3)).to_contain_text("bees dance: yes; bees sing: no", timeout=15_000)
+    expect(page.get_by_label("result")).to_contain_text(
+        "bees dance: yes; bees sing: no", timeout=15_000
+    )
 
 
 def test_a_blocking_node_is_named_in_the_view_and_stopped(open_notebook: OpenNotebook):

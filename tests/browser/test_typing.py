@@ -106,7 +106,7 @@ def test_a_run_that_goes_on_takes_no_words_and_no_place_away(open_notebook: Open
     )
     page = view(notebook, 2)
     page.get_by_role("tab", name="History").click()
-    note = page.get_by_label("note", exact=True)
+    note = page.locator(".nba-history-tools input")
     note.click()
     label = page.locator(".nba-history-tools .nba-muted")
     began_at = label.inner_text()
@@ -207,7 +207,7 @@ def test_an_unsaved_correction_is_not_passed_over(open_notebook: OpenNotebook) -
     page, below = view(notebook, 2), form(notebook, 2)
     below.get_by_text("Correct the state").click()
     below.locator("[data-field=n] input").fill("7")
-    page.get_by_role("button", name="Resume", exact=True).click()
+    page.get_by_role("button", name="Retry", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("is not saved")
     status(notebook, 2, "failed")
     page.get_by_role("button", name="Go on without it").click()
@@ -253,6 +253,8 @@ def test_two_pages_take_their_own_answers(open_notebook: OpenNotebook) -> None:
             )
             assert {field.upper()} == set(text.inner_text().split())
 
+        for page in (one, two):
+            page.get_by_role("tab", name="Now").first.click()
         form(notebook, 2).get_by_label("answer", exact=True).first.fill("typed in this tab")
         two.get_by_label("answer", exact=True).first.fill("yes")
         two.get_by_role("button", name="Answer and resume").click()

@@ -18,15 +18,20 @@ const file = (name) => import(join(folder, "notebook/page", `${name}.js`));
 
 const form = { ...(await file("form/schema")), ...(await file("form/typed")) };
 const view = { ...(await file("view/said")), ...(await file("dom")) };
-const { axis, nested } = await file("view/timeline");
+const { axis, ticks } = await file("view/axis");
+const { nested } = await file("view/timeline");
 const history = await file("view/history");
 const { lanes } = history;
 const { kernelLine } = await file("view/kernel");
 const { shownThread } = await file("view/shown");
-const { notices, progress } = await file("view/head");
+const { notices, figures } = await file("view/head");
 const { headed } = await file("view/changes");
 const table = await file("view/threads_view");
-const { viewBox, zoomed } = await file("view/graph");
+const { zoomed } = await file("view/pan");
+const { counted } = await file("view/graph");
+const { leading, tally } = await file("view/stack");
+const { fitting, pace } = await file("view/stream");
+const { underWay } = await file("view/rail");
 
 test("a $ref is followed, and what stands beside it wins", () => {
   const defs = { Fix: { type: "object", title: "Fix", properties: {} } };
@@ -134,12 +139,10 @@ test("the latest line has lane 0, older branches have their own", () => {
   assert.deepEqual([...lanes(rows)].sort(), [[1, 0], [2, 0], [3, 1], [4, 1], [5, 0]]);
 });
 
-test("zooming keeps the point under the pointer", () => {
-  const before = { x: 0, y: 0, k: 1 };
-  const view = zoomed(before, 2, 30, 40);
-  assert.deepEqual([(30 - view.x) * view.k, (40 - view.y) * view.k], [30, 40]);
-  assert.equal(zoomed(before, 100, 0, 0).k, 8);
-  assert.equal(viewBox(before, 100, 50), "-8 -8 100 50");
+test("a graph is never so small that a name has less than 11 pixels", () => {
+  assert.equal(zoomed(1, 0.01), 11 / 12);
+  assert.equal(zoomed(1, 100), 4);
+  assert.equal(zoomed(1, 2), 2);
 });
 
 test("a union's value finds its type; an edited table sends its cells", () => {
@@ -280,31 +283,71 @@ test("a comparison with a checkpoint brings its own changes", async () => {
 
 test("what must be said of a thread", () => {
   const now = { status: "paused", next: ["a", "b"], notice: "", error: "" };
-  assert.deepEqual(notices(now, null, false), [["nba-notice", "It is paused. Next: a, b. Fields can be corrected below."]]);
-  assert.deepEqual(notices({ ...now, error: "no" }, null, true), [["nba-error", "no"]]);
-  assert.match(notices(now, { checkpoint: 3, step: 2, note: "n" }, false)[0][1], /^You look at checkpoint 3, after super-step 2. “n”$/);
-  const turn = notices({ ...now, turn: 2 }, null, false)[0];
-  assert.match(turn[1], /^This is turn 2 of the thread, on top of what turn 1 left\. $/);
+  assert.deepEqual(notices(now, false), []);
+  assert.deepEqual(notices({ ...now, notice: "no" }, true), [["waiting", "no"]]);
+  const turn = notices({ ...now, turn: 2 }, false)[0];
+  assert.match(turn[1], /^This is turn 2 of the thread, on top of what turn 1 left\.$/);
   assert.equal(turn[2], "afresh");
-  assert.equal(notices({ ...now, turn: 2, status: "running" }, null, false)[0][2], undefined);
-  assert.equal(progress({ status: "new" }, 0), "not started");
-  assert.equal(progress({ status: "running", step: 3, started: 10, ended: 0 }, 12.5), "super-step 3 · 2.5 s");
+  assert.equal(notices({ ...now, turn: 2, status: "running" }, false)[0][2], undefined);
+});
+
+test("three kinds of time are told apart, and a figure that is zero is left out", () => {
+  const now = { status: "running", step: 3, working: 2, busy_since: 10, waited: 60, ended: 0 };
+  const said = figures(now, { tokens: 10700, cost: 0.041 }, 12.5).map(([a, b, c]) => a + b + c);
+  assert.deepEqual(said, ["step 3", "4.5 s working", "1 min waiting for you", "10.7k tokens", "$0.041"]);
+  assert.deepEqual(figures({ ...now, working: 0, busy_since: 0, waited: 0 }, null, 12.5).map(([a, b]) => a + b), ["step 3"]);
+  assert.deepEqual(figures({ status: "new" }, null, 0), []);
+});
+
+test("a piece of a text that overlaps what is there adds only what is new", () => {
+  assert.equal(fitting({ end: 5 }, { at: 0, text: "hello" }), "");
+  assert.equal(fitting({ end: 5 }, { at: 3, text: "lo you" }), " you");
+  assert.equal(fitting({ end: 5 }, { at: 5, text: " you" }), " you");
+  assert.equal(fitting({ end: 5 }, { at: 90, text: "end" }), "\n… end");
+  assert.equal(pace({ since: 0, ended: 0, pieces: 412, prose: true }, 6.4), "412 tokens · 64/s · 6.4 s");
+});
+
+test("a stack says how its siblings stand, and the end of the line what goes on", () => {
+  const nodes = { a: { status: "done" }, b: { status: "failed" }, c: { status: "running" } };
+  assert.deepEqual([...tally(["a", "b", "c", "d"], nodes)], [["done", 1], ["running", 1], ["failed", 1], ["idle", 1]]);
+  assert.equal(leading(tally(["a", "b"], nodes)), "failed");
+  assert.deepEqual(underWay({ status: "failed", nodes }), ["fail", "b"]);
+  assert.equal(underWay({ status: "done", nodes }), null);
+  assert.equal(counted({ status: "running", since: 10, total: 1 }, 12.1), "2.1 s");
+  assert.equal(counted({ status: "failed", attempt: 3, total: 1 }, 0), "3×");
+});
+
+test("the axis has round marks, and none inside what was cut out", () => {
+  const on = axis([{ start: 100, duration: 20 }, { start: 1000, duration: 20 }], 1020);
+  const marks = ticks(on);
+  assert.ok(marks.length >= 3 && marks.length <= 12);
+  assert.deepEqual(marks[0], { seconds: 0, at: 0, isNamed: true });
+  const cut = on.cuts[0];
+  assert.ok(marks.every(({ at }) => at <= cut.from + 1e-9 || at >= cut.from + cut.length - 1e-9));
+});
+
+test("only the rows of a history that are in sight are on the page", () => {
+  const tops = Array.from({ length: 10001 }, (_, row) => row * 26);
+  const seen = history.windowOf(tops, 26 * 500, 26 * 530);
+  assert.ok(seen.first >= 498 && seen.first <= 500 && seen.end >= 530 && seen.end <= 532);
+  assert.equal(seen.before + seen.after + 26 * (seen.end - seen.first), 260000);
+  assert.deepEqual(history.windowOf([0], 0, 100), { first: 0, end: 0, before: 0, after: 0 });
 });
 
 test("the heading says what the changes are of", () => {
   assert.equal(headed({ compared: [4, 8] })[0], "Checkpoint 4 → 8");
-  assert.equal(headed({ changed_in: 2 })[0], "Changed in super-step 2");
+  assert.equal(headed({ changed_in: 2 })[0], "Changed in step 2");
   assert.equal(headed({ changed_in: 0, kind: "edit" })[0], "Set by the edit");
   assert.equal(headed({ changed_in: 0 })[0], "Changes");
 });
 
-test("threads are counted, filtered and ordered", () => {
-  const row = { graph: "g", step: 1, created: 0, error: "" };
-  const rows = [{ ...row, thread: "t10", status: "done", updated: 5 }, { ...row, thread: "t2", status: "running", updated: 9 }, { ...row, thread: "x", status: "constructor", updated: 1 }];
-  assert.deepEqual(table.counts(rows).slice(1), [["running", 1], ["done", 1]]);
-  assert.deepEqual(table.selected(rows, "T", "", { by: "thread", down: false }).map((one) => one.thread), ["t2", "t10", "x"]);
-  assert.deepEqual(table.selected(rows, "", "", { by: "took", down: true }).map((one) => one.thread), ["t2", "t10", "x"]);
-  assert.deepEqual([table.footnote(0, 0, 0), table.footnote(9, 0, 0), table.footnote(9, 9, 9)].map(Boolean), [true, true, false]);
+test("threads stand in groups, and each says how many there are", () => {
+  const rows = ["a", "b", "c"].map((thread) => ({ thread }));
+  const groups = [{ name: "waiting", count: 5, shown: 1, causes: 0, oldest: 100 }, { name: "failed", count: 2, shown: 2, causes: 1, oldest: 0 }];
+  assert.deepEqual(table.grouped({ groups, rows }).map(([group, own]) => [group.name, own.map((row) => row.thread)]), [["waiting", ["a"]], ["failed", ["b", "c"]]]);
+  assert.equal(table.told(groups[0], 100 + 7200), "5, the oldest since 2 h ago, 1 shown");
+  assert.equal(table.told(groups[1], 0), "2, one cause");
+  assert.deepEqual(table.filters({ all: 3, counts: { waiting: 2, failed: 0, done: 1 } }).map(([, word, count]) => `${word} ${count}`), ["All 3", "Needs you 2", "Done 1"]);
 });
 
 test("a row's picture joins the lanes that end in it", () => {

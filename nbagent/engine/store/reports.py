@@ -163,7 +163,9 @@ def trace_table(store: CheckpointStore, thread: str) -> Any:
 def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
     """The rows of a thread's trace, by their start."""
     rows: list[dict[str, Any]] = []
+    tasks: dict[tuple[str, str], str] = {}  # (thread, task) -> the id of its last row
     for info in family(store, thread):
+        above = tasks.get((info.parent or "", info.place)) if info.id != thread else None
         steps = {line.id: line.step + 1 for line in store.history(info.id)}
         for record in store.outcomes(info.id):
             failure = record.failure
@@ -181,8 +183,11 @@ def trace_rows(store: CheckpointStore, thread: str) -> list[dict[str, Any]]:
                     "status": "error" if record.status == "failed" else "ok",
                     "error": f"{failure.type}: {failure.message}" if failure else "",
                     "then": "",
+                    "id": f"{info.id}/{record.anchor}/{record.task}",
+                    "parent": above,
                 }
             )
+            tasks[info.id, record.task] = rows[-1]["id"]
         rows += [_span_row(span) for span in store.spans(info.id) if span.kind in _TIMED]
     rows.sort(key=lambda row: row["start"])
     return rows

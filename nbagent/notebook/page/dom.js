@@ -4,11 +4,12 @@
 // Rule 2: no text turns the direction of what stands around it: `plain` marks what would.
 // @ts-check
 import look from "../../graph/look.json" with { type: "json" };
+import { SIGNS } from "./signs.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
-/** @type {Map<string, {icon: string, tone: string}>} */
+/** @type {Map<string, {icon: string, tone: string, sign?: string}>} */
 const STATUSES = new Map(Object.entries(look.statuses));
 
 /** A sign beside the colour, so that a status does not depend on colour alone. @param {string} status */
@@ -19,6 +20,31 @@ export function icon(status) {
 /** A status with its sign, as a pill says it. @param {string} status */
 export function worded(status) {
   return `${icon(status)} ${status}`.trim();
+}
+
+/** A sign, drawn. @param {string} name of `signs.js`, or "" @param {string} [className] */
+export function sign(name, className = "") {
+  const made = svg("svg", { class: `nba-i ${className}`.trim(), viewBox: "0 0 16 16", "aria-hidden": "true" });
+  for (const [d, more] of SIGNS[name] ?? []) made.append(svg("path", { d, ...more }));
+  return made;
+}
+
+/** The name of a status's sign; "" has none. @param {string} status */
+export function signOf(status) {
+  return STATUSES.get(status)?.sign ?? "";
+}
+
+/** A status as it is told everywhere: sign, word and colour. @param {string} status @param {string} [word] "" is the sign alone */
+export function statusMark(status, word = status) {
+  const made = el("span", `nba-st ${toned(status)}`);
+  if (signOf(status)) made.append(sign(signOf(status)));
+  made.append(word ? plain(word) : hidden(status));
+  return made;
+}
+
+/** Words for those who hear the page. @param {string} text */
+export function hidden(text) {
+  return el("span", "nba-hidden", text);
 }
 
 /** The classes that colour what has a status. @param {string} status */
@@ -61,6 +87,51 @@ export function button(label, className, act, tip) {
   }
   made.addEventListener("click", act);
   return made;
+}
+
+/**
+ * A button with a sign before its word.
+ * @param {string} label @param {string} signed "" for none @param {() => void} act
+ * @param {{kind?: "" | "quiet" | "go", tip?: string, key?: string}} [more] a label that is not to be seen is the tip alone
+ */
+export function action(label, signed, act, { kind = "", tip = "", key = "" } = {}) {
+  const made = button("", `nba-btn${kind ? ` nba-${kind}` : ""}`, act, tip);
+  if (signed) made.append(sign(signed));
+  if (label) {
+    made.append(plain(label));
+    made.removeAttribute("aria-label");
+  }
+  if (key) made.dataset.key = key;
+  return made;
+}
+
+/** A line of parts. @param {string} className @param {...(Node | string)} parts */
+export function line(className, ...parts) {
+  const made = el("div", className);
+  made.append(...parts.map((part) => (typeof part === "string" ? plain(part) : part)));
+  return made;
+}
+
+/** A number as people say it: 10.7k, 1.2M. @param {number} count */
+export function short(count) {
+  if (count < 1000) return String(Math.round(count));
+  const [size, unit] = count < 1e6 ? [count / 1e3, "k"] : [count / 1e6, "M"];
+  return `${size < 100 ? size.toFixed(1) : Math.round(size)}${unit}`;
+}
+
+/** An amount of money. @param {number} cost */
+export function money(cost) {
+  return `$${cost >= 1 ? cost.toFixed(2) : cost.toFixed(3)}`;
+}
+
+/** How long ago. @param {number} at @param {number} now Unix seconds */
+export function ago(at, now) {
+  const seconds = Math.max(0, now - at);
+  if (seconds < 5) return "now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return seconds < 172800 ? "yesterday" : `${Math.floor(seconds / 86400)} days ago`;
 }
 
 /** A line to type in; its keys are its own. @param {string} className @param {string} label @param {string} [hint] */
@@ -108,7 +179,7 @@ export function clock(seconds) {
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(0)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  if (minutes < 60) return Math.floor(seconds % 60) ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
 }

@@ -10,7 +10,7 @@
  *   off: (event: string, act: (content: any) => void) => void,
  *   widget_manager?: Manager & {isDisposed?: boolean},
  * }} Model
- * @typedef {{kernel?: {createComm: (target: string) => Comm}, get_model: (id: string) => Promise<object>, create_view: (model: object) => Promise<{el: HTMLElement}>}} Manager
+ * @typedef {{kernel?: {createComm: (target: string) => Comm}, get_model: (id: string) => Promise<object>, create_view: (model: object) => Promise<{el: HTMLElement, remove?: () => void}>}} Manager
  * @typedef {{onClose: () => void, onMsg: (message: {content: {data: {error?: string, model_id: string}}}) => void, open: (data: object) => void}} Comm
  * @typedef {{model: Model, el: HTMLElement}} Context
  */
@@ -85,5 +85,5 @@ export function pictureBehind(root, uid) {
 
 /** Has the form that stands with a view something that was typed and not sent? @param {HTMLElement} root of the view */
 export function hasUnsent(root) {
-  return (root.closest(".widget-vbox")?.querySelector(".nbf-root[data-unsent]") ?? null) !== null;
+  return (root.closest(".widget-vbox") ?? root).querySelector(".nbf-root[data-unsent]") !== null;
 }

@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nbagent.engine.model.readable import parts_of
+from nbagent.engine.model.readable import parts_of, type_name
 from nbagent.engine.model.values import MISSING, equal
 from nbagent.notebook.shown.preview import cell_text, cut, label_text, preview, rows_of
+from nbagent.notebook.shown.records import compared, records
 
 DEEPEST = 50  # levels that are looked into
 PARTS = 30  # differences of one field that are listed
@@ -39,27 +40,73 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
 
 
 def change(name: str, before: Any, after: Any) -> dict[str, Any]:
-    """`{"field", "kind", "parts", "more"}`.
+    """`{"field", "type", "kind", "counts", "parts", "more"}`.
 
     kind   "added", "removed", "grown" (a list that only got longer) or "changed"
     parts  what differs inside: each has a `path`, and `before` and `after` as previews, or `words`
-           ([op, text], op one of "=", "-", "+", "…"), or a `table`
+           ([op, text], op one of "=", "-", "+", "…"), or a `table`, or `records`
+    counts what was added, removed and changed, as short texts: ["+2", "−1", "~1"]
     more   differences that are not listed
     """
     if before is MISSING:
-        return _made(name, "added", [{"path": "", "after": preview(after)}])
+        return _made(name, after, "added", [{"path": "", "after": preview(after)}])
     if after is MISSING:
-        return _made(name, "removed", [{"path": "", "before": preview(before)}])
+        return _made(name, before, "removed", [{"path": "", "before": preview(before)}])
+    if (rows := _records(before, after)) is not None:
+        kind = "grown" if not rows["minus"] and not rows["mod"] else "changed"
+        return _made(name, after, kind, [{"path": "", "records": rows}])
     found = _Differences()
     found.compare("", before, after)
     only_added = found.parts and all("before" not in part for part in found.parts)
     is_list = isinstance(before, (list, tuple)) and isinstance(after, (list, tuple))
     grown = is_list and only_added and all(part.get("is_new") for part in found.parts)
-    return _made(name, "grown" if grown else "changed", found.parts, found.more)
+    return _made(name, after, "grown" if grown else "changed", found.parts, found.more)
 
 
-def _made(name: str, kind: str, parts: list[Part], more: int = 0) -> dict[str, Any]:
-    return {"field": name, "kind": kind, "parts": parts, "more": more}
+def _made(name: str, value: Any, kind: str, parts: list[Part], more: int = 0) -> dict[str, Any]:
+    counts = _counts(kind, parts, more)
+    return {
+        "field": name, "type": cut(type_name(value), 60), "kind": kind, "counts": counts,
+        "parts": parts, "more": more,
+    }  # fmt: skip
+
+
+def _counts(kind: str, parts: list[Part], more: int) -> list[str]:
+    """How much was added, removed and changed, in the units of what it is."""
+    first = parts[0] if len(parts) == 1 else {}
+    if "records" in first:
+        told = first["records"]
+        return _signed(told["plus"], told["minus"], told["mod"])
+    if "words" in first:
+        plus, minus = (
+            sum(len(text.split()) for op, text in first["words"] if op == sign) for sign in "+-"
+        )
+        unit = " words" if plus != 1 else " word"
+        added, gone = f"+{plus}{unit}", f"−{minus}{'' if plus else ' words'}"
+        return [added] * bool(plus) + [gone] * bool(minus)
+    if "table" in first:
+        return [f"~{first['table']['text']}"]
+    if kind in ("added", "removed") or not any(part.get("path") for part in parts):
+        return []
+    plus = sum("after" in part and "before" not in part for part in parts)
+    minus = sum("before" in part and "after" not in part for part in parts)
+    return _signed(plus, minus, len(parts) - plus - minus + more)
+
+
+def _signed(plus: int, minus: int, mod: int) -> list[str]:
+    pairs = (("+", plus), ("−", minus), ("~", mod))
+    return [f"{sign}{count}" for sign, count in pairs if count]
+
+
+def _records(before: Any, after: Any) -> dict[str, Any] | None:
+    """A list of records as a table of what differs; None where it is none."""
+    if not isinstance(before, (list, tuple)) or not isinstance(after, (list, tuple)):
+        return None
+    try:
+        old, new = records(before, _named), records(after, _named)
+        return compared(old, new) if old is not None and new is not None else None
+    except Exception:  # a user's object must not stop a view
+        return None
 
 
 class _Differences:
@@ -162,14 +209,38 @@ def word_diff(a: str, b: str) -> list[list[str]] | None:
             found.append(["-", cut("".join(old[i1:i2]))])
         if j2 > j1:
             found.append(["+", cut("".join(new[j1:j2]))])
-    return found
+    return _joined(found)
+
+
+def _joined(parts: list[list[str]]) -> list[list[str]]:
+    """Words that changed beside each other are one change, with the spaces between them."""
+    made: list[list[str]] = []
+    for place, (op, text) in enumerate(parts):
+        around = parts[place - 1][0] + parts[place + 1][0] if 0 < place < len(parts) - 1 else ""
+        is_between = op == "=" and text.isspace() and "\n" not in text and set(around) <= {"-", "+"}
+        for sign, piece in [("-", text), ("+", text)] if is_between and around else [(op, text)]:
+            _append(made, sign, piece)
+    return made
+
+
+def _append(made: list[list[str]], op: str, text: str) -> None:
+    """Put it to the change that it belongs to: what was removed stands before what was added."""
+    back = made[-1:] if op != "-" or len(made) < 2 or made[-1][0] != "+" else made[-2:-1]
+    if op in ("-", "+") and back and back[0][0] == op:
+        back[0][1] += text
+    elif op == "-" and made and made[-1][0] == "+":
+        made.insert(len(made) - 1, [op, text])
+    else:
+        made.append([op, text])
 
 
 def _shortened(text: str) -> list[list[str]]:
     missing = len(text) - 2 * CONTEXT
     if missing < CONTEXT:
         return [["=", cut(text)]]
-    middle = ["…", f" … {missing:,} characters … "]
+    paragraphs = text[CONTEXT : len(text) - CONTEXT].count("\n\n")
+    left = f"{paragraphs:,} paragraphs" if paragraphs > 1 else f"{missing:,} characters"
+    middle = ["…", f" … {left} the same … "]
     return [["=", cut(text[:CONTEXT])], middle, ["=", cut(text[-CONTEXT:])]]
 
 
@@ -186,6 +257,8 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
     have not the same columns."""
     if list(a.columns) != list(b.columns):
         return None
+    if (told := _by_label(a, b)) is not None:
+        return told
     both = min(len(a), len(b))
     left, right = a.iloc[:both], b.iloc[:both]
     try:
@@ -215,4 +288,33 @@ def _table_diff(a: Any, b: Any) -> dict[str, Any] | None:
         "text": ", ".join(said) or "the index or the types changed",
         "columns": ["", *(cut(str(column), 60) for column in a.columns)],
         "rows": marked,
+        "same": both - len(rows),
     }
+
+
+def _by_label(a: Any, b: Any) -> dict[str, Any] | None:
+    """Two DataFrames whose rows have names of their own; None where places are all they have."""
+    if a.index.equals(b.index) or not (a.index.is_unique and b.index.is_unique):
+        return None
+    if type(a.index).__name__ == "RangeIndex" or type(b.index).__name__ == "RangeIndex":
+        return None
+    kept = b.index[b.index.isin(a.index)]
+    if not len(kept):
+        return None
+    inner = _table_diff(a.loc[kept], b.loc[kept])
+    if inner is None:
+        return None
+    said = [inner["text"]] if inner["rows"] else []
+    rows = list(inner["rows"])
+    for frame, other, word in ((a, b, "removed"), (b, a, "added")):
+        extra = frame[~frame.index.isin(other.index)]
+        if not len(extra):
+            continue
+        said.append(f"{_count(len(extra), 'row')} {word}")
+        shown = extra.iloc[: max(0, ROWS - len(rows))]
+        for label, cells in zip(shown.index, rows_of(shown), strict=True):
+            texts = map(cell_text, cells)
+            pairs = (["", text] if word == "added" else [text, ""] for text in texts)
+            rows.append([label_text(label), *pairs])
+    text = ", ".join(said) or "the order changed"
+    return {"text": text, "columns": inner["columns"], "rows": rows, "same": inner["same"]}

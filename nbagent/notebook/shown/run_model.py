@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from nbagent.engine.model.approval import is_request, worded
@@ -25,6 +26,8 @@ from nbagent.errors import NbagentError
 from nbagent.graph.layout import Drawing
 from nbagent.notebook.shown.changes import change
 from nbagent.notebook.shown.preview import CONTROLS, cut, preview, short
+from nbagent.notebook.shown.rail import Clock, Rail
+from nbagent.notebook.shown.streams import Streams
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for terminals
 PRINTED = 4_000  # the last characters of what a node printed
@@ -56,7 +59,7 @@ class RunModel:
             "turn": 1,
             "started": 0.0,
             "ended": 0.0,
-            "nodes": {box.name: _idle() for box in drawing.boxes if box.kind == "node"},
+            "nodes": {name: _idle() for name in _names(drawing)},
             "values": {},
             "changes": [],
             "changed_in": 0,
@@ -67,7 +70,18 @@ class RunModel:
             "notice": "",
             "code": "",
             "budget": {},  # of the thread: name -> [spent, allowed]
+            "rail": [],
+            "marks": [],
+            "working": 0.0,
+            "waited": 0.0,
+            "busy_since": 0.0,
+            "streams": {},
+            "loops": {},
         }
+        self._streams = Streams()
+        self._back = back_edges(drawing)
+        self._rail = Rail()
+        self._clock = Clock()
         self._settled = -1
         self._is_new = True  # nobody has seen any of it
         self._changed: set[str] = set()
@@ -77,6 +91,7 @@ class RunModel:
         self._previewed: Mapping[str, Any] = {}  # what they show
         self._changes: Mapping[str, tuple[Any, Any]] | None = None
         self._writes: dict[str, Mapping[str, Any]] = {}
+        self._writers: dict[str, list[str]] = {}  # field -> the nodes that wrote it in this step
         self._emits: dict[str, list[Any]] = {}
         self.shown = shown  # the fields that concern a person, if not all
 
@@ -84,12 +99,15 @@ class RunModel:
     def state(self) -> dict[str, Any]:
         """What the page shows, up to date."""
         self._settle()
+        self._state["streams"] = self._streams.whole()
         return self._state
 
     @property
     def is_changed(self) -> bool:
         """True when `take_patch` has something to say."""
-        return bool(self._is_new or self._changed or self._nodes or self._fields)
+        return bool(
+            self._is_new or self._changed or self._nodes or self._fields or self._streams
+        )
 
     @property
     def step(self) -> int:
@@ -101,13 +119,23 @@ class RunModel:
         """As `state["status"]`, without making the rest."""
         return str(self._state["status"])
 
-    def remember(self, ran: Iterable[str], count: int = 0) -> None:
-        """Mark the nodes of tasks that ran before this view began; so many checkpoints exist."""
-        for task in ran:
-            node = self._node(node_of(task))
-            node["status"] = "done"
-            node["runs"] += 1
-        self._state["count"] += count
+    def remember(self, line: Sequence[CheckpointInfo]) -> None:
+        """Mark the nodes that ran before this view began, and the checkpoints that there are."""
+        if not any(node["runs"] for node in self._state["nodes"].values()):
+            for info in line:
+                for task in info.ran:
+                    node = self._node(node_of(task))
+                    node["status"] = "done"
+                    node["runs"] += 1
+                    node["step"] = info.step
+            self._loop(_walked(line, self._back))
+        self._rail.begin(line)
+        self.set(count=len(line), **self._rail.told())
+
+    def spent(self, *, working: float, waited: float) -> None:
+        """How long the runs before this view worked, and waited for a person."""
+        self._clock.working, self._clock.waited = working, waited
+        self.set(**self._clock.told())
 
     def set(self, **values: Any) -> None:
         """Set facts of the view: `title`, `parent`, `code`."""
@@ -134,7 +162,7 @@ class RunModel:
             model._changes = changed(thread.load(last.parent).checkpoint, last, last.updated)
         line = thread.line()
         state["turn"] = turn(line)
-        model.remember((task for entry in line for task in entry.ran), len(line))
+        model.remember(line)
         for name, node in state["nodes"].items():
             model._skip(name, node)
         model._settled = last.step
@@ -177,12 +205,16 @@ class RunModel:
         if self._is_new:
             self._is_new = False
             self._forget()
-            return {**self._state, "whole": True}
+            whole = {**self._state, "streams": self._streams.whole(), "whole": True}
+            self._streams.forget()
+            return whole
         patch = {name: self._state[name] for name in self._changed}
         if self._nodes:
             patch["nodes"] = {name: self._state["nodes"][name] for name in self._nodes}
         if self._fields:
             patch["values"] = {name: self._state["values"].get(name) for name in self._fields}
+        if self._streams:
+            patch["streams"] = self._streams.patch()
         self._forget()
         return patch or None
 
@@ -195,6 +227,8 @@ class RunModel:
 
     def apply(self, event: ev.Event) -> None:
         """Take in one event."""
+        if self._clock.take(event):
+            self.set(**self._clock.told())
         handle = _HANDLERS.get(type(event))
         if handle is not None:
             handle(self, event)
@@ -207,7 +241,9 @@ class RunModel:
             status="running", step=event.step, error="", questions=[], next=[], ended=0.0,
             started=state["started"] or event.at, notice=event.notice.translate(CONTROLS),
         )  # fmt: skip
-        state["count"] = state["count"] or 1
+        if not state["count"]:
+            self._rail.add(event.checkpoint.id, "input", ())
+            self.set(count=1, **self._rail.told())
         for name, node in state["nodes"].items():
             if node["status"] in _OVER:
                 self._reset(name)
@@ -215,6 +251,7 @@ class RunModel:
 
     def _planned(self, event: ev.StepPlanned) -> None:
         self.set(step=event.step)
+        self._writers = {}
         for name in set(event.tasks.values()):
             self._reset(name, status="queued")
         for task, name in event.tasks.items():
@@ -230,7 +267,20 @@ class RunModel:
 
     def _checkpointed(self, event: ev.Checkpointed) -> None:
         self._values = event.checkpoint.values
-        self.set(taken=[list(edge) for edge in event.took], count=self._state["count"] + 1)
+        self._rail.add(event.checkpoint.id, "step", event.checkpoint.ran)
+        self._loop(edge for edge in event.took if edge in self._back)
+        self.set(
+            taken=[list(edge) for edge in event.took], count=self._state["count"] + 1,
+            **self._rail.told(),
+        )  # fmt: skip
+
+    def _loop(self, edges: Iterable[tuple[str, str]]) -> None:
+        """These edges led back."""
+        counts = dict(self._state["loops"])
+        for source, target in edges:
+            counts[f"{source}\n{target}"] = counts.get(f"{source}\n{target}", 0) + 1
+        if counts != self._state["loops"]:
+            self.set(loops=counts)
 
     def _run_ended(self, event: ev.RunEnded) -> None:
         self.set(
@@ -257,9 +307,11 @@ class RunModel:
         node["status"] = "running"
         node["attempt"] = max(node["attempt"], event.attempt)
         node["since"] = event.at
+        node["step"] = event.step
+        self._streams.begin(event.task, event.node, event.node, event.at, event.step)
 
     def _emitted(self, event: ev.NodeEmitted) -> None:
-        self._nodes.add(event.node)
+        self._streams.add(event.task, event.value)
         waiting = self._emits.setdefault(event.node, [])
         waiting.append(event.value)
         if len(waiting) > 2 * EMITTED:
@@ -325,6 +377,11 @@ class RunModel:
         node["cached"] = event.is_cached
         node["duration"] = round(event.duration, 6)
         self._writes[event.node] = event.update
+        self._streams.end(event.task, "done", event.at)
+        for name in event.update:
+            writers = self._writers.setdefault(name, [])
+            if event.node not in writers:
+                writers.append(event.node)
         if node["finished"] >= node["total"] and node["status"] in ("idle", "queued", *_OVER[:2]):
             node["status"], node["failure"] = "done", None
 
@@ -332,20 +389,24 @@ class RunModel:
         self._node(event.node)["warning"] = WROTE_NOTHING
 
     def _retried(self, event: ev.NodeRetried) -> None:
+        self._streams.end(event.task, "retrying", event.at)
         self._node(event.node).update(
             status="retrying", attempt=event.attempt + 1, retry_at=event.at + event.wait,
             failure=_failure(event.failure),
         )  # fmt: skip
 
     def _failed(self, event: ev.NodeFailed) -> None:
+        self._streams.end(event.task, "failed", event.at)
         self._node(event.node).update(
             status="failed", duration=round(event.duration, 6), failure=_failure(event.failure)
         )
 
     def _waiting(self, event: ev.NodeWaiting) -> None:
+        self._streams.end(event.task, "waiting", event.at)
         self._node(event.node)["status"] = "waiting"
 
     def _cancelled(self, event: ev.NodeCancelled) -> None:
+        self._streams.end(event.task, "stopped", event.at)
         node = self._node(event.node)
         if node["status"] in ("running", "retrying"):
             node["status"] = "cancelled"
@@ -354,6 +415,25 @@ class RunModel:
         known = self._state["nodes"].setdefault(event.node, _idle())["inner_threads"]
         if event.event.thread not in known:
             self._node(event.node)["inner_threads"] = [*known, event.event.thread][-INNER:]
+        self._stream_inside(event.node, event.task, event)
+
+    def _stream_inside(self, outer: str, key: str, event: ev.SubgraphEvent) -> None:
+        """What a node of a graph that runs inside says stands beside what the others say."""
+        inner = event.event
+        if isinstance(inner, ev.SubgraphEvent):
+            self._stream_inside(f"{outer} / {inner.node}", f"{key}/{inner.task}", inner)
+            return
+        if not isinstance(inner, ev.NodeEvent):
+            return
+        key = f"{key}/{inner.task}"
+        self._open_inside(f"{event.node}/{inner.node}", inner)
+        if isinstance(inner, ev.NodeStarted):
+            name = f"{outer} / {inner.node}"
+            self._streams.begin(key, event.node, name, inner.at, event.step)
+        elif isinstance(inner, ev.NodeEmitted):
+            self._streams.add(key, inner.value)
+        elif type(inner) in _ENDS:
+            self._streams.end(key, _ENDS[type(inner)], inner.at)
 
     # ----------------------------------------------------------------------------------- inside
 
@@ -369,7 +449,8 @@ class RunModel:
         node = self._node(name)
         self._writes.pop(name, None)
         self._emits.pop(name, None)
-        node.update(_idle(), status=status, runs=node["runs"], inner_threads=node["inner_threads"])
+        kept = {fact: node[fact] for fact in ("runs", "step", "inner_threads")}
+        node.update(_idle(), status=status, **kept)
 
     def _settle(self) -> None:
         """Make the previews that are due."""
@@ -387,7 +468,7 @@ class RunModel:
             self._previewed = self._values
         if self._changes is not None:
             made = [
-                change(name, *both)
+                {**change(name, *both), "by": self._writers.get(name, [])[:8]}
                 for name, both in self._changes.items()
                 if self.shown is None or name in self.shown
             ]
@@ -403,6 +484,26 @@ class RunModel:
         self._emits = {}
 
 
+    def _open_inside(self, name: str, inner: ev.NodeEvent) -> None:
+        """How a node stands of a graph that is open in place."""
+        if name not in self._state["nodes"]:
+            return
+        node = self._node(name)
+        if isinstance(inner, ev.NodeStarted):
+            node.update(status="running", since=inner.at, attempt=inner.attempt, failure=None)
+        elif isinstance(inner, ev.NodeFinished):
+            node["runs"] += 1
+            node.update(status="done", duration=round(inner.duration, 6))
+        elif isinstance(inner, ev.NodeFailed):
+            node.update(status="failed", failure=_failure(inner.failure))
+        elif type(inner) in _ENDS:
+            node["status"] = _ENDS[type(inner)]
+
+
+_ENDS: dict[type, str] = {
+    ev.NodeFinished: "done", ev.NodeFailed: "failed", ev.NodeRetried: "retrying",
+    ev.NodeWaiting: "waiting", ev.NodeCancelled: "stopped",
+}  # fmt: skip
 _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
     ev.RunStarted: RunModel._run_started,
     ev.StepPlanned: RunModel._planned,
@@ -435,12 +536,43 @@ def turn(line: Iterable[CheckpointInfo]) -> int:
     return max(1, sum(info.kind == "input" for info in line))
 
 
+def _names(drawing: Drawing) -> list[str]:
+    """The nodes that a drawing shows, those in stacks and in open graphs included."""
+    names: dict[str, None] = {}
+    for box in drawing.boxes:
+        if box.kind in ("node", "area"):
+            names[box.name] = None
+        names.update(dict.fromkeys(box.members))
+    return list(names)
+
+
+def back_edges(drawing: Drawing) -> frozenset[tuple[str, str]]:
+    """The edges that lead up, or back to where they came from."""
+    at = {box.name: box.y for box in drawing.boxes}
+    return frozenset(
+        (wire.source, wire.target) for wire in drawing.wires
+        if wire.source in at and wire.target in at and at[wire.target] <= at[wire.source]
+    )  # fmt: skip
+
+
+def _walked(
+    line: Sequence[CheckpointInfo], back: frozenset[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """The edges back that a line of checkpoints went, as far as what ran tells it."""
+    found = []
+    for before, after in pairwise(line):
+        ran, then = set(map(node_of, before.ran)), set(map(node_of, after.ran))
+        found += [edge for edge in back if edge[0] in ran and edge[1] in then]
+    return found
+
+
 def _idle() -> dict[str, Any]:
     return {
         "status": "idle",
         "total": 0,
         "finished": 0,
         "runs": 0,
+        "step": 0,
         "attempt": 0,
         "since": 0.0,
         "retry_at": 0.0,

@@ -12,7 +12,7 @@ import inspect
 import re
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nbagent.engine.model.checkpoint import Checkpoint, CheckpointInfo
@@ -24,9 +24,11 @@ from nbagent.engine.store.reports import trace_rows
 from nbagent.engine.thread.look import StoredThread
 from nbagent.engine.thread.replay import replay
 from nbagent.errors import NbagentError, ThreadError
-from nbagent.graph.layout import layout
+from nbagent.graph.layout import live_layout
+from nbagent.notebook.shown.causes import told
 from nbagent.notebook.shown.changes import changes_between
 from nbagent.notebook.shown.preview import cut, preview, short
+from nbagent.notebook.shown.rail import spent, union, waits
 from nbagent.notebook.shown.run_model import RunModel
 from nbagent.notebook.view.chat import chat
 
@@ -46,9 +48,17 @@ def answer(thread: StoredThread, what: str, args: Mapping[str, Any]) -> Any:
 
 
 def history(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
-    """The checkpoints, newest first, with the threads that were forked from them."""
+    """The checkpoints, newest first, with the threads that were forked from them.
+
+    Of those between the checkpoints `since` and `before`, both not among them, the newest.
+    """
     infos = thread.store.history(thread.id)
     limit = max(1, min(int(args.get("limit") or 200), CHECKPOINTS))
+    latest = infos[-1].id if infos else 0
+    since, before = int(args.get("since") or 0), args.get("before")
+    infos = [
+        info for info in infos if info.id > since and (before is None or info.id < int(before))
+    ]
     rows = [
         {
             "id": info.id,
@@ -72,7 +82,7 @@ def history(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "rows": rows,
         "more": max(0, len(infos) - limit),
-        "latest": infos[-1].id if infos else 0,
+        "latest": latest,
         "forks": forks,
         "parent": own.parent if own.parent and not own.is_nested else "",
         "notes": {str(id): cut(text, 500) for id, text in thread.notes.items()},
@@ -102,7 +112,8 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
         index = fits[0] if fits else len(line) - 1
     index = max(0, min(int(index), len(line) - 1))
     info, before = line[index], line[index - 1] if index else None
-    model = RunModel(thread.id, thread.program.name, layout(thread.program), thread.program.shown)
+    drawing = live_layout(thread.program)
+    model = RunModel(thread.id, thread.program.name, drawing, thread.program.shown)
     for event in replay(thread, since=before.id if before else info.id, until=info.id):
         model.apply(event)
     nodes = model.state["nodes"]
@@ -121,7 +132,10 @@ def at(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     changes = model.state["changes"]
     if info.kind != "step":
         earlier_values = thread.load(before.id).checkpoint.values if before else {}
-        changes = changes_between(earlier_values, checkpoint.values)
+        by = ["you" if info.kind == "edit" else info.kind]
+        changes = [
+            {**change, "by": by} for change in changes_between(earlier_values, checkpoint.values)
+        ]
     return {
         "checkpoint": info.id,
         "index": index,
@@ -155,15 +169,69 @@ def _taken(thread: StoredThread, before: int, info: CheckpointInfo) -> list[list
 
 
 def compare(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
-    """What differs between two checkpoints, from `a` to `b`."""
-    a, b = thread.load(int(args["a"])), thread.load(int(args["b"]))
-    return {"changes": changes_between(a.checkpoint.values, b.checkpoint.values)}
+    """What differs between two checkpoints, from `a` to `b`: fields, ways, times, cost, code."""
+    a, b = (thread.load(int(args[side])).checkpoint for side in "ab")
+    changes = changes_between(a.values, b.values)
+    changed_names = {change["field"] for change in changes}
+    lines = thread.line(a.id), thread.line(b.id)
+    common = 0
+    for one, other in zip(*lines, strict=False):
+        if one.id != other.id:
+            break
+        common += 1
+    ways = [" → ".join(_called(info) for info in line[common:]) for line in lines]
+    spent_on = [_spent_on(thread, line) for line in lines]
+    known = a.nodes.keys() & b.nodes.keys()
+    return {
+        "changes": changes,
+        "same": [name for name in b.values if name not in changed_names][:50],
+        "path": {
+            "after": lines[0][common - 1].step if common else 0,
+            "a": cut(ways[0], 500), "b": cut(ways[1], 500),
+        },
+        "working": [working for working, _ in spent_on],
+        "cost": [cost for _, cost in spent_on],
+        "code": sorted(name for name in known if a.nodes[name] != b.nodes[name])[:20],
+    }  # fmt: skip
+
+
+def _called(info: CheckpointInfo) -> str:
+    return info.kind if info.kind != "step" else ", ".join(_counted(map(node_of, info.ran)))
+
+
+def _spent_on(thread: StoredThread, line: Sequence[CheckpointInfo]) -> tuple[float, float]:
+    """Seconds of work, and cost, of the tasks that led along a line of checkpoints."""
+    led = {(info.parent, task) for info in line for task in info.ran}
+    times = {
+        (record.anchor, record.task): (record.started, record.ended)
+        for record in thread.store.outcomes(thread.id)
+        if (record.anchor, record.task) in led
+    }
+    stretches = union(times.values())
+    by_task: dict[str, list[tuple[float, float]]] = {}
+    for (_, task), stretch in times.items():
+        by_task.setdefault(task, []).append(stretch)
+    cost = 0.0
+    for span in thread.store.spans(thread.id):
+        one = span.attributes.get("cost")
+        at = by_task.get(span.task, ())
+        if isinstance(one, (int, float)) and any(s <= span.started <= e for s, e in at):
+            cost += one
+    return sum(end - start for start, end in stretches), cost
 
 
 def timeline(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     """The trace, as rows; the last of them where there are very many."""
-    rows = [row for row in trace_rows(thread.store, thread.id) if row["kind"] != "run"]
-    return {"rows": rows[-BARS:], "more": max(0, len(rows) - BARS)}
+    every = trace_rows(thread.store, thread.id)
+    rows = [row for row in every if row["kind"] != "run"]
+    runs = [
+        (row["start"], row["start"] + row["duration"], row["thread"], row["status"])
+        for row in every if row["kind"] == "run"
+    ]  # fmt: skip
+    return {
+        "rows": rows[-BARS:], "more": max(0, len(rows) - BARS), "sums": summed(every),
+        "waits": [[*wait, 0] for wait in waits(runs)][-100:],
+    }  # fmt: skip
 
 
 def value(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,18 +268,51 @@ def reads(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
     Which fields it reads is seen in its source: `state["x"]`, `state.get("x")`, `state.x`. None for
     a function that hands its state on, or whose source is not known.
     """
+    found = _read(thread, args)
+    return {"reads": [[field, preview(value)] for field, value in (found or {}).items()]}
+
+
+def _read(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Field -> value of what a node read; None where the fields are not known."""
     name = str(args["node"])
     node = thread.program.nodes.get(name)
     fields = None if node is None else fields_read(node.function, thread.program.fields)
     if fields is None:
-        return {"reads": []}
+        return None
     values = _values(thread, args)
     if args.get("has_ended", True):
         line = thread.line(args.get("checkpoint") or thread.checkpoint_id)
         ran = [info for info in line if any(node_of(task) == name for task in info.ran)]
         if ran and ran[-1].parent is not None:
             values = thread.load(ran[-1].parent).checkpoint.values
-    return {"reads": [[field, preview(values[field])] for field in fields if field in values]}
+    return {field: values[field] for field in fields if field in values}
+
+
+def failure(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the failure of a `node`: see `causes.told`."""
+    read = _read(thread, {"node": args["node"], "has_ended": False})
+    return told(thread, str(args["node"]), read)
+
+
+def sums(thread: StoredThread, args: Mapping[str, Any]) -> dict[str, Any]:
+    """The three kinds of time, tokens and cost of a thread and of those under it."""
+    return summed(trace_rows(thread.store, thread.id))
+
+
+def summed(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`working`, `waited` and `backing` seconds, `tokens`, `cost`, and the cost by node."""
+    by_node: dict[str, float] = {}
+    tokens = 0
+    for row in rows:
+        cost = row.get("cost")
+        if isinstance(cost, (int, float)) and cost == cost:
+            by_node[row["node"]] = by_node.get(row["node"], 0.0) + cost
+        tokens += row.get("tokens") or 0
+    dearest = sorted(by_node.items(), key=lambda pair: -pair[1])
+    return {
+        **spent(rows), "tokens": tokens, "cost": sum(by_node.values()),
+        "by_node": [[cut(name, 100), cost] for name, cost in dearest[:20]],
+    }  # fmt: skip
 
 
 def fields_read(function: Any, fields: Any) -> list[str] | None:
@@ -302,5 +403,7 @@ _ANSWERS: dict[str, Callable[[StoredThread, Mapping[str, Any]], Any]] = {
     "search": search,
     "annotate": annotate,
     "reads": reads,
+    "failure": failure,
+    "sums": sums,
     "rename": rename,
 }

@@ -27,7 +27,7 @@ from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import Event, RunEnded, RunStarted, SubgraphEvent
 from nbagent.errors import NbagentError
 from nbagent.graph.builder import new_id
-from nbagent.graph.layout import layout
+from nbagent.graph.layout import Drawing, layout, live_layout
 from nbagent.notebook.host import is_headless
 from nbagent.notebook.registry import as_defined_now, variable_of
 from nbagent.notebook.shown.run_model import RunModel, turn
@@ -50,6 +50,7 @@ _lock = threading.Lock()
 _stale: dict[int, Panel] = {}
 _shown: dict[tuple[str, str], Panel] = {}
 LONGEST = 1_000  # characters of an input in a line for copying
+APART = 6  # siblings that failed and stand beside their stack
 _EDITABLE = ("paused", "failed", "stopped")
 
 
@@ -79,10 +80,11 @@ class Panel:
         from nbagent.notebook.widgets.state_form import StateForm
 
         thread = self.looked_at
-        self.drawing = layout(thread.program)
+        self._lay_out(thread)
+        shown = thread.program.shown
         self.view = RunView(
-            self.drawing,
-            model=RunModel(thread.id, thread.program.name, self.drawing, thread.program.shown),
+            self.live_drawing,
+            model=RunModel(thread.id, thread.program.name, self.live_drawing, shown),
             on_command=self.command,
             on_ask=self.ask,
             uid=uid,
@@ -91,6 +93,7 @@ class Panel:
             self.thread.program.schema.form_schema(), {}, questions=[], checkpoint=0,
             on_submit=self.submit, of=key_of(self.thread),
         )  # fmt: skip
+        self.view.form = self.form
         self._box: Any = None
         self._presence = Presence(self.view, self.form, gone=self.let_go)
         self.closed = False
@@ -99,14 +102,32 @@ class Panel:
     def __repr__(self) -> str:
         return f"<Panel of {self.thread.id!r}>"
 
+    def _lay_out(self, thread: Thread) -> None:
+        """The graph's geometry: for the view, which folds and unfolds, and for the picture."""
+        self._apart: list[str] = []
+        self.drawing: Drawing = layout(thread.program)
+        self.live_drawing: Drawing = live_layout(thread.program)
+
+    def _set_apart(self, node: str) -> None:
+        """Show a sibling that failed beside the stack of the others."""
+        stacked = any(node in box.members for box in self.live_drawing.boxes if box.kind == "stack")
+        if not stacked or len(self._apart) >= APART:
+            return
+        self._apart.append(node)
+        self.live_drawing = live_layout(self.looked_at.program, self._apart)
+        self.view.drawing = self.live_drawing.to_json()
+
     def _model(self, is_stored: bool) -> RunModel:
         """The model to begin with: of what is stored, or empty, for the events to fill."""
         thread = self.looked_at
         info = thread.stored()
         if is_stored and info is not None and info.checkpoint:
-            model = RunModel.of_thread(thread, thread.latest(), self.drawing)
+            model = RunModel.of_thread(thread, thread.latest(), self.live_drawing)
+            times = explorer.sums(thread, {})
+            model.spent(working=times["working"], waited=times["waited"])
         else:
-            model = RunModel(thread.id, thread.program.name, self.drawing, thread.program.shown)
+            shown = thread.program.shown
+            model = RunModel(thread.id, thread.program.name, self.live_drawing, shown)
         model.set(
             parent=self.thread.id if thread is not self.thread else "",
             title=thread.title if info else "",
@@ -134,14 +155,14 @@ class Panel:
         """Show the thread that is looked at: as its run tells it from the beginning, or, where
         that is not to be had, as it is stored, and from then on as the run tells it."""
         if run is not None and self.looked_at is self.thread and not run.feed.backlog.missed:
-            self.view.show(self.drawing, self._model(is_stored=False))
+            self.view.show(self.live_drawing, self._model(is_stored=False))
             self._listen(run, past=True)
             return
         with self._gate:
             self._waiting = []  # what happens while the store is read
         self._listen(run, past=False)
         model = self._model(is_stored=True)
-        self.view.show(self.drawing, model)
+        self.view.show(self.live_drawing, model)
         with self._gate:
             events, self._waiting = self._waiting or [], None
             for event in events:
@@ -201,6 +222,12 @@ class Panel:
             return
         try:
             self.view.flush()
+            if status == "failed":
+                with self.view.model() as model:
+                    nodes = model.state["nodes"].items()
+                    failed = [name for name, node in nodes if node["status"] == "failed"]
+                for name in failed:
+                    self._set_apart(name)
             if run is self.run and self.thread.run is None:
                 self._offer(status, run)
             if self._is_own and run is self.run:
@@ -217,9 +244,8 @@ class Panel:
         """What ran before the run that begins here."""
         before = [info for info in self._line if info.id <= event.checkpoint.id]
         with self.view.model() as model:
-            if not any(node["runs"] for node in model.state["nodes"].values()):
-                model.remember(task for info in before for task in info.ran)
-            model.set(count=len(before), turn=turn(before))
+            model.remember(before)
+            model.set(turn=turn(before))
 
     def _offer(self, status: str, run: Run | None = None) -> None:
         """Offer the form for what a person can do now."""
@@ -248,7 +274,8 @@ class Panel:
         is_own, self.thread = self.looked_at is self.thread, now
         self.form.update(schema=now.program.schema.form_schema())
         if is_own:
-            self.looked_at, self.drawing = now, layout(now.program)
+            self.looked_at = now
+            self._lay_out(now)
             self._attach(_current(now, None))
 
     def command(self, name: str, payload: dict[str, Any]) -> None:
@@ -265,6 +292,7 @@ class Panel:
             )
         shown = self.form.form
         if name == "fork":
+            checkpoint = checkpoint or self.looked_at.checkpoint_id
             made = self.looked_at.fork(checkpoint=checkpoint)
             self._did(f"fork(checkpoint={checkpoint})")
             self.open(made)
@@ -279,8 +307,8 @@ class Panel:
             self._go_on("resume(steps=1)", steps=1)
         elif name == "resume":
             self._go_on("resume()")
-        elif name == "afresh":
-            self._begin_afresh()
+        elif name in ("afresh", "again"):
+            self._begin(fresh=name == "afresh")
         elif name == "branch":
             self.thread.fork(checkpoint=checkpoint, in_place=True)
             self._go_on(f"fork(checkpoint={checkpoint}, in_place=True).resume()")
@@ -297,18 +325,19 @@ class Panel:
         self.watch(self.thread.resume(**how), is_own=True)
         self._did(code)
 
-    def _begin_afresh(self) -> None:
-        """The last input again, in the same thread, on top of nothing."""
+    def _begin(self, *, fresh: bool) -> None:
+        """The last input again, in the same thread: on top of what it holds, or of nothing."""
         given = self._given
+        how = ", fresh=True" if fresh else ""
         if given is None:
             thread = f"{variable_of(self.thread.program.name)}.thread({_quoted(self.thread.id)})"
             raise NbagentError(
-                "what the thread was given is not known here: run its cell again with --fresh, or "
-                f"{thread}.start({{…}}, fresh=True)"
+                "what the thread was given is not known here: run its cell again"
+                f"{' with --fresh' if fresh else ''}, or {thread}.start({{…}}{how})"
             )
-        self.watch(self.thread.start(given, fresh=True), is_own=True)
+        self.watch(self.thread.start(given, fresh=fresh), is_own=True)
         text = repr(given)
-        self._did(f"start({text if len(text) <= LONGEST else '…'}, fresh=True)")
+        self._did(f"start({text if len(text) <= LONGEST else '…'}{how})")
 
     def ask(self, what: str, args: dict[str, Any]) -> Any:
         """What the page asks about the past of the thread that it looks at."""
@@ -362,7 +391,7 @@ class Panel:
     def open(self, thread: Thread) -> None:
         """Look at another thread: one under this one, the one above, a fork."""
         is_under = any(info.id == thread.id for info in self.thread.store.under(self.thread.id))
-        self.drawing = layout(thread.program)
+        self._lay_out(thread)
         if is_under:
             self.looked_at = thread
         elif thread.id == self.thread.id:
@@ -427,11 +456,11 @@ class Panel:
         return str(self.widget().model_id)
 
     def widget(self) -> Any:
-        """The view and the form as one widget, to be put where one likes."""
+        """The view, with the form inside it, as one widget to be put where one likes."""
         from ipywidgets import VBox
 
         if self._box is None:
-            self._box = VBox([self.view, self.form])
+            self._box = VBox([self.view])
         return self._box
 
     def _claim(self) -> None:

@@ -131,6 +131,9 @@ def _part(part: dict[str, Any], kind: str) -> str:
         return path + "".join(
             f"{_WORDS[op][0]}{_safe(t)}{_WORDS[op][1]}" for op, t in part["words"]
         )
+    if "records" in part:
+        told = part["records"]
+        return f"{told['plus']} added, {told['minus']} removed, {told['mod']} changed"
     if "table" in part:
         return path + html.escape(part["table"]["text"])
     sides = [_value(part[side], 200) for side in ("before", "after") if side in part]

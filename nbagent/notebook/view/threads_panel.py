@@ -1,8 +1,9 @@
 """
 Many threads in one cell: what a store has, or a batch of `graph.map`, as a table that moves.
 
-Rule 1: the table is read from the store, twice a second while anything in it is under way and
-        not at all when nothing is.
+Rule 1: the table is read from the store, at most twice a second while anything in it is under
+        way and not at all when nothing is; a store that takes long is read less often, so that a
+        run beside it does not slow down.
 Rule 2: where nobody looks (a notebook that runs headless) there is only the picture.
 Rule 3: a click opens a thread below the table, in the same view as everywhere.
 """
@@ -21,14 +22,18 @@ import pandas
 from nbagent.engine.model.checkpoint import ThreadInfo
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.thread import Thread
+from nbagent.errors import ThreadError
 from nbagent.graph.batch import Runs
 from nbagent.graph.builder import new_id
 from nbagent.notebook.host import is_headless
+from nbagent.notebook.shown.inbox import details, inbox
 from nbagent.notebook.shown.preview import cut
 from nbagent.notebook.widgets.presence import Presence, close_all
 
 log = logging.getLogger("nbagent")
 INTERVAL = 0.5  # seconds between two looks at the store
+SHARE = 0.05  # of the time, at most, that looks at the store may take
+ROWS = 60  # rows that a page may ask details of at a time
 PICTURE = 50  # rows of the picture that stays
 Row = dict[str, Any]
 
@@ -90,6 +95,9 @@ class ThreadsPanel:
     ) -> None:
         self._rows, self._thread, self._moving = rows, thread, moving
         self._shown = rows()
+        self._asked: dict[str, Any] = {}  # what the page looks for: text, group, more
+        self._details: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._wait = INTERVAL
         self.view: Any
         self.place: Any
         self._opened: Any = None
@@ -111,8 +119,9 @@ class ThreadsPanel:
         from nbagent.notebook.widgets.threads_view import ThreadsView
 
         self.view = ThreadsView(
-            self._shown, title=title, order=order, uid=self.uid,
-            on_open=self.open, on_refresh=self.refresh,
+            inbox(self._shown), title=title, order=order, uid=self.uid,
+            on_open=self.open, on_refresh=self.refresh, on_look=self.look,
+            on_details=self.details, on_command=self.command,
         )  # fmt: skip
         self.place = VBox([])
         self._box = VBox([self.view, self.place])
@@ -138,6 +147,47 @@ class ThreadsPanel:
         if before is not None:
             before.close()
 
+    def look(self, asked: dict[str, Any]) -> None:
+        """The page looks for something else: `text`, a group `only`, or `more` of a group."""
+        more = asked.get("more")
+        self._asked = {
+            "text": str(asked.get("text") or "")[:200], "only": str(asked.get("only") or ""),
+            "more": {str(k): int(v) for k, v in more.items()} if isinstance(more, dict) else {},
+        }  # fmt: skip
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.view is not None:
+            self.view.show(inbox(self._shown, **self._asked))
+
+    def details(self, ids: list[str]) -> dict[str, dict[str, Any]]:
+        """What the rows of these threads say beside their status."""
+        rows = {row["thread"]: row for row in self._shown}
+        found = {}
+        for id in ids[:ROWS]:
+            row = rows.get(id)
+            if row is None or row["status"] in ("queued", "refused"):
+                continue
+            key = (row["status"], row["step"], row["updated"])
+            known = self._details.get(id)
+            if known is None or known[0] != key:
+                known = self._details[id] = (key, details(self._thread(id).store, row))
+            found[id] = known[1]
+        return found
+
+    def command(self, name: str, ids: list[str]) -> None:
+        """A row's button: `retry` or `pause`."""
+        for id in ids:
+            thread = self._thread(id)
+            if name == "retry":
+                thread.resume()
+            elif name == "pause":
+                run = thread.run
+                if run is None:
+                    raise ThreadError(f"thread {id!r} does not run in this kernel", thread=id)
+                run.pause()
+        self.refresh()
+
     def refresh(self) -> None:
         """Read the store again, and go on doing so while something is under way."""
         self._read(always=True)
@@ -145,11 +195,12 @@ class ThreadsPanel:
 
     def _read(self, always: bool = False) -> None:
         with self._lock:
+            began = time.thread_time()  # of its own: a busy cell beside it makes it wait
             rows = self._rows()
             if always or rows != self._shown:
                 self._shown = rows
-                if self.view is not None:
-                    self.view.show(rows)
+                self._tell()
+            self._wait = max(INTERVAL, (time.thread_time() - began) / SHARE)
 
     def _watch(self) -> None:
         with self._lock:
@@ -162,7 +213,7 @@ class ThreadsPanel:
     def _poll(self) -> None:
         try:
             while True:
-                time.sleep(INTERVAL)
+                time.sleep(self._wait)
                 self._read()
                 with self._lock:
                     if self._is_gone or not self._moving(self._shown):

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import traitlets
+from ipywidgets import widget_serialization
 
 from nbagent.engine.watch.events import Event
 from nbagent.graph.layout import Drawing
@@ -28,7 +29,7 @@ from nbagent.notebook.widgets.bundle import style
 log = logging.getLogger("nbagent")
 INTERVAL = 0.05  # seconds between two messages to the page
 BACKLOG = 5_000  # events that may wait; then the engine's thread takes them in itself
-COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open", "afresh")
+COMMANDS = ("pause", "resume", "step", "stop", "fork", "branch", "open", "afresh", "again")
 
 
 class RunView(PageWidget):
@@ -44,6 +45,7 @@ class RunView(PageWidget):
     drawing = traitlets.Dict().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
+    form = traitlets.Any().tag(sync=True, **widget_serialization)  # the widget that stands in it
 
     def __init__(
         self,

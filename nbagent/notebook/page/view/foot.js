@@ -1,14 +1,14 @@
-// The line of Python that does what was done by mouse.
+// The line of Python that does what was done by mouse, or what the main button would do.
 // @ts-check
-import { button, el, plain } from "../dom.js";
+import { action, el, plain } from "../dom.js";
 
 /** @param {string} tip what the keys do */
 export function footPart(tip) {
   const node = el("div", "nba-foot");
   const code = el("code", "nba-code");
   let line = "";
-  const copy = button("Copy", "nba-link", () => navigator.clipboard?.writeText(line), "Copy this line of Python");
-  node.append(el("span", "nba-muted", "In Python:"), code, copy);
+  const copy = action("Copy", "copy", () => navigator.clipboard?.writeText(line), { kind: "quiet", tip: "Copy this line of Python" });
+  node.append(el("span", "nba-meta", "In Python"), code, copy);
   node.title = tip;
   return {
     node,

@@ -1,143 +1,180 @@
-// The graph: drawn once, then only its classes and labels change; pan and zoom for large ones.
+// The graph: drawn once, then only its classes and counts change.
+//
+// Rule 1: a name is never smaller than 11 pixels: what does not fit is panned.
+// Rule 2: what stands in the count's place fits there: the layout left the room for it.
 // @ts-check
-import { button, el, icon, svg, toned } from "../dom.js";
+import { clock, plain, sign, signOf, svg, toned } from "../dom.js";
+import { drawStack } from "./stack.js";
 
-const TALL = 420; // pixels that a graph may take at first
-const LETTER = 6.8; // pixels that a letter of a label takes, about
-const DEEPEST = 8; // times that one may zoom in
+export const LEAST = 11 / 12; // how small the graph may be drawn: its names are 12 pixels
+export const MOST = 4; // and how large
+const LONGEST = 26; // characters of a name in its box
 
-/** @typedef {{group: Element, label: Element, title: Element, width: number}} NodeBox */
-/** @typedef {{x: number, y: number, k: number}} View the corner of what is seen, and how much larger it is */
-/**
- * @typedef {{
- *   width: number, height: number,
- *   boxes: Array<{name: string, kind: string, x: number, y: number, w: number, h: number}>,
- *   wires: Array<{source: string, target: string, kind: string, path: string, arrow: string, label: string, x: number, y: number}>,
- * }} Drawing
- */
+/** @typedef {import("./said.js").NodeState} NodeState */
+/** @typedef {{name: string, kind: string, x: number, y: number, w: number, h: number, members?: string[]}} Box */
+/** @typedef {{source: string, target: string, kind: string, path: string, arrow: string, label: string, x: number, y: number}} Wire */
+/** @typedef {{width: number, height: number, boxes: Box[], wires: Wire[]}} Drawing */
+/** @typedef {{mark: (nodes: Record<string, NodeState>, picked: string | null, now: number) => void, group: Element, box: Box}} NodeBox */
+/** @typedef {{group: Element, line: SVGPathElement, loop: (count: number) => void}} DrawnWire */
+/** @typedef {{root: SVGElement, boxes: Map<string, NodeBox>, wires: Map<string, DrawnWire>, width: number, height: number}} Graph */
 
-/**
- * The picture of a graph, in a frame with pan and zoom.
- * @param {Drawing} drawing @param {(name: string) => void} pick
- */
-export function drawGraph(drawing, pick) {
+/** What stands right of a node's name. @param {NodeState} node @param {number} now Unix seconds */
+export function counted(node, now) {
+  if (node.status === "failed" && node.attempt > 1) return `${node.attempt}×`;
+  if (node.total > 1) return `${node.finished}/${node.total}`;
+  if (node.status === "retrying" && node.retry_at > now) return clock(node.retry_at - now);
+  if (node.status === "running" && node.since) return clock(Math.max(0, now - node.since));
+  return node.runs > 1 ? `${node.runs}×` : "";
+}
+
+/** A name as its box has room for it. @param {string} name */
+export function fitted(name) {
+  return name.length > LONGEST ? `${name.slice(0, LONGEST - 9)}…${name.slice(-8)}` : name;
+}
+
+/** @param {Drawing} drawing @param {string} label @param {(name: string) => void} pick @returns {Graph} */
+export function drawGraph(drawing, label, pick) {
   const width = drawing.width + 16;
   const height = drawing.height + 16;
-  const root = svg("svg", { role: "group", "aria-label": "graph", class: "nba-graph" });
+  const root = svg("svg", { role: "group", "aria-label": plain(label), class: "nba-g", viewBox: `-8 -8 ${width} ${height}`, width, height });
   /** @type {Map<string, NodeBox>} */
   const boxes = new Map();
-  /** @type {Array<{key: string, group: Element}>} */
-  const wires = [];
+  /** @type {Map<string, DrawnWire>} */
+  const wires = new Map();
   for (const wire of drawing.wires) {
-    const group = svg("g", { class: `nba-wire nba-wire-${wire.kind}` });
-    group.append(svg("path", { d: wire.path, class: "nba-line" }), svg("path", { d: wire.arrow, class: "nba-tip" }));
-    if (wire.label) group.append(svg("text", { x: wire.x, y: wire.y + 3.5, class: "nba-wire-label" }, wire.label));
-    wires.push({ key: `${wire.source}\n${wire.target}`, group });
-    root.append(group);
+    const drawn = drawWire(wire);
+    wires.set(`${wire.source}\n${wire.target}`, drawn);
+    root.append(drawn.group);
   }
   for (const box of drawing.boxes) {
-    const plain = box.kind !== "node";
-    const group = svg("g", { class: plain ? "nba-box nba-terminal" : `nba-box ${toned("idle")}` });
-    const shape = { x: box.x - box.w / 2, y: box.y - box.h / 2, width: box.w, height: box.h, rx: plain ? box.h / 2 : 5 };
-    const label = svg("text", { x: box.x, y: box.y + (plain ? 3.5 : 4) }, plain ? box.kind.toUpperCase() : box.name);
-    const title = svg("title", {});
-    group.append(title, svg("rect", shape), label);
-    if (!plain) {
-      group.setAttribute("tabindex", "0");
-      group.setAttribute("role", "button");
-      group.addEventListener("click", () => pick(box.name));
-      group.addEventListener("keydown", (event) => {
-        const key = /** @type {KeyboardEvent} */ (event).key;
-        if (key === "Enter" || key === " ") {
-          event.preventDefault();
-          event.stopPropagation();
-          pick(box.name);
-        }
-      });
-      boxes.set(box.name, { group, label, title, width: box.w });
+    if (box.kind === "area") {
+      const drawn = drawArea(box);
+      press(drawn.group, () => pick(box.name));
+      boxes.set(box.name, drawn);
+      root.prepend(drawn.group);
+    } else if (box.kind === "start" || box.kind === "end") root.append(drawEnd(box));
+    else {
+      const drawn = box.kind === "stack" ? drawStack(box, box.members ?? []) : drawNode(box);
+      press(drawn.group, () => pick(box.name));
+      for (const name of box.kind === "stack" ? [box.name, ...(box.members ?? [])] : [box.name]) boxes.set(name, drawn);
+      root.append(drawn.group);
     }
-    root.append(group);
   }
-  return { root: frame(root, width, height), boxes, wires };
+  return { root: /** @type {SVGElement} */ (root), boxes, wires, width, height };
 }
 
-/** Marks one node. @param {NodeBox} box @param {string} name @param {import("./said.js").NodeState} node @param {boolean} picked */
-export function markNode(box, name, node, picked) {
-  const shown = node.cached && node.status === "done" ? "cached" : node.status;
-  const names = `nba-box ${toned(shown)}${picked ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
-  if (box.group.getAttribute("class") !== names) box.group.setAttribute("class", names);
-  const count = node.total > 1 ? ` ${node.finished}/${node.total}` : "";
-  const text = `${icon(shown)} ${name}${count}`.trim();
-  if (box.label.textContent === text && box.title.textContent) return;
-  box.label.textContent = text;
-  const wide = text.length * LETTER; // icon and count may need more room than the name had
-  const size = wide > box.width - 6 ? Math.max(7.5, (12 * (box.width - 6)) / wide) : 12;
-  box.label.setAttribute("style", size < 12 ? `font-size: ${size.toFixed(1)}px` : "");
-  const word = node.cached && node.status === "done" ? "done, from the cache" : node.status;
-  box.title.textContent = `${name}: ${word}${node.runs > 1 ? `, ${node.runs} runs` : ""}`;
-  box.group.setAttribute("aria-label", `node ${name}, ${word}${count}`);
+/** @param {Element} group @param {() => void} act */
+function press(group, act) {
+  group.setAttribute("tabindex", "0");
+  group.setAttribute("role", "button");
+  group.addEventListener("click", act);
+  group.addEventListener("keydown", (event) => {
+    const key = /** @type {KeyboardEvent} */ (event).key;
+    if (key !== "Enter" && key !== " ") return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
 }
 
-/** What a picture shows of its whole. @param {View} view @param {number} w @param {number} h */
-export function viewBox(view, w, h) {
-  return `${view.x - 8} ${view.y - 8} ${w / view.k} ${h / view.k}`;
-}
-
-/** The view after zooming by `factor` around a point of the picture. @param {View} view @param {number} factor @param {number} x @param {number} y */
-export function zoomed(view, factor, x, y) {
-  const k = Math.min(DEEPEST, Math.max(0.5, view.k * factor));
-  return { x: x - ((x - view.x) * view.k) / k, y: y - ((y - view.y) * view.k) / k, k };
-}
-
-/** @param {SVGElement} root @param {number} width @param {number} height */
-function frame(root, width, height) {
-  const holder = el("div", "nba-frame-graph");
-  let view = { x: 0, y: 0, k: 1 };
-  root.setAttribute("width", String(width));
-  root.setAttribute("height", String(Math.min(height, TALL)));
-  const show = () => root.setAttribute("viewBox", viewBox(view, width, height));
-  /** @param {number} factor @param {{clientX: number, clientY: number}} [at] */
-  const zoom = (factor, at) => {
-    const box = root.getBoundingClientRect();
-    const scale = Math.min(box.width / (width / view.k), box.height / (height / view.k)) || 1;
-    const x = at ? view.x + (at.clientX - box.left - (box.width - (width / view.k) * scale) / 2) / scale : view.x + width / view.k / 2;
-    const y = at ? view.y + (at.clientY - box.top - (box.height - (height / view.k) * scale) / 2) / scale : view.y + height / view.k / 2;
-    view = zoomed(view, factor, x, y);
-    show();
+/** @param {Wire} wire @returns {DrawnWire} */
+function drawWire(wire) {
+  const group = svg("g", { class: `nba-e${wire.kind === "branch" || wire.kind === "each" ? " nba-br" : ""}` });
+  const line = /** @type {SVGPathElement} */ (svg("path", { d: wire.path, class: "nba-ln" }));
+  group.append(line, svg("path", { d: wire.arrow, class: "nba-tip" }));
+  if (wire.label) group.append(svg("text", { x: wire.x, y: wire.y + 3.5, "text-anchor": "middle" }, fitted(wire.label)));
+  /** @type {Element | null} */
+  let chip = null;
+  return {
+    group,
+    line,
+    loop(count) {
+      const text = `${count}×`;
+      if (chip?.textContent === text || !count) return;
+      const at = line.getPointAtLength(line.getTotalLength() / 2);
+      const w = 11 + 7.1 * text.length;
+      const made = svg("g", { class: "nba-loop" });
+      made.append(svg("rect", { x: at.x - w / 2, y: at.y - 9, width: w, height: 18, rx: 9 }), svg("text", { x: at.x, y: at.y + 4, "text-anchor": "middle" }, text));
+      chip?.remove();
+      group.append(made);
+      chip = made;
+    },
   };
-  root.addEventListener("wheel", (event) => {
-    const wheel = /** @type {WheelEvent} */ (event);
-    if (!wheel.ctrlKey && !wheel.metaKey) return; // the page scrolls
-    wheel.preventDefault();
-    zoom(Math.exp(-wheel.deltaY / 300), wheel);
-  }, { passive: false });
-  /** @type {{x: number, y: number, from: View} | null} */
-  let drag = null;
-  root.addEventListener("pointerdown", (event) => {
-    const pointer = /** @type {PointerEvent} */ (event);
-    if (!(event.target instanceof Element) || event.target.closest("[role=button]")) return;
-    drag = { x: pointer.clientX, y: pointer.clientY, from: view };
-    root.setPointerCapture(pointer.pointerId);
-  });
-  root.addEventListener("pointermove", (event) => {
-    if (!drag) return;
-    const pointer = /** @type {PointerEvent} */ (event);
-    const box = root.getBoundingClientRect();
-    const scale = Math.max(width / view.k / box.width, height / view.k / box.height);
-    view = { ...view, x: drag.from.x - (pointer.clientX - drag.x) * scale, y: drag.from.y - (pointer.clientY - drag.y) * scale };
-    show();
-  });
-  for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => (drag = null));
-  const tools = el("div", "nba-zoom");
-  tools.append(
-    button("+", "nba-button", () => zoom(1.4), "Zoom in (or Ctrl and the wheel)"),
-    button("−", "nba-button", () => zoom(1 / 1.4), "Zoom out"),
-    button("⤢", "nba-button", () => {
-      view = { x: 0, y: 0, k: 1 };
-      show();
-    }, "Show the whole graph"),
-  );
-  show();
-  holder.append(root, tools);
-  return holder;
+}
+
+/** @param {Box} box */
+function drawEnd(box) {
+  const group = svg("g", { class: "nba-term" });
+  group.append(svg("rect", { x: box.x - 26, y: box.y - 10, width: 52, height: 20, rx: 10 }), svg("text", { x: box.x, y: box.y + 4, "text-anchor": "middle" }, box.kind.toUpperCase()));
+  return group;
+}
+
+/** A graph that is open inside this one. @param {Box} box @returns {NodeBox} */
+function drawArea(box) {
+  const group = svg("g", { class: "nba-sub nba-box" });
+  const [x, y] = [box.x - box.w / 2, box.y - box.h / 2];
+  const text = svg("text", { x: x + 12, y: y + 18 });
+  const told = svg("tspan", { dx: 6 }, "subgraph, open in place");
+  text.append(svg("tspan", { class: "nba-b" }, fitted(box.name)), told);
+  group.append(svg("rect", { class: "nba-area", x, y, width: box.w, height: box.h, rx: 8 }), text);
+  return {
+    group,
+    box: { ...box, members: undefined },
+    mark(nodes, picked) {
+      const node = nodes[box.name];
+      if (!node) return;
+      const word = node.cached && node.status === "done" ? "done, from the cache" : node.status;
+      const said = `node ${box.name}, ${word}${node.total > 1 ? ` ${node.finished}/${node.total}` : ""}`;
+      group.classList.toggle("nba-picked", picked === box.name);
+      if (group.getAttribute("aria-label") !== plain(said)) group.setAttribute("aria-label", plain(said));
+      const short = box.w < 240 ? node.status : `subgraph, open in place · ${node.status}`;
+      if (told.textContent !== short) told.textContent = short;
+    },
+  };
+}
+
+/** @param {Box} box @returns {NodeBox} */
+function drawNode(box) {
+  const [x, y] = [box.x - box.w / 2, box.y - box.h / 2];
+  const group = svg("g", { class: "nba-n nba-box nba-s-idle nba-t-plain" });
+  const title = svg("title", {});
+  const name = svg("text", { class: "nba-lab", x: box.x, y: box.y + 4, "text-anchor": "middle" }, fitted(box.name.split("/").at(-1) ?? ""));
+  const count = svg("text", { class: "nba-m", x: x + box.w - 9, y: box.y + 4, "text-anchor": "end" });
+  group.append(title, svg("rect", { class: "nba-box", x, y, width: box.w, height: box.h, rx: 6 }), name, count);
+  /** @type {Element | null} */
+  let mark = null;
+  let marked = "";
+  let told = "";
+  return {
+    group,
+    box,
+    mark(nodes, picked, now) {
+      const node = nodes[box.name];
+      if (!node) return;
+      const shown = node.cached && node.status === "done" ? "cached" : node.status;
+      const classes = `nba-n nba-box ${toned(shown)}${picked === box.name ? " nba-picked" : ""}${node.now ? " nba-now" : ""}${node.inner_threads.length ? " nba-inner" : ""}`;
+      if (group.getAttribute("class") !== classes) group.setAttribute("class", classes);
+      const signed = signOf(shown);
+      if (signed !== marked) {
+        marked = signed;
+        mark?.remove();
+        mark = signed ? sign(signed) : null;
+        if (mark) {
+          for (const [key, value] of Object.entries({ x: x + 9, y: box.y - 7, width: 14, height: 14 })) mark.setAttribute(key, String(value));
+          group.append(mark);
+        }
+        name.setAttribute("x", String(mark ? x + 28 : box.x));
+        name.setAttribute("text-anchor", mark ? "start" : "middle");
+      }
+      const text = counted(node, now);
+      if (count.textContent !== text) count.textContent = text;
+      const word = shown === "cached" ? "done, from the cache" : node.status;
+      const many = node.total > 1 ? ` ${node.finished}/${node.total}` : "";
+      const said = `node ${box.name}, ${word}${many}`;
+      if (said === told) return;
+      told = said;
+      title.textContent = plain(`${box.name}: ${word}${node.runs > 1 ? `, ${node.runs} runs` : ""}`);
+      group.setAttribute("aria-label", plain(said));
+    },
+  };
 }

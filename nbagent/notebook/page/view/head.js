@@ -1,135 +1,185 @@
-// What stands over the graph: whose run it is, how it stands, the buttons, and what must be said.
+// What stands over the graph: how the run stands, whose it is, its figures, and what can be done.
+//
+// Rule 1: only what applies is shown: buttons of a status, and figures that are not zero.
 // @ts-check
-import { button, clock, el, keyOf, plain, textInput, toned, worded } from "../dom.js";
+import { action, arrange, button, clock, el, keyOf, line, money, plain, short, sign, signOf, textInput, toned } from "../dom.js";
+import { menuPart } from "./menu.js";
 import { enabled } from "./said.js";
 import { folded } from "./values.js";
 
 /** @typedef {import("./said.js").Now} Now */
 /** @typedef {import("./said.js").Past} Past */
+/** @typedef {import("./said.js").Sums} Sums */
 
-/** Name, key, label and tip of each button. */
+/** Name, key, label, sign and tip of each button. */
 const BUTTONS = [
-  { name: "pause", key: "p", label: "Pause", tip: "Pause on the next super-step boundary (p)" },
-  { name: "step", key: "s", label: "Step", tip: "Run one super-step, then pause (s)" },
-  { name: "resume", key: "r", label: "Resume", tip: "Go on from the last checkpoint (r)" },
-  { name: "stop", key: "x", label: "Stop", tip: "Stop now; unfinished nodes run again at resume (x)" },
+  { name: "pause", key: "p", label: "Pause", signed: "paused", tip: "Pause at the next step boundary (p)" },
+  { name: "resume", key: "r", label: "Resume", signed: "next", tip: "Go on from the last checkpoint (r)" },
+  { name: "step", key: "s", label: "Step", signed: "tw", tip: "Run one step, then pause (s)" },
+  { name: "stop", key: "x", label: "Stop", signed: "stopped", tip: "Stop now; unfinished nodes run again (x)" },
 ];
 
 /**
- * What must be said about a thread, each with its class, and with a command where it offers one.
- * @param {Now} now @param {Past | null} past @param {boolean} isGone @returns {Array<[string, string, string?]>}
+ * What must be said about a thread below its header, each with its tone, and with a command where it offers one.
+ * @param {Now} now @param {boolean} isGone @returns {Array<[string, string, string?]>}
  */
-export function notices(now, past, isGone) {
+export function notices(now, isGone) {
   /** @type {Array<[string, string, string?]>} */
   const said = [];
-  if (past) {
-    const note = past.note ? ` “${past.note}”` : "";
-    said.push(["nba-notice nba-looking", `You look at checkpoint ${past.checkpoint}, after super-step ${past.step}.${note}`]);
-  }
-  if (now.notice) said.push(["nba-notice", now.notice]);
-  if (now.error) said.push(["nba-error", now.error]);
+  if (now.notice) said.push(["waiting", now.notice]);
   if (isGone) return said;
   if (now.turn > 1) {
     const again = now.status === "running" ? undefined : "afresh";
-    said.push(["nba-notice nba-turn", `This is turn ${now.turn} of the thread, on top of what turn ${now.turn - 1} left. `, again]);
-  }
-  if (now.status === "waiting") {
-    said.push(["nba-notice", "It waits for an answer; nothing runs. The form is below."]);
-  } else if (now.status === "paused" || now.status === "stopped") {
-    const next = now.next.length ? ` Next: ${now.next.join(", ")}.` : "";
-    said.push(["nba-notice", `It is ${now.status}.${next} Fields can be corrected below.`]);
+    said.push(["running", `This is turn ${now.turn} of the thread, on top of what turn ${now.turn - 1} left.`, again]);
   }
   return said;
 }
 
-/** How far a run is, and how long it took. @param {Now} now @param {number} at Unix seconds */
-export function progress(now, at) {
-  if (now.status === "new") return "not started";
-  const end = now.ended || (now.status === "running" ? at : 0);
-  const took = now.started && end ? ` · ${clock(Math.max(0, end - now.started))}` : "";
-  return `super-step ${now.step}${took}`;
+/**
+ * The figures of a run: what each is called, and how much it is. Three kinds of time are never added up.
+ * @param {Now} now @param {Sums | null} sums @param {number} at Unix seconds @returns {Array<[string, string, string, string]>} before, figure, after, how soon it goes
+ */
+export function figures(now, sums, at) {
+  /** @type {Array<[string, string, string, string]>} */
+  const found = [];
+  if (now.status === "new") return found;
+  found.push(["step ", String(now.step), "", ""]);
+  const working = now.working + (now.busy_since ? Math.max(0, at - now.busy_since) : 0);
+  if (working >= 0.05) found.push(["", clock(working), " working", ""]);
+  const waited = now.waited + (now.status === "waiting" && now.ended ? Math.max(0, at - now.ended) : 0);
+  if (waited >= 1) found.push(["", clock(waited), " waiting for you", ""]);
+  if (sums?.tokens) found.push(["", short(sums.tokens), " tokens", "nba-opt2"]);
+  if (sums?.cost) found.push(["", money(sums.cost), "", ""]);
+  return found;
 }
 
 /**
- * @param {{command: (name: string) => void, rename: (title: string) => void, open: (thread: string) => void}} acts
+ * @param {{command: (name: string) => void, rename: (title: string) => void, open: (thread: string) => void, fork: () => void, help: () => string}} acts
  */
-export function headPart({ command, rename, open }) {
-  const header = el("div", "nba-header");
+export function headPart({ command, rename, open, fork, help }) {
+  const header = el("div", "nba-head nba-header");
   const title = titlePart({ rename, open });
-  const pill = el("span", "nba-pill");
-  pill.setAttribute("role", "status");
-  const facts = el("span", "nba-muted nba-facts");
-  const buttons = el("span", "nba-buttons");
-  const controls = new Map(BUTTONS.map(({ name, label, tip }) => [name, button(label, "nba-button", () => command(name), tip)]));
-  buttons.append(...controls.values());
-  header.append(title.node, title.pencil, pill, facts, buttons);
-  const note = el("div", "nba-error");
+  const mark = el("span", "nba-st nba-pill");
+  mark.setAttribute("role", "status");
+  const facts = el("span", "nba-facts");
+  const buttons = el("span", "nba-acts nba-buttons");
+  const controls = new Map(BUTTONS.map(({ name, label, signed, tip }) => [name, action(label, signed, () => command(name), { tip, key: name })]));
+  const again = menuPart(() => action("Run again…", "retrying", () => {}, { tip: "The same input once more", key: "again" }), () => [
+    { label: "On top of this, as the next turn", act: () => command("again") },
+    { label: "Afresh, without what the thread holds", act: () => command("afresh") },
+  ]);
+  const more = menuPart(() => action("", "more", () => {}, { kind: "quiet", tip: "More", key: "more" }), () => [
+    { label: "Rename", act: () => title.edit() },
+    { label: "Fork this thread", act: fork },
+    { label: "Keys", act: () => complain(help()) },
+  ]);
+  const note = el("div", "nba-note nba-t-red nba-s-failed");
   note.setAttribute("role", "alert");
   note.hidden = true;
   const message = el("div", "nba-message");
+  header.append(mark, title.node, facts, buttons);
   let said = "";
+  let stands = "";
+  /** @param {string} name */
+  const isPossible = (name) => enabled(stands)[name];
+  /** @type {Sums | null} */
+  let sums = null;
+  let figured = "";
 
   /** @param {Now} now */
   function tick(now) {
-    facts.textContent = progress(now, Date.now() / 1000);
+    const found = figures(now, sums, Date.now() / 1000);
+    const told = JSON.stringify(found);
+    if (told === figured) return;
+    figured = told;
+    facts.replaceChildren(...found.map(([before, figure, after, soon]) => {
+      const one = el("span", soon);
+      one.append(before, el("b", "", figure), after);
+      return one;
+    }));
+  }
+
+  /** A sentence until the next command; "" takes it away. @param {string} text @param {HTMLElement} [act] @param {string} [tone] */
+  function complain(text, act, tone = "red") {
+    note.className = `nba-note nba-t-${tone}`;
+    note.hidden = !text;
+    const told = el("span", "nba-grow");
+    told.append(folded(text));
+    note.replaceChildren(...(text ? [sign("lost"), told, ...(act ? [act] : [])] : []));
   }
 
   return {
     nodes: [header, note, message],
-    keys: new Map(BUTTONS.map(({ name, key }) => [key, () => controls.get(name)?.click()])),
+    keys: new Map([
+      ...BUTTONS.map(({ name, key }) => /** @type {[string, () => void]} */ ([key, () => isPossible(name) && command(name)])),
+      /** @type {[string, () => void]} */ (["?", () => complain(note.hidden ? help() : "")]),
+    ]),
     help: BUTTONS.map(({ name, key }) => `${key} ${name}`).join(" · "),
     tick,
+    complain,
+    /** @param {Sums | null} found */
+    sum(found) {
+      sums = found;
+    },
     /** @param {Now} now @param {Past | null} past @param {boolean} isGone */
     show(now, past, isGone) {
       title.show(now, isGone);
-      const word = worded(now.status);
-      if (pill.textContent !== word) {
-        pill.className = `nba-pill ${toned(now.status)}`;
-        pill.textContent = word;
+      const status = isGone ? "lost" : now.status;
+      const word = isGone ? "kernel gone" : now.status === "new" ? "ready" : now.status;
+      if (mark.dataset.said !== word) {
+        mark.dataset.said = word;
+        mark.className = `nba-st nba-pill ${toned(status)}`;
+        mark.replaceChildren(sign(signOf(status)), plain(word));
       }
+      stands = isGone ? "" : now.status;
       const can = enabled(now.status);
-      for (const [name, one] of controls) one.disabled = isGone || !can[name];
+      const shown = isGone ? [] : BUTTONS.filter(({ name }) => can[name] && now.status !== "failed");
+      const wanted = shown.map(({ name }) => /** @type {HTMLElement} */ (controls.get(name)));
+      controls.get("resume")?.classList.toggle("nba-go", now.status === "paused" || now.status === "stopped");
+      if (now.status === "done" && !isGone) wanted.push(again);
+      arrange(buttons, isGone ? wanted : [...wanted, more]);
       tick(now);
-      const due = notices(now, past, isGone);
+      const due = notices(now, isGone);
       if (said === JSON.stringify(due)) return;
       said = JSON.stringify(due);
-      message.replaceChildren(...due.map(([className, text, act]) => {
-        const line = el("div", className);
-        line.append(folded(text));
-        if (act) line.append(button("Start afresh", "nba-link", () => command(act), "The same input again, without what the thread holds; the history keeps it"));
-        return line;
+      message.replaceChildren(...due.map(([tone, text, act]) => {
+        const told = el("span", "nba-grow");
+        told.append(folded(text));
+        const one = line(`nba-note nba-notice ${toned(tone)}${tone === "running" ? " nba-turn" : ""}`, sign(signOf(tone)), told);
+        if (act) one.append(button("Start afresh", "nba-lnk", () => command(act), "The same input again, without what the thread holds; the history keeps it"));
+        return one;
       }));
-    },
-    /** A sentence until the next command; "" takes it away. @param {string} text @param {HTMLElement} [act] */
-    complain(text, act) {
-      note.hidden = !text;
-      note.replaceChildren(folded(text), ...(act ? [" ", act] : []));
     },
   };
 }
 
 /**
- * The title, and its pencil. It is drawn anew only when it changes, so that a new one can be typed.
+ * The graph and the title, and a pencil. It is drawn anew only when it changes, so that a new one can be typed.
  * @param {{rename: (title: string) => void, open: (thread: string) => void}} acts
  */
 function titlePart({ rename, open }) {
-  const node = el("span", "nba-title");
-  const pencil = button("✎", "nba-link nba-rename", edit, "Give the thread a title");
+  const node = el("span", "nba-name nba-title");
+  const pencil = action("", "pen", edit, { kind: "quiet", tip: "Give the thread a title", key: "rename" });
+  pencil.classList.add("nba-rename");
   /** @type {Now | null} */
   let now = null;
   let drawn = "";
+  let isGone = false;
 
   function draw() {
     if (!now) return;
     const { parent } = now;
     node.replaceChildren();
-    if (parent) node.append(button(`${parent} ›`, "nba-link", () => open(parent), "Back to the thread above"), " ");
-    node.append(plain(`${now.graph} · ${now.title || now.thread}`));
+    if (parent) node.append(button(`${parent} ›`, "nba-lnk", () => open(parent), "Back to the thread above"));
+    node.append(el("span", "", now.graph), el("span", "nba-soft nba-slash", " / "), el("span", "nba-cut", now.title || now.thread));
+    if (now.title) node.append(el("span", "nba-meta nba-opt nba-opt2", now.thread));
     node.title = plain(now.thread);
+    if (!isGone) node.append(pencil);
   }
 
   function edit() {
     const input = textInput("nba-input", "title", now?.thread);
+    input.type = "text";
     input.value = now?.title ?? "";
     input.addEventListener("keydown", (event) => {
       const key = keyOf(event);
@@ -143,12 +193,12 @@ function titlePart({ rename, open }) {
 
   return {
     node,
-    pencil,
-    /** @param {Now} state @param {boolean} isGone */
-    show(state, isGone) {
+    edit,
+    /** @param {Now} state @param {boolean} gone */
+    show(state, gone) {
       now = state;
-      pencil.hidden = isGone;
-      const named = JSON.stringify([state.parent, state.graph, state.title, state.thread]);
+      const named = JSON.stringify([state.parent, state.graph, state.title, state.thread, gone]);
+      isGone = gone;
       if (named !== drawn) draw();
       drawn = named;
     },

@@ -2,8 +2,10 @@
 //
 // Rule 1: a row is drawn anew only where it changed, and the tools stay while somebody types in
 //         them: a run that goes on takes nobody's words or place away.
+// Rule 2: only the rows in sight are on the page, however long the history is.
 // @ts-check
-import { arrange, button, el, keepingFocus, keyOf, moment, plain, svg, textInput, worded } from "../dom.js";
+import { action, arrange, button, el, keepingFocus, keyOf, line, moment, plain, sign, svg, textInput, worded } from "../dom.js";
+import { comparePart } from "./compare.js";
 
 /** @typedef {import("./said.js").History} History */
 /** @typedef {import("./said.js").Checkpoint} Checkpoint */
@@ -18,8 +20,11 @@ import { arrange, button, el, keepingFocus, keyOf, moment, plain, svg, textInput
 const LANE = 14; // pixels between two branches
 const ROW = 26; // pixels between two checkpoints
 const FIRST = 200; // checkpoints that are asked for at first
-const MORE = 500; // and then with each click
-const KINDS = new Map([["input", "input"], ["edit", "corrected"], ["fork", "branch"]]);
+const MORE = 500; // and then each time
+const TOOLS = 34; // pixels of the tools below the chosen row
+const NOTE = 22; // and of a note
+const AROUND = 400; // pixels beyond what is seen in which rows are kept ready
+const KINDS = new Map([["input", "input"], ["edit", "edited by you"], ["fork", "branch"]]);
 
 /**
  * A lane for each checkpoint: 0 for the line that leads to the latest, more for older branches.
@@ -76,29 +81,65 @@ export function title(row) {
   return row.ran.length ? row.ran.join(", ") : "step";
 }
 
-/** One checkpoint, drawn. @param {Checkpoint} row @param {{lanes: Lanes, width: number, isShown: boolean, notes: string[], forks: import("./said.js").Fork[]}} at @param {Acts} acts */
+/**
+ * Which rows are to be on the page: the first, the one after the last, and how much room the others take.
+ * @param {number[]} tops where each row begins, and at the end of them all of it @param {number} from @param {number} to pixels that are seen
+ */
+export function windowOf(tops, from, to) {
+  const count = tops.length - 1;
+  let first = 0;
+  for (let low = 0, high = count; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (tops[middle + 1] < from) low = middle + 1;
+    else high = middle;
+    first = low;
+  }
+  let end = first;
+  while (end < count && tops[end] < to) end++;
+  return { first, end, before: tops[first] ?? 0, after: (tops[count] ?? 0) - (tops[end] ?? 0) };
+}
+
+/** @typedef {{lanes: Lanes, width: number, isShown: boolean, isNow: boolean, mark: "" | "A" | "B", notes: string[], forks: import("./said.js").Fork[], height: number}} RowAt */
+
+/** One checkpoint, drawn. @param {Checkpoint} row @param {RowAt} at @param {Acts} acts */
 function drawRow(row, at, acts) {
-  const item = el("li", at.isShown ? "nba-look" : "");
-  const line = el("div", "nba-history-row");
+  const item = el("li", `${at.isShown ? "nba-sel nba-look" : ""}${at.mark === "A" ? " nba-vs" : ""}`.trim());
+  item.style.gridTemplateColumns = `${at.width}px minmax(0, 1fr)`;
   const picture = svg("svg", { width: at.width, height: ROW, class: "nba-lanes", "aria-hidden": "true" });
   for (const d of at.lanes.path) picture.append(svg("path", { d }));
-  const old = at.lanes.x > 8 ? " nba-dot-old" : "";
-  picture.append(svg("circle", { cx: at.lanes.x, cy: ROW / 2, r: 4, class: `nba-dot nba-dot-${row.kind}${old}` }));
-  const look = button("", "nba-history-look", () => acts.look(row.id), `Look at checkpoint ${row.id}`);
+  const [x, y] = [at.lanes.x, ROW / 2];
+  if (row.kind === "edit") picture.append(svg("rect", { class: "nba-hu", x: x - 3.5, y: y - 3.5, width: 7, height: 7 }));
+  else picture.append(svg("circle", { class: at.isNow ? "nba-cur" : row.kind === "step" ? "nba-in" : "", cx: x, cy: y, r: at.isNow ? 5 : row.kind === "step" ? 3.5 : 4 }));
+  const look = button("", "nba-it nba-history-look", () => acts.look(row.id), `Look at checkpoint ${row.id}`);
   look.dataset.key = `look ${row.id}`;
-  look.append(el("span", "nba-history-step", String(row.step)), el("span", "nba-history-title", title(row)));
-  if (row.updated.length) look.append(el("span", "nba-muted nba-history-fields", row.updated.join(", ")));
-  look.append(el("span", "nba-muted nba-history-time", moment(row.at)));
-  look.setAttribute("aria-label", plain(`checkpoint ${row.id}, super-step ${row.step}, ${title(row)}`));
+  look.append(el("span", "nba-s nba-history-step", row.kind === "step" || row.kind === "input" ? String(row.step) : ""), el("b", "nba-history-title nba-cut", title(row)));
+  look.append(el("span", "nba-soft nba-cut nba-grow nba-history-fields", row.updated.join(", ")));
+  if (at.mark) look.append(el("span", `nba-ab${at.mark === "B" ? " nba-b" : ""}`, at.mark));
+  look.append(el("span", "nba-meta nba-history-time", at.isNow ? "now" : moment(row.at)));
+  look.setAttribute("aria-label", plain(`checkpoint ${row.id}, step ${row.step}, ${title(row)}${at.mark ? `, ${at.mark} of the comparison` : ""}`));
   if (at.isShown) look.setAttribute("aria-current", "true");
-  line.append(picture, look);
-  item.append(line, ...at.notes.map((text) => el("div", "nba-history-note", text)));
+  item.append(picture, look);
+  const rest = at.lanes.path.length ? through(at.lanes, at.width, at.height - ROW) : null;
+  if (at.height > ROW && rest) item.append(rest);
+  const below = el("div", "nba-below");
+  below.append(...at.notes.map((text) => line("nba-history-note nba-soft", sign("note"), text)));
   for (const fork of at.forks) {
-    const open = button(`↳ ${fork.title || fork.thread} · ${worded(fork.status)}`, "nba-link nba-history-fork", () => acts.open(fork.thread));
+    const open = button(`↳ ${fork.title || fork.thread} · ${worded(fork.status)}`, "nba-lnk nba-link nba-history-fork", () => acts.open(fork.thread));
     open.dataset.key = `fork ${fork.thread}`;
-    item.append(open);
+    below.append(open);
   }
+  if (at.height > ROW) item.append(below);
   return item;
+}
+
+/** The lanes go on beside what stands below a row. @param {Lanes} lanes @param {number} width @param {number} height */
+function through(lanes, width, height) {
+  const made = svg("svg", { width, height, class: "nba-lanes", "aria-hidden": "true" });
+  for (const d of lanes.path) {
+    const end = /([\d.]+)(?: \d+)?V26$/.exec(d);
+    if (end) made.append(svg("path", { d: `M${end[1]} 0V${height}` }));
+  }
+  return made;
 }
 
 /**
@@ -107,16 +148,18 @@ function drawRow(row, at, acts) {
  * @param {Acts & {compare: (id: number) => void, annotate: (id: number, text: string) => Promise<boolean>}} acts
  */
 function toolsPart(acts) {
-  const node = el("div", "nba-history-tools");
-  const label = el("span", "nba-muted");
+  const node = el("div", "nba-more nba-history-tools");
+  const label = el("span", "nba-hidden nba-muted");
   /** @type {Map<number, string>} */
   const drafts = new Map();
   let id = 0;
-  const fork = button("Fork from here", "nba-button", () => acts.fork(id), "A new thread that begins at this checkpoint; this one stays as it is");
-  const branch = button("Resume from here", "nba-button", () => acts.branch(id), "Go on from this checkpoint in a new branch of this thread");
-  const compare = button("Compare with this", "nba-button", () => acts.compare(id), "Show what differs between this checkpoint and the next one that you look at");
-  const note = textInput("nba-input", "note", "Note for this checkpoint, then Enter");
-  node.append(label, fork, branch, compare, note);
+  const branch = action("Go on from here", "next", () => acts.branch(id), { tip: "In a new branch of this thread", key: "branch" });
+  const fork = action("Fork", "fork", () => acts.fork(id), { tip: "Fork from here: a new thread that begins at this checkpoint; this one stays as it is", key: "fork" });
+  const compare = action("Compare…", "", () => acts.compare(id), { tip: "Show what differs between this checkpoint and another", key: "compare" });
+  const note = textInput("nba-input nba-note-input", "note", "Note, then Enter");
+  note.type = "text";
+  note.dataset.key = "note";
+  node.append(label, branch, fork, compare, note);
   note.addEventListener("input", () => {
     if (note.value) drafts.set(id, note.value);
     else drafts.delete(id);
@@ -136,109 +179,185 @@ function toolsPart(acts) {
       note.value = "";
       id = 0;
     },
-    /** @param {number} checkpoint @param {{against: number, isUnder: boolean}} at */
-    show(checkpoint, { against, isUnder }) {
+    /** @param {number} checkpoint @param {{isCompared: boolean, isUnder: boolean}} at */
+    show(checkpoint, { isCompared, isUnder }) {
       if (id !== checkpoint) note.value = drafts.get(checkpoint) ?? "";
       id = checkpoint;
       label.textContent = `Checkpoint ${id}`;
       branch.hidden = isUnder;
-      compare.textContent = against === id ? "Compared with this" : "Compare with this";
+      compare.setAttribute("aria-pressed", String(isCompared));
     },
   };
 }
 
 /**
  * @param {{
- *   ask: import("./said.js").Ask, acts: Acts, checkpoint: () => number | null, isUnder: () => boolean,
+ *   ask: import("./said.js").Ask, acts: Acts, checkpoint: () => number | null, isUnder: () => boolean, now: () => import("./said.js").Now,
  * }} given `checkpoint` is the one that is looked at, null for now; `isUnder` where another thread runs this one
  */
 export function historyPart({ ask, acts, checkpoint, isUnder }) {
   const node = el("div");
-  const list = el("ol", "nba-history");
+  const split = el("div", "nba-split");
+  const left = el("div", "nba-historypane");
+  const list = el("ol", "nba-hist nba-history");
+  list.setAttribute("aria-label", "history, newest first");
   /** @type {History | null} */
   let data = null;
-  let against = 0;
   let asked = 0;
+  let isAsking = false;
+  /** The checkpoints that are compared; `b` waits for `a`. @type {{a: number, b: number} | null} */
+  let pair = null;
   /** @type {Map<number, {item: HTMLElement, said: string}>} */
   let drawn = new Map();
+  const comparison = comparePart({ ask, done: () => compare(null), swap: () => pair && compare({ a: pair.b, b: pair.a }) });
+  split.append(left);
   const tools = toolsPart({
     ...acts,
-    compare(id) {
-      against = against === id ? 0 : id;
-      show();
-    },
+    compare: (id) => compare(pair?.b === id && !pair.a ? null : { a: 0, b: id }),
     async annotate(id, text) {
       const kept = await ask("annotate", { checkpoint: id, text });
       if (kept) refill();
       return kept !== null;
     },
   });
+  /** @type {Acts} */
+  const chosen = {
+    ...acts,
+    look(id) {
+      if (pair && id !== pair.b) compare({ a: id, b: pair.b });
+      else acts.look(id);
+    },
+  };
+
+  /** @param {{a: number, b: number} | null} next */
+  function compare(next) {
+    pair = next;
+    const names = new Map(data?.rows.map((row) => [row.id, `step ${row.step}`]));
+    void comparison.show(pair, (id) => names.get(id) ?? `checkpoint ${id}`);
+    show();
+  }
+
+  /** @type {{rows: Checkpoint[], lane: Map<number, number>, pictures: Map<number, Lanes>, width: number} | null} */
+  let laid = null;
+
+  /** The lanes of these rows; they are made anew only for other rows. @param {Checkpoint[]} rows */
+  function layOut(rows) {
+    if (laid?.rows === rows) return laid;
+    const lane = lanes(rows);
+    let most = 0;
+    for (const one of lane.values()) most = Math.max(most, one);
+    laid = { rows, lane, pictures: lines(rows, lane), width: LANE * (1 + most) + 8 };
+    return laid;
+  }
 
   function show() {
     if (!data) return;
     const { rows, parent, more } = data;
     if (!rows.length) {
-      node.replaceChildren(el("div", "nba-muted nba-empty", "No checkpoint yet: the first one is written when the run starts."));
+      node.replaceChildren(el("div", "nba-soft nba-muted nba-empty", "No checkpoint yet: the first one is written when the run starts."));
       return;
     }
-    const chosen = checkpoint() ?? (tools.held() || data.latest);
-    const isKnown = rows.some((row) => row.id === chosen);
-    if (isKnown) tools.show(chosen, { against, isUnder: isUnder() });
-    const from = el("div", "nba-muted");
-    if (parent) from.append("a branch of ", button(parent, "nba-link", () => acts.open(parent)));
-    const older = button(`… ${more.toLocaleString()} earlier`, "nba-link", () => refill(rows.length + MORE));
+    const at = pair?.b ?? checkpoint() ?? (tools.held() || data.latest);
+    const isKnown = rows.some((row) => row.id === at);
+    if (isKnown) tools.show(at, { isCompared: pair !== null, isUnder: isUnder() });
+    const from = el("div", "nba-soft");
+    if (parent) from.append("a branch of ", button(parent, "nba-lnk nba-link", () => acts.open(parent)));
+    const older = button(`… ${more.toLocaleString()} earlier`, "nba-lnk nba-link", () => void earlier());
     older.dataset.key = "older";
     keepingFocus(node, () => {
-      showRows(chosen);
-      arrange(node, [...(parent ? [from] : []), ...(isKnown ? [tools.node] : []), list, ...(more ? [older] : [])]);
+      showRows(at, isKnown);
+      arrange(left, [...(parent ? [from] : []), list, ...(more ? [older] : [])]);
+      arrange(split, [left, ...(pair ? [comparison.node] : [])]);
+      arrange(node, [split]);
     });
   }
 
-  /** @param {number} chosen */
-  function showRows(chosen) {
+  /** @param {number} chosenId @param {boolean} isKnown */
+  function showRows(chosenId, isKnown) {
     if (!data) return;
-    const { rows, notes, forks } = data;
-    const lane = lanes(rows);
-    const pictures = lines(rows, lane);
-    const width = LANE * (1 + Math.max(0, ...new Set(lane.values()))) + 8;
+    const { rows, notes, forks, latest } = data;
+    const { pictures, width } = layOut(rows);
+    /** @type {Map<number, import("./said.js").Fork[]>} */
+    const forked = new Map();
+    for (const one of forks) forked.set(one.from, [...(forked.get(one.from) ?? []), one]);
+    const tops = [0];
+    const below = rows.map((row) => {
+      const said = [row.note && `${row.note}${row.actor ? ` — ${row.actor}` : ""}`, notes[row.id]].filter(Boolean);
+      const own = forked.get(row.id) ?? [];
+      const height = ROW + NOTE * (said.length + own.length) + (isKnown && row.id === chosenId ? TOOLS : 0);
+      tops.push(tops[tops.length - 1] + height);
+      return { said, own, height };
+    });
+    const seen = windowOf(tops, node.scrollTop - AROUND, node.scrollTop + (node.clientHeight || 700) + AROUND);
     const before = drawn;
-    drawn = new Map(rows.map((row) => {
+    drawn = new Map(rows.slice(seen.first, seen.end).map((row, place) => {
+      const { said: own, own: forksHere, height } = below[seen.first + place];
+      /** @type {RowAt} */
       const at = {
         lanes: pictures.get(row.id) || { path: [], x: 8 },
         width,
-        isShown: row.id === chosen,
-        notes: [row.note && `${row.note}${row.actor ? ` — ${row.actor}` : ""}`, notes[row.id]].filter(Boolean),
-        forks: forks.filter((one) => one.from === row.id),
+        isShown: row.id === chosenId,
+        isNow: row.id === latest,
+        mark: pair?.b === row.id ? "B" : pair?.a === row.id ? "A" : "",
+        notes: own,
+        forks: forksHere,
+        height,
       };
       const said = JSON.stringify([row, at]);
       const known = before.get(row.id);
-      return [row.id, known?.said === said ? known : { item: drawRow(row, at, acts), said }];
+      return [row.id, known?.said === said ? known : { item: drawRow(row, at, chosen), said }];
     }));
+    list.style.paddingBlock = `${seen.before}px ${seen.after}px`;
     arrange(list, [...drawn.values()].map((one) => one.item));
+    const host = drawn.get(chosenId)?.item.querySelector(".nba-below");
+    if (host && isKnown && tools.node.parentElement !== host) host.prepend(tools.node);
   }
 
-  /** @param {number} [limit] */
-  async function refill(limit) {
+  let isDue = false;
+  node.addEventListener("scroll", () => {
+    if (isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => {
+      isDue = false;
+      show();
+      if (data?.more && node.scrollTop + node.clientHeight > node.scrollHeight - AROUND) void earlier();
+    });
+  }, { passive: true });
+
+  /** The rows before the last that is known. */
+  async function earlier() {
+    if (!data || isAsking) return;
+    isAsking = true;
+    const own = asked;
+    const found = await ask("history", { limit: MORE, before: data.rows[data.rows.length - 1].id });
+    isAsking = false;
+    if (!found || !data || own !== asked) return;
+    data = { ...data, rows: [...data.rows, ...found.rows], more: found.more };
+    show();
+  }
+
+  async function refill() {
     const own = ++asked;
-    const found = await ask("history", { limit: limit ?? Math.max(FIRST, data ? data.rows.length : 0) });
+    const known = data?.rows[0]?.id;
+    const found = await ask("history", known ? { limit: 5000, since: known } : { limit: FIRST });
     if (!found || own !== asked) return;
-    data = found;
+    if (!data) data = found;
+    else data = { ...found, rows: found.rows.length ? [...found.rows, ...data.rows] : data.rows, more: data.more };
     show();
   }
 
   return {
     node,
     show,
-    refill: () => refill(),
-    /** The checkpoint that the next one is compared with; 0 for none. */
-    against: () => against,
-    compared() {
-      against = 0;
+    refill: () => void refill(),
+    end() {
+      asked++;
     },
     /** It is about another thread from now on. */
     forget() {
       data = null;
-      against = 0;
+      pair = null;
+      laid = null;
       asked++;
       tools.forget();
     },

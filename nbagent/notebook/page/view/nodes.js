@@ -1,90 +1,85 @@
-// The graph, and below it the card of one node: the picked one, or else one that has failed.
+// The graph beside the pane: its marks, the node that is picked, and the spine that it folds to.
 // @ts-check
-import { el, keepingFocus } from "../dom.js";
-import { card } from "./card.js";
-import { drawGraph, markNode } from "./graph.js";
+import { action, el } from "../dom.js";
+import { drawGraph } from "./graph.js";
+import { panPart } from "./pan.js";
 
 /** @typedef {import("./said.js").Shown} Shown */
 
-/** The node that asks for attention. @param {Shown["nodes"]} nodes */
-export function worst(nodes) {
-  return Object.keys(nodes).find((name) => nodes[name].failure || nodes[name].warning);
-}
+/** What is looked at first: what has failed, asks or runs. */
+const FIRST = ["failed", "waiting", "running", "retrying"];
 
 /**
- * @param {{
- *   drawing: import("./graph.js").Drawing, shown: () => Shown, checkpoint: () => number | null,
- *   ask: import("./said.js").Ask, open: (thread: string) => void,
- * }} given `checkpoint` is null where `shown` is how it stands now
+ * @param {{drawing: import("./graph.js").Drawing, label: string, shown: () => Shown, picked: (name: string | null) => void, unfold: () => void}} given
  */
-export function nodesPart({ drawing, shown, checkpoint, ask, open }) {
-  const node = el("div", "nba-left");
-  const holder = el("div", "nba-holder");
+export function nodesPart({ drawing, label, shown, picked: tell, unfold }) {
+  const pan = panPart();
+  const spine = el("div", "nba-spine");
+  spine.append(action("", "graph", unfold, { kind: "quiet", tip: "Show the graph (g)" }), el("span", "", "graph"));
   /** @type {string | null} */
   let picked = null;
-  /** @type {{node: string, at: number | null, rows: import("./said.js").Row[]}} */
-  let reads = { node: "", at: null, rows: [] };
-  let carded = "";
-  let graph = drawGraph(drawing, toggle);
-  node.append(graph.root, holder);
+  let graph = drawGraph(drawing, label, toggle);
+  let led = "";
+  pan.show(graph);
 
   /** @param {string} name */
   function toggle(name) {
     picked = picked === name ? null : name;
     show(null);
-    learn();
-  }
-
-  /** What the picked node read, once the kernel has said it. */
-  async function learn() {
-    const name = picked;
-    const at = checkpoint();
-    const state = name === null ? undefined : shown().nodes[name];
-    if (!name || !state) return;
-    const ended = at !== null || state.status === "done";
-    const found = await ask("reads", { node: name, checkpoint: at, has_ended: ended });
-    if (!found || picked !== name || checkpoint() !== at) return;
-    reads = { node: name, at, rows: found.reads };
-    show(null);
+    tell(picked);
   }
 
   /** @param {Set<string> | null} changed the nodes to draw; null: all */
   function show(changed) {
     const { nodes, taken } = shown();
     const lit = new Set(taken.map((edge) => edge.join("\n")));
-    for (const { key, group } of graph.wires) group.classList.toggle("nba-taken", lit.has(key));
-    for (const name of changed || graph.boxes.keys()) {
-      const box = graph.boxes.get(name);
-      if (box && nodes[name]) markNode(box, name, nodes[name], picked === name);
+    for (const [key, { group, loop }] of graph.wires) {
+      group.classList.toggle("nba-hot", lit.has(key));
+      const count = shown().loops?.[key];
+      if (count && pan.node.isConnected) loop(count);
     }
-    const name = picked ?? worst(nodes) ?? "";
-    if (changed && name === carded && !changed.has(name)) return;
-    carded = name;
-    keepingFocus(holder, () => fill(name));
+    const now = Date.now() / 1000;
+    const due = new Set([...(changed ?? graph.boxes.keys())].map((name) => graph.boxes.get(name)));
+    for (const box of due) box?.mark(nodes, picked, now);
+    const lead = FIRST.map((status) => Object.keys(nodes).find((name) => nodes[name].status === status)).find(Boolean) ?? "";
+    if (lead === led) return;
+    led = lead;
+    const at = graph.boxes.get(lead);
+    if (at) pan.reveal(at.box);
   }
 
-  /** @param {string} name */
-  function fill(name) {
-    const state = name ? shown().nodes[name] : undefined;
-    const unfolded = holder.querySelector(".nba-trace[open]") !== null;
-    holder.replaceChildren();
-    if (!state) return;
-    const read = reads.node === name && reads.at === checkpoint() ? reads.rows : [];
-    const close = picked ? () => toggle(name) : undefined;
-    holder.append(card(name, state, { reads: read, open, close }));
-    const trace = holder.querySelector(".nba-trace");
-    if (unfolded && trace instanceof HTMLDetailsElement) trace.open = true;
+  pan.pane.addEventListener("keydown", (event) => {
+    const act = { "+": () => pan.zoom(1.25), "-": () => pan.zoom(1 / 1.25), 0: pan.fit }[event.key] ?? walk(event);
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  });
+
+  /** An arrow from a node leads along an edge, or to the node beside it. @param {KeyboardEvent} event */
+  function walk(event) {
+    const way = { ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
+    const own = [...graph.boxes.values()].find((one) => one.group === document.activeElement);
+    if (!way || !own) return null;
+    const names = own.box.members?.length ? own.box.members : [own.box.name];
+    const linked = new Set([...graph.wires.keys()].flatMap((key) => {
+      const [source, target] = key.split("\n");
+      return names.includes(source) ? [target] : names.includes(target) ? [source] : [];
+    }));
+    const ahead = [...graph.boxes].filter(([name, { box }]) => {
+      const along = (box.x - own.box.x) * way[0] + (box.y - own.box.y) * way[1];
+      return along > 1 && (way[1] === 0 ? Math.abs(box.y - own.box.y) < 30 : linked.has(name));
+    });
+    ahead.sort(([, a], [, b]) => far(a.box, own.box) - far(b.box, own.box));
+    const next = ahead[0]?.[1].group;
+    return () => next instanceof SVGElement && next.focus();
   }
 
   return {
-    node,
+    nodes: [spine, pan.node],
     show,
-    learn,
-    /** A node has said something new. @param {Set<string>} names */
-    heard(names) {
-      show(names);
-      if (picked && names.has(picked) && shown().nodes[picked]?.status !== "running") learn();
-    },
+    picked: () => picked,
+    drawing: () => graph,
     /** @param {string} name */
     pick(name) {
       if (!graph.boxes.has(name)) return;
@@ -93,11 +88,19 @@ export function nodesPart({ drawing, shown, checkpoint, ask, open }) {
     },
     unpick() {
       picked = null;
+      show(null);
     },
     /** @param {import("./graph.js").Drawing} drawing */
     redraw(drawing) {
-      graph = drawGraph(drawing, toggle);
-      node.replaceChildren(graph.root, holder);
+      graph = drawGraph(drawing, label, toggle);
+      led = "";
+      pan.show(graph);
     },
+    end: pan.end,
   };
+}
+
+/** @param {import("./graph.js").Box} a @param {import("./graph.js").Box} b */
+function far(a, b) {
+  return Math.hypot(a.x - b.x, a.y - b.y);
 }

@@ -31,9 +31,9 @@ export function statePart(ask) {
     if (own !== asked || !found) return;
     list.hidden = true;
     const count = found.hits.length + (found.more ? "+" : "");
-    hits.replaceChildren(el("div", "nba-muted", found.hits.length ? `${count} found` : `Nothing holds “${text}”.`));
+    hits.replaceChildren(el("div", "nba-soft nba-muted", found.hits.length ? `${count} found` : `Nothing holds “${text}”.`));
     for (const hit of found.hits) {
-      const row = el("div", "nba-hit");
+      const row = el("div", "nba-found");
       row.append(el("span", "nba-path", hit.path), marked(hit.text, text));
       hits.append(row);
     }
@@ -73,7 +73,7 @@ export function statePart(ask) {
         const said = JSON.stringify([value, at, step]);
         if (old && old.said === said) continue;
         const open = old ? old.row.querySelector("details[open]") !== null : false;
-        const row = el("div", "nba-row");
+        const row = el("div", "nba-row nba-pair");
         row.append(el("span", "nba-key", name), tree(value, open, [name], more));
         row.dataset.field = name;
         if (old) old.row.replaceWith(row);
@@ -82,7 +82,7 @@ export function statePart(ask) {
       }
       const empty = list.querySelector(".nba-empty");
       if (rows.size) empty?.remove();
-      else if (!empty) list.append(el("div", "nba-muted nba-empty", "Empty so far: no node has written a field."));
+      else if (!empty) list.append(el("div", "nba-soft nba-muted nba-empty", "Empty so far: no node has written a field."));
       if (search.value.trim()) find();
     },
   };

@@ -21,7 +21,7 @@ export function tree(value, open, path = [], more) {
   if (value.kind === "image") return image(value);
   if (value.kind === "html") return page(value);
   if (!value.items) return leaf(value, Boolean(open), path, more);
-  if (value.items.length === 0) return el("span", "nba-v nba-muted", value.kind === "list" ? "[ ]" : "{ }");
+  if (value.items.length === 0) return el("span", "nba-v nba-soft nba-muted", value.kind === "list" ? "[ ]" : "{ }");
   const leaves = value.items.every(([, item]) => ["text", "atom"].includes(item.kind));
   const inline = value.items.map(([, item]) => item.text).join(", ");
   if (value.kind === "list" && leaves && !value.more && inline.length < 70 && !inline.includes("\n")) {
@@ -29,7 +29,7 @@ export function tree(value, open, path = [], more) {
   }
   const box = el("details", "nba-tree");
   box.open = Boolean(open);
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`));
+  box.append(el("summary", "nba-soft nba-muted", `${value.type} · ${value.text}`));
   const rows = el("div", "nba-rows");
   fill(rows, value, path, more);
   box.append(rows);
@@ -40,18 +40,18 @@ export function tree(value, open, path = [], more) {
 function fill(rows, value, path, more) {
   const items = value.items || [];
   for (const [key, item] of items) {
-    const row = el("div", "nba-row");
+    const row = el("div", "nba-row nba-pair");
     row.append(el("span", "nba-key", String(key)), tree(item, false, [...path, key], more));
     rows.append(row);
   }
   if (!value.more) return;
   const left = `… ${value.more.toLocaleString()} more`;
   if (!more || !path.length) {
-    rows.append(el("div", "nba-muted", left));
+    rows.append(el("div", "nba-soft nba-muted", left));
     return;
   }
   const shown = (value.offset || 0) + items.length;
-  const next = button(left, "nba-link", async () => {
+  const next = button(left, "nba-lnk nba-link", async () => {
     next.disabled = true;
     const found = await more(path, shown);
     next.remove();
@@ -67,7 +67,7 @@ function leaf(value, open, path, more) {
   const { box, whole } = fold(text);
   box.open = open;
   if (value.cut && more && path.length) {
-    const next = button("Show more of it", "nba-link", async () => {
+    const next = button("Show more of it", "nba-lnk nba-link", async () => {
       next.disabled = true;
       const found = await more(path, 0);
       if (found) whole.textContent = plain(found.text);
@@ -76,6 +76,11 @@ function leaf(value, open, path, more) {
     box.append(next);
   }
   return box;
+}
+
+/** A text in one line. @param {string} text */
+export function oneLine(text) {
+  return text.length > 300 ? `${text.slice(0, 300).replace(/\s+/g, " ")}…` : text.replace(/\s+/g, " ");
 }
 
 /** @param {string} text */
@@ -103,7 +108,7 @@ function image(value) {
   const made = el("img");
   if (value.src && /^data:image\/(png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/=]*$/.test(value.src)) made.src = value.src;
   made.alt = `${value.type}, ${value.text}`;
-  box.append(made, el("figcaption", "nba-muted", `${value.type} · ${value.text}`));
+  box.append(made, el("figcaption", "nba-soft nba-muted", `${value.type} · ${value.text}`));
   return box;
 }
 
@@ -114,7 +119,7 @@ function page(value) {
   frame.setAttribute("sandbox", ""); // no scripts, no forms, no navigation, an origin of its own
   frame.title = `${value.type} as it shows itself`;
   frame.srcdoc = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">${value.html}`;
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`), frame);
+  box.append(el("summary", "nba-soft nba-muted", `${value.type} · ${value.text}`), frame);
   return box;
 }
 
@@ -122,10 +127,10 @@ function page(value) {
 function table(value, rows, open) {
   const box = el("details", "nba-tree");
   box.open = Boolean(open);
-  box.append(el("summary", "nba-muted", `${value.type} · ${value.text}`), cells(value.columns || [], rows));
+  box.append(el("summary", "nba-soft nba-muted", `${value.type} · ${value.text}`), cells(value.columns || [], rows));
   const missing = [value.more && `${value.more.toLocaleString()} more rows`, value.more_columns && `${value.more_columns} more columns`];
   const note = missing.filter(Boolean).join(", ");
-  if (note) box.append(el("div", "nba-muted", `… ${note}`));
+  if (note) box.append(el("div", "nba-soft nba-muted", `… ${note}`));
   return box;
 }
 
@@ -153,48 +158,4 @@ function cells(columns, rows) {
   }
   scroll.append(made);
   return scroll;
-}
-
-/** @type {Record<string, string>} */
-const SIGNS = { added: "+", grown: "+", removed: "−", changed: "~" };
-
-/** One changed field. @param {import("./said.js").Change} change @returns {HTMLElement} */
-export function changeRow(change) {
-  const row = el("div", `nba-change nba-${change.kind}`);
-  row.append(el("span", "nba-sign", SIGNS[change.kind] || "~"), el("span", "nba-key", change.field));
-  const body = el("div", "nba-body");
-  for (const part of change.parts) body.append(partRow(part));
-  if (change.more) body.append(el("div", "nba-muted", `… and ${change.more.toLocaleString()} more`));
-  row.append(body);
-  row.setAttribute("aria-label", `${change.field} ${change.kind}`);
-  return row;
-}
-
-/** @type {Record<"-" | "+" | "=" | "…", "del" | "ins" | "span" | "i">} */
-const WORDS = { "-": "del", "+": "ins", "=": "span", "…": "i" };
-
-/** One difference inside a field: its path, and what was there and is there. @param {import("./said.js").Part} part */
-function partRow(part) {
-  const row = el("div", "nba-part");
-  if (part.path) row.append(el("span", "nba-path", part.path));
-  if (part.words) {
-    const text = el("div", "nba-words");
-    for (const [op, words] of part.words) {
-      text.append(el(WORDS[op], "", words));
-    }
-    row.append(text);
-  } else if (part.table) {
-    row.append(el("div", "nba-muted", part.table.text), cells(part.table.columns, part.table.rows));
-  } else {
-    if (part.before) row.append(side("nba-minus", part.before));
-    if (part.after) row.append(side("nba-plus", part.after));
-  }
-  return row;
-}
-
-/** @param {string} name @param {Preview} value */
-function side(name, value) {
-  const made = el("div", name);
-  made.append(tree(value));
-  return made;
 }
