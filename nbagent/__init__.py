@@ -52,6 +52,7 @@ Threads
     search("wasps")               where words stand: in states, questions, printed output
     database(), export_tables()   a store as a database to look into; as files for others
     use_store(url)                another store than nbagent.db; open_store(url)
+    schedule("0 7 * * 1", graph, input)    start one by the clock, where `nbagent worker` runs
     resume_due()                  go on with what waited for a server or a deadline
     prune(keep=)                  less in the store; vacuum(), sizes(); import_threads(path)
 Errors
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from nbagent.graph.builder import END, START, Graph, branch, each, node
     from nbagent.graph.durable import durable
     from nbagent.graph.resume_due import resume_due
+    from nbagent.service.schedule import schedule
     from nbagent.stores.codec.values import register_type
     from nbagent.stores.lookup.database import database, export_tables
     from nbagent.stores.lookup.index import search
@@ -177,6 +179,7 @@ __all__ = [
     "redact",
     "register_type",
     "resume_due",
+    "schedule",
     "search",
     "sizes",
     "span",
@@ -215,6 +218,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f"nbagent.stores.lookup.{_LOOKUP[name]}"), name)
+    if name == "schedule":
+        from nbagent.service.schedule import schedule
+
+        return schedule
     if name == "register_type":
         from nbagent.stores.codec.values import register_type
 

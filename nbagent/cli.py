@@ -11,10 +11,9 @@ click parses it, as it does for sqlite-utils, which is here anyway: help, comple
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,22 +21,32 @@ import click
 from click.shell_completion import CompletionItem
 
 from nbagent import __version__
-from nbagent.engine.model.readable import to_plain
 from nbagent.engine.store import upkeep
-from nbagent.engine.store.opening import resolve_store
 from nbagent.engine.store.reports import threads as threads_table
 from nbagent.engine.thread.leave_answer import leave_answer, open_questions
-from nbagent.errors import NbagentError, UnknownThread, nearest
+from nbagent.errors import NbagentError, nearest
+from nbagent.service.console import (
+    DEFAULT,
+    answered,
+    as_json,
+    cell,
+    ended,
+    frame_rows,
+    given_fields,
+    graph_option,
+    is_named,
+    print_json,
+    question_facts,
+    show_rows,
+    store_meant,
+    thread_id,
+    with_graph,
+)
 from nbagent.stores.lookup import database as lookup
 from nbagent.stores.lookup import rows as lookup_rows
 
 if TYPE_CHECKING:
     from nbagent.engine.store.protocol import CheckpointStore
-    from nbagent.engine.thread.run import Run
-    from nbagent.engine.thread.thread import Thread
-
-WAITS = 3
-_DEFAULT = "nbagent.db"
 
 
 class _Group(click.Group):
@@ -62,7 +71,7 @@ class _Group(click.Group):
     "--store",
     envvar="NBAGENT_STORE",
     metavar="URL",
-    help=f"A store's URL, or the path of a file. Default: $NBAGENT_STORE, or {_DEFAULT} here.",
+    help=f"A store's URL, or the path of a file. Default: $NBAGENT_STORE, or {DEFAULT} here.",
 )
 @click.version_option(__version__, prog_name="nbagent")
 @click.pass_context
@@ -86,170 +95,6 @@ def main(arguments: list[str] | None = None) -> int:
     return done if isinstance(done, int) else 0
 
 
-# --------------------------------------------------------------------------------------- helpers
-
-as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON, not a table.")
-graph_option = click.option(
-    "--graph",
-    "where",
-    metavar="FILE[:NAME]",
-    help="The graph that runs it: FILE.py, FILE.ipynb or a module, and its NAME if it has several.",
-)
-
-
-def _store(*, must_exist: bool = True) -> CheckpointStore:
-    """The store that --store names. One that is only looked at is not made."""
-    named: str | None = click.get_current_context().find_root().obj
-    url: Any = named if named and "://" in named else Path(named or _DEFAULT)
-    if must_exist and isinstance(url, Path) and not url.is_file():
-        raise NbagentError(
-            f"there is no store {url}: name one with --store PATH-OR-URL, or set NBAGENT_STORE"
-        )
-    return resolve_store(url)
-
-
-def _thread_id(store: CheckpointStore, id: str) -> str:
-    try:
-        return store.thread(id).id
-    except UnknownThread as error:
-        known = [info.id for info in store.threads() if not info.is_nested]
-        raise UnknownThread(f"{error}{nearest(id, known)}", thread=id) from None
-
-
-def _show(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], json_: bool) -> None:
-    """A table for people, or a JSON list."""
-    rows, columns = list(rows), list(columns)
-    if json_:
-        _print_json([{name: row.get(name) for name in columns} for row in rows])
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    used = [name for name in columns if any(row.get(name) not in (None, "") for row in rows)]
-    for name in used or columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(name))) for name in used or columns))
-    console.print(table, width=None if sys.stdout.isatty() else 10_000)
-    if not rows:
-        console.print("(none)")
-
-
-def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}"
-                   for sign in text)  # fmt: skip
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(to_plain(value), ensure_ascii=False, indent=2))
-
-
-def _frame_rows(frame: Any) -> list[dict[str, Any]]:
-    """A DataFrame's rows with what JSON can say: a moment is text, nothing is None."""
-    records = json.loads(frame.to_json(orient="records", date_format="iso", default_handler=str))
-    return [dict(record) for record in records]
-
-
-def _given(words: Iterable[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    from nbagent.graph.schema import takes_text
-
-    found = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals:
-            raise click.UsageError(f"{word!r} is not FIELD=VALUE")
-        if properties and name not in properties:
-            fields = ", ".join(properties)
-            raise NbagentError(
-                f"{name!r} is not a field{nearest(name, properties)}: there are {fields}"
-            )
-        schema = properties.get(name)
-        found[name] = text if schema is not None and takes_text(schema) else _value(text)
-    return found
-
-
-def _answered(text: str, schema: Mapping[str, Any] | None) -> Any:
-    """What a person typed, as the question takes it: text as it is, yes and no as a bool."""
-    from nbagent.graph.schema import takes_text
-
-    if schema is not None and takes_text(schema):
-        return text
-    if schema is not None and schema.get("type") == "boolean":
-        return {"yes": True, "y": True, "no": False, "n": False}.get(text.lower(), _value(text))
-    return _value(text)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _with_graph(where: str | None, id: str) -> Thread:
-    """The thread as its graph in a file has it; without --store in the store of that graph."""
-    from nbagent.engine.thread.thread import Thread
-    from nbagent.service.graphs import graphs_in
-
-    if where is None:
-        raise click.UsageError("the code of its graph is needed: --graph FILE.py[:NAME]")
-    found = graphs_in(where)
-    stores = (
-        [_store()] if _is_named() else list(dict.fromkeys(graph.store for graph in found.values()))
-    )
-    for store in stores:
-        with contextlib.suppress(UnknownThread):
-            info = store.thread(id)
-            if info.graph not in found:
-                named = ", ".join(found)
-                raise NbagentError(
-                    f"thread {id!r} is of graph {info.graph!r}, and {where} has {named}"
-                )
-            return Thread(id, program=found[info.graph].compile(), store=store)
-    _thread_id(stores[0], id)
-    raise AssertionError
-
-
-def _is_named() -> bool:
-    return bool(click.get_current_context().find_root().obj)
-
-
-def _ended(begin: Callable[[], Run], json_: bool) -> int:
-    """Run to the end, and show how that was; the exit code."""
-    with contextlib.redirect_stdout(sys.stderr):
-        run = begin()
-        try:
-            run.result()
-        except KeyboardInterrupt:
-            click.echo(f"paused; go on with: nbagent resume {run.thread.id}", err=True)
-            return WAITS
-    thread = run.thread
-    values = thread.program.schema.to_json(thread.latest().checkpoint.values)
-    if json_:
-        _print_json({"thread": thread.id, "status": thread.status, "state": values,
-                     "questions": [_question(one) for one in thread.questions]})  # fmt: skip
-    else:
-        _print_json(values)
-    for question in thread.questions:
-        click.echo(f"{thread.id} asks: {question.question}", err=True)
-        which = f" --question {question.id}" if len(thread.questions) > 1 else ""
-        click.echo(f'  nbagent answer {thread.id} "…"{which}', err=True)
-    return 0 if thread.status == "done" else WAITS
-
-
-def _question(question: Any) -> dict[str, Any]:
-    return {
-        "id": question.id, "node": question.node, "question": question.question,
-        "show": list(question.show), "schema": question.schema,
-        "deadline": lookup_rows.moment(question.deadline),
-    }  # fmt: skip
-
-
 # --------------------------------------------------------------------------------------- looking
 
 
@@ -263,11 +108,11 @@ def threads(
     where: str | None, order_by: str | None, limit: int | None, nested: bool, as_json: bool
 ) -> None:
     """All threads, newest first, or those that you ask for."""
-    found = threads_table(_store(), nested=nested, where=where, order_by=order_by, limit=limit)
-    rows = _frame_rows(found)
+    found = threads_table(store_meant(), nested=nested, where=where, order_by=order_by, limit=limit)
+    rows = frame_rows(found)
     for row in rows:
         row["updated"] = str(row["updated"] or "").replace("T", " ")[:19]
-    _show(rows, found.columns, as_json)
+    show_rows(rows, found.columns, as_json)
 
 
 @nbagent.command()
@@ -282,31 +127,31 @@ def threads(
 @as_json
 def show(thread: str, what: str | None, checkpoint: int | None, as_json: bool) -> None:
     """A thread: its state and what it asks, or something else of it. Its graph is not needed."""
-    store = _store()
-    info = store.thread(_thread_id(store, thread))
+    store = store_meant()
+    info = store.thread(thread_id(store, thread))
     if what == "diff":
-        _show(_changes(store, thread), ["field", "before", "after"], as_json)
+        show_rows(_changes(store, thread), ["field", "before", "after"], as_json)
         return
     if what is not None:
         rows = lookup_rows.rows_of(what, store, thread)
         columns = [name for name in lookup_rows.COLUMNS[what] if name != "thread"]
-        _show(rows, columns, as_json)
+        show_rows(rows, columns, as_json)
         return
     state = lookup_rows.state_of(store, thread, checkpoint)
     asked = open_questions(store, thread)
     if as_json:
-        _print_json({"thread": thread, "graph": info.graph, "status": info.status,
+        print_json({"thread": thread, "graph": info.graph, "status": info.status,
                      "step": info.step, "checkpoint": checkpoint or info.checkpoint,
                      "error": info.error, "state": state,
-                     "questions": [_question(one) for one in asked]})  # fmt: skip
+                     "questions": [question_facts(one) for one in asked]})  # fmt: skip
         return
     click.echo(f"{thread} · graph {info.graph} · {info.status} at super-step {info.step}")
     if info.error:
-        click.echo(_cell(info.error))
+        click.echo(cell(info.error))
     rows = [{"field": name, "value": _text(value)} for name, value in state.items()]
-    _show(rows, ["field", "value"], False)
+    show_rows(rows, ["field", "value"], False)
     for question in asked:
-        click.echo(f"asks ({question.id}): {_cell(question.question)}")
+        click.echo(f"asks ({question.id}): {cell(question.question)}")
 
 
 def _text(value: Any) -> str:
@@ -336,9 +181,9 @@ def search(words: tuple[str, ...], limit: int, plain: bool, as_json: bool) -> No
     """Where words stand: in states, questions, printed output, errors and ids."""
     from nbagent.stores.lookup import index
 
-    found = index.search(" ".join(words), store=_store(), limit=limit, plain=plain)
+    found = index.search(" ".join(words), store=store_meant(), limit=limit, plain=plain)
     columns = [name for name in found.columns if name != "updated"]
-    _show(_frame_rows(found), columns, as_json)
+    show_rows(frame_rows(found), columns, as_json)
 
 
 @nbagent.command()
@@ -347,16 +192,16 @@ def inbox(as_json: bool) -> None:
     """All open questions of a store, the oldest first."""
     from nbagent.service.inbox import questions_of
 
-    rows = questions_of(_store())
-    _show(rows, ["thread", "graph", "node", "question", "deadline", "id"], as_json)
+    rows = questions_of(store_meant())
+    show_rows(rows, ["thread", "graph", "node", "question", "deadline", "id"], as_json)
 
 
 @nbagent.command()
 @as_json
 def sizes(as_json: bool) -> None:
     """What each field of each thread takes, the largest first."""
-    found = upkeep.sizes(_store())
-    _show(_frame_rows(found), found.columns, as_json)
+    found = upkeep.sizes(store_meant())
+    show_rows(frame_rows(found), found.columns, as_json)
 
 
 @nbagent.command()
@@ -364,10 +209,10 @@ def check() -> None:
     """Read all that is in a store, and say in words what is damaged."""
     from nbagent.service.check import problems
 
-    store = _store()
+    store = store_meant()
     found = list(problems(store))
     for sentence in found:
-        click.echo(_cell(sentence))
+        click.echo(cell(sentence))
     if found:
         raise NbagentError(f"{len(found)} problem{'s' if len(found) > 1 else ''} in {store!r}")
     click.echo(f"{store!r}: all is whole ({len(store.threads())} threads)")
@@ -387,18 +232,18 @@ def answer(
 ) -> int:
     """Answer what a thread asks: text, or JSON. With --graph it goes on at once; without it the
     answer is kept, and whoever runs the graph next goes on with it."""
-    store = _store()
-    id = _thread_id(store, thread)
+    store = store_meant()
+    id = thread_id(store, thread)
     asked = {one.id: one for one in open_questions(store, id)}
     one = asked.get(question) if question else next(iter(asked.values()), None)
-    value = _answered(" ".join(text), one.schema if one is not None else None)
+    value = answered(" ".join(text), one.schema if one is not None else None)
     if where is not None:
-        to_resume = _with_graph(where, id)
+        to_resume = with_graph(where, id)
         answers = {question or _only(asked, id): value}
-        return _ended(lambda: to_resume.resume(answers=answers), as_json)
+        return ended(lambda: to_resume.resume(answers=answers), as_json)
     left = leave_answer(store, id, {question: value})
     told = one.question if one is not None else question
-    click.echo(f"{id}: the answer to {_cell(told)!r} is kept; {len(left)} more to answer", err=True)
+    click.echo(f"{id}: the answer to {cell(told)!r} is kept; {len(left)} more to answer", err=True)
     return 0
 
 
@@ -416,8 +261,8 @@ def _only(asked: Mapping[str, Any], thread: str) -> str:
 @as_json
 def resume(thread: str, where: str | None, take_over: bool, as_json: bool) -> int:
     """Go on with a thread that was paused, stopped, has failed or was answered."""
-    to_resume = _with_graph(where, thread)
-    return _ended(lambda: to_resume.resume(take_over=take_over), as_json)
+    to_resume = with_graph(where, thread)
+    return ended(lambda: to_resume.resume(take_over=take_over), as_json)
 
 
 @nbagent.command()
@@ -427,9 +272,9 @@ def resume(thread: str, where: str | None, take_over: bool, as_json: bool) -> in
 @click.option("--note", default="", help="Why.")
 def edit(thread: str, fields: tuple[str, ...], where: str | None, note: str) -> None:
     """Correct fields of a thread's state."""
-    found = _with_graph(where, thread)
+    found = with_graph(where, thread)
     properties = found.program.schema.json_schema().get("properties", {})
-    found.edit(_given(fields, properties), note=note or "from the command line")
+    found.edit(given_fields(fields, properties), note=note or "from the command line")
     click.echo(f"{thread}: {', '.join(word.partition('=')[0] for word in fields)} set", err=True)
 
 
@@ -438,8 +283,8 @@ def edit(thread: str, fields: tuple[str, ...], where: str | None, note: str) -> 
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(thread: str, yes: bool) -> None:
     """Throw a thread away, with those under it."""
-    store = _store()
-    id = _thread_id(store, thread)
+    store = store_meant()
+    id = thread_id(store, thread)
     if not yes:
         click.confirm(f"Throw thread {id!r} away?", abort=True)
     upkeep.delete(store, id)
@@ -462,11 +307,11 @@ def prune(
     seconds = None if older_than is None else older_than * 86400
     try:
         found = upkeep.prune(
-            _store(), keep=keep, status=status or None, older_than=seconds, dry_run=dry_run
+            store_meant(), keep=keep, status=status or None, older_than=seconds, dry_run=dry_run
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    _show(_frame_rows(found), found.columns, as_json)
+    show_rows(frame_rows(found), found.columns, as_json)
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -478,8 +323,8 @@ def prune(
 @click.option("--plain", is_flag=True, help="In the clear, also from an encrypted store.")
 def export(thread: str, path: Path, plain: bool) -> None:
     """Write a thread, with its whole history, to a store file of its own."""
-    store = _store()
-    upkeep.export(store, _thread_id(store, thread), path, plain=plain)
+    store = store_meant()
+    upkeep.export(store, thread_id(store, thread), path, plain=plain)
     click.echo(str(path))
 
 
@@ -490,7 +335,7 @@ def export(thread: str, path: Path, plain: bool) -> None:
 def import_(path: Path, key_env: str | None, plain: bool) -> None:
     """Copy the threads of an exported file into the store."""
     found = upkeep.import_threads(
-        path, _store(must_exist=False), key_env=key_env, plain=plain
+        path, store_meant(must_exist=False), key_env=key_env, plain=plain
     )  # fmt: skip
     for id in found:
         click.echo(id)
@@ -501,7 +346,7 @@ def import_(path: Path, key_env: str | None, plain: bool) -> None:
 @click.option("--plain", is_flag=True, help="Also from an encrypted store.")
 def tables(path: Path, plain: bool) -> None:
     """Write all threads as plain tables: PATH.db for Datasette, PATH.xlsx, else a folder of CSV."""
-    click.echo(str(lookup.export_tables(path, _store(), plain=plain)))
+    click.echo(str(lookup.export_tables(path, store_meant(), plain=plain)))
 
 
 # --------------------------------------------------------------------------------------- running
@@ -548,11 +393,70 @@ def run(where: str, fields: tuple[str, ...], thread: str | None, fresh: bool, as
     from nbagent.service.graphs import graph_in
 
     found = graph_in(where)
-    store = _store(must_exist=False) if _is_named() else found.store
+    store = store_meant(must_exist=False) if is_named() else found.store
     to_start = Thread(thread or new_id(found.name), program=found.compile(), store=store)
     properties = to_start.program.schema.json_schema().get("properties", {})
-    given = _given(fields, properties)
-    return _ended(lambda: to_start.start(given, fresh=fresh), as_json)
+    given = given_fields(fields, properties)
+    return ended(lambda: to_start.start(given, fresh=fresh), as_json)
+
+
+@nbagent.command()
+@click.argument("where", metavar="FILE[:NAME]")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Threads at once."
+)
+@click.option(
+    "--poll",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks at the store.",
+)
+@click.option("--once", is_flag=True, help="End when there is nothing to do.")
+def worker(where: str, concurrency: int, poll: float, once: bool) -> None:
+    """Run what waits for nobody: threads that were answered, are due, or whose owner is dead; and
+    those that a schedule() starts. SIGTERM or Ctrl-C ends it at a super-step's end."""
+    import logging
+    import signal
+
+    from nbagent.service.graphs import graphs_in
+    from nbagent.service.worker import Worker
+
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("nbagent").setLevel(logging.INFO)
+    found = graphs_in(where)
+    store = store_meant(must_exist=False) if is_named() else None
+    made = Worker(found, store, concurrency=concurrency, poll=poll)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: made.stop())
+    logging.getLogger("nbagent.worker").info("works on %s", ", ".join(found))
+    made.run(once=once)
+
+
+@nbagent.command()
+@click.argument("where", metavar="FILE[:NAME]")
+@click.option("--port", type=int, default=8765, show_default=True)
+@click.option("--token", envvar="NBAGENT_TOKEN", help="Default: $NBAGENT_TOKEN, or a new one.")
+def serve(where: str, port: int, token: str | None) -> None:
+    """Start, watch and answer threads over HTTP, on this machine; /docs shows how."""
+    import secrets
+
+    from nbagent.service.graphs import graphs_in
+
+    try:
+        from nbagent.service.serve import serve as serve_
+    except ImportError as missing:
+        raise NbagentError(
+            f'{missing.name} serves it: pip install "nbagent-jupyter[service]"'
+        ) from None
+    found = graphs_in(where)
+    store = store_meant(must_exist=False) if is_named() else None
+    chosen = token or secrets.token_urlsafe(24)
+    if token is None:
+        click.echo(f"token: {chosen}", err=True)
+    click.echo(f"http://127.0.0.1:{port}/docs", err=True)
+    serve_(found, store, port=port, token=chosen)
 
 
 def _complete_thread(context: click.Context, parameter: Any, begun: str) -> list[CompletionItem]:
@@ -560,7 +464,7 @@ def _complete_thread(context: click.Context, parameter: Any, begun: str) -> list
     root.obj = root.params.get("store")
     try:
         with context:
-            ids = [info.id for info in _store().threads() if not info.is_nested]
+            ids = [info.id for info in store_meant().threads() if not info.is_nested]
     except Exception:
         return []  # nothing to offer is no reason to stop a person who types
     return [CompletionItem(id) for id in ids if id.startswith(begun)][:200]

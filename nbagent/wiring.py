@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from nbagent.engine import ports
+from nbagent.engine.thread.asked import watch_questions
 from nbagent.errors import NbagentError, StoreError
 
 
@@ -274,3 +275,4 @@ def wire() -> None:
     ports.find_cell.fill(_find_cell)
     ports.find_parts.fill(_find_parts)
     ports.run_began.fill(_show_in_terminals)
+    ports.run_began.also(watch_questions)

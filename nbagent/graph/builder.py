@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 from nbagent.engine.model import program as compiled
 from nbagent.engine.model.budget import Budget, check_budget
 from nbagent.engine.model.callables import is_async, name_of, takes_task
+from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.policy import Retry, make_policy, with_defaults
@@ -86,6 +87,8 @@ class Graph(Building):
     on_error  what a failed node does to those that run beside it: they "finish" and their results
               are kept, or it "cancel"s them
     on_stall  called, on a thread of its own, when a node is silent for longer than it should be
+    on_question   called, on a thread of its own, with each question that one of its threads asks
+              and that thread, once, also after a restart: to send a mail or a message of it
     migrate   called when a thread that an earlier version of `state` wrote is opened: takes all
               fields that it holds as a dict, returns those that it is to hold
     retry, timeout, recover, rate_limit, breaker   what all nodes get that do not say otherwise: see
@@ -108,6 +111,7 @@ class Graph(Building):
         store: Url | CheckpointStore | None = None,
         on_error: Literal["finish", "cancel"] = "finish",
         on_stall: Callable[[NodeStalled], object] | None = None,
+        on_question: Callable[[Question, Thread], object] | None = None,
         migrate: Migrate | None = None,
         retry: Retry | int | Sequence[Retry] | None = None,
         timeout: float | None = None,
@@ -143,6 +147,7 @@ class Graph(Building):
         self.returns = ""  # of a durable function: the field that has what it returned
         self.on_error = on_error
         self.on_stall = on_stall
+        self.on_question = on_question
         self.context = context
         self._store = name_store(store)
         self._program: Program | None = None
@@ -193,6 +198,7 @@ class Graph(Building):
             schema=self.schema,
             on_error=self.on_error,
             on_stall=self.on_stall,
+            on_question=self.on_question,
             loop=self.loop,
             takes=_names(self.schema.faces.takes),
             gives=None if self.schema.faces.gives is None else tuple(self.schema.faces.gives),

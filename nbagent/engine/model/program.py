@@ -246,6 +246,7 @@ class Program:
 
     on_error   what a failed node does to its siblings: they "finish", or it may "cancel" them
     on_stall   called with the event of a node that has been silent for too long
+    on_question   called with each question that a thread asks, and the thread: see `thread.asked`
     loop       it runs on the engine's own event loop, or on the notebook kernel's
     takes, gives  the fields that an input may give, and those that come out; None for all
     read_context  where the graph says what its context is: what is given as one, checked and, of a
@@ -264,6 +265,7 @@ class Program:
     schema: Schema
     on_error: Literal["finish", "cancel"] = "finish"
     on_stall: Callable[[Any], object] | None = None
+    on_question: Callable[[Any, Any], object] | None = None
     loop: Literal["own", "kernel"] = "own"
     read_context: Callable[[Any], Any] | None = None
     takes: frozenset[str] | None = None
