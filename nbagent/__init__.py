@@ -45,6 +45,7 @@ What guards a node
     PERSON = recover=PERSON asks a person what an error means
 Fields
     Topic(field)                  Ephemeral(field): cleared at each super-step
+    Untracked                     Annotated[Client, Untracked]: for the run only, never stored
     Secret(name)                  a key that is in no file and no output; redact(pattern)
     register_type(cls)            a class of yours that the state may hold
 Threads
@@ -75,7 +76,7 @@ from typing import TYPE_CHECKING, Any
 from nbagent import errors
 from nbagent.engine.model.approval import Approval
 from nbagent.engine.model.budget import Budget
-from nbagent.engine.model.channels import Ephemeral, Topic
+from nbagent.engine.model.channels import Ephemeral, Topic, Untracked
 from nbagent.engine.model.limits import Breaker, RateLimit
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.policy import PERSON, Cache, Retry
@@ -156,6 +157,7 @@ __all__ = [
     "TaskInfo",
     "ThreadBusy",
     "Topic",
+    "Untracked",
     "acached",
     "aeffect",
     "approve",

@@ -22,6 +22,7 @@ from nbagent import (
     Secret,
     Send,
     TaskInfo,
+    Untracked,
     acached,
     aeffect,
     branch,
@@ -53,6 +54,10 @@ class State(TypedDict):
     notes: Annotated[list[str], add]
     verdict: Literal["revise", "accept"]
     key: Secret
+
+
+class Connected(State):
+    client: Annotated[object, Untracked]
 
 
 class Notes(TypedDict):

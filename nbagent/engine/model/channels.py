@@ -5,6 +5,7 @@ What a state field holds and how the writes of one super-step become its next va
     Reduced     any number of writers; folded with the reducer
     Topic       any number of writers; this super-step's writes, as a list
     Ephemeral   one writer; gone after the next super-step
+    Untracked   one writer; for the run only, and never stored
 
 Rule 1: all that one kind does otherwise than another stands in its class; nobody asks which kind
         a channel is. A new kind is a class here, and a field is of that kind when its annotation
@@ -65,6 +66,7 @@ class Channel:
     begins_empty  it begins with its type's empty value, where it has one
     is_shared     a subgraph whose state has it too gives back what it made of it
     is_given      and begins with what the parent has
+    stored        its value is part of the state; else only the run has it
     folds         a write is merged into what is there, and does not take its place
     """
 
@@ -74,6 +76,7 @@ class Channel:
     is_shared: ClassVar[bool] = True
     is_given: ClassVar[bool] = True
     folds: ClassVar[bool] = False
+    stored: ClassVar[bool] = True
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
         """The field's next value, of at least one write."""
@@ -121,6 +124,17 @@ class Ephemeral(Channel):
 
     transient = True
     is_shared = False
+
+
+@dataclass(frozen=True, slots=True)
+class Untracked(Channel):
+    """Keeps the value written for as long as the run goes on, in this process, and never stores it:
+    `client: Annotated[Client, Untracked]`. What resumes the thread has none until a node writes
+    one. A subgraph whose state has the field reads its parent's."""
+
+    is_shared = False
+    is_given = False
+    stored = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -382,6 +382,11 @@ class Program:
         return tuple(name for name, channel in self.fields.items() if channel.transient)
 
     @cached_property
+    def untracked(self) -> frozenset[str]:
+        """The fields that a run holds, and no store."""
+        return frozenset(name for name, channel in self.fields.items() if not channel.stored)
+
+    @cached_property
     def deferred(self) -> frozenset[str]:
         """The nodes that wait until nothing else is left."""
         return frozenset(node.name for node in self.nodes.values() if node.defer)

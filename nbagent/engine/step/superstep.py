@@ -118,6 +118,7 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
             program, now.checkpoint, tasks, executed.records, now.newest + 1, store
         )
         records = [one.record for one in executed.unstored]
+        holds = bench.held.merged(tasks) if bench.held is not None else {}
         following = _following(program, step.checkpoint)
         is_last = following is not None and is_over(program, step.checkpoint, following)
         await (bench.finish if is_last else bench.writer.commit)(step.checkpoint, records)
@@ -131,6 +132,8 @@ async def superstep(program: Program, now: Standing, gate: Gate, bench: Bench) -
             await keep(executed.unstored, executed, now.checkpoint, bench)
         return _failed(now, executed, error)
 
+    if bench.held is not None:
+        bench.held.commit(holds)
     for one in executed.unstored:
         tell_finished(one, now.checkpoint, bench)
     bench.tell(StepReconciled(thread=thread, step=number, changes=step.changes))

@@ -40,6 +40,7 @@ from nbagent.engine.node.slots import seated
 from nbagent.engine.node.subgraph import HandedOver, Suspended
 from nbagent.engine.step import attempts as policies
 from nbagent.engine.step.calls import Who, finish, is_cancelled
+from nbagent.engine.step.held import Held
 from nbagent.engine.step.updates import check_update, read_return, to_failure
 from nbagent.engine.store.writer import Writer
 from nbagent.engine.watch.events import (
@@ -73,6 +74,8 @@ class Bench:
     finish    commits the last checkpoint, and gives the thread back with it
     sleep     waits; a pause may end it
     empty     the nodes that are known to have written nothing, which is told once
+    is_nested  the graph is run by a node of another one
+    held      the values of fields that are never stored, where the graph has such
     services  what the nodes' code is given of it
     """
 
@@ -83,6 +86,7 @@ class Bench:
     sleep: Callable[[float], Awaitable[None]]
     services: context.Services
     is_nested: bool = False
+    held: Held | None = None
     empty: set[str]
 
     @property
@@ -330,6 +334,11 @@ class _Performance:
                 raise
             returned, is_own = handed.commands, True
         self.update, self.goto = read_return(self.program, node, returned, argument)
+        if self.bench.held is not None:
+            rest = self.bench.held.keep(task.id, self.update)
+            now = self.attempts.now
+            now.has_acted = now.has_acted or len(rest) < len(self.update)
+            self.update = rest
         if self.goto and not self.bench.is_nested:
             _check_no_parent(self.program, node, self.goto)
         if notes := self.attempts.now.remembered:
@@ -349,7 +358,8 @@ class _Performance:
         task = self.task
         if task.input is not MISSING:
             return isolate(task.input)
-        return self.program.schema.view(self.checkpoint.values)
+        view = self.program.schema.view(self.checkpoint.values)
+        return view if self.bench.held is None else self.bench.held.lend(view)
 
     async def _find_cached(self, inputs: Any) -> bool:
         node, store, now = self.node, self.bench.writer.store, self.bench.services.clock()

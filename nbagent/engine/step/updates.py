@@ -237,6 +237,9 @@ def _frozen(program: Program, written: Mapping[str, Any], node: str) -> FrozenDi
     for name, value in written.items():
         who = f"field {name!r} (written by node {node!r})"
         try:
+            if name in program.untracked:  # a client is no data, and cannot be copied
+                frozen[name] = value
+                continue
             frozen[name] = made = freeze(value)
             if type(made) is Overwrite and not program.fields[name].folds:
                 frozen[name] = made.value  # where nothing is merged, a write replaces

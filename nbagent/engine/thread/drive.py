@@ -18,6 +18,7 @@ from nbagent.engine.model.checkpoint import Checkpoint, Lease, Loaded
 from nbagent.engine.model.ids import task_id
 from nbagent.engine.model.program import START
 from nbagent.engine.model.work import NOTHING_DONE, undone, work_of
+from nbagent.engine.step.held import apart
 from nbagent.engine.step.reconcile import begin
 from nbagent.engine.step.superstep import Standing
 from nbagent.engine.step.updates import fields_of, read_names
@@ -132,6 +133,9 @@ class DrivenThread(CorrectedThread):
                 "give a dict of state fields"
             )
         given = read_names(self.program, given, START)
+        if self.program.untracked:
+            given, own = apart(self.program, given)
+            options = replace(options, held={**options.held, **own})
         is_new = self.stored() is None
         if fresh or is_new:  # a bad input is refused before a thread is made
             self.program.schema.check_input(given)
@@ -201,7 +205,8 @@ class DrivenThread(CorrectedThread):
     def enter(self, given: Mapping[str, Any], parent: Run) -> Run | None:
         """As a subgraph of `parent`: begin, or go on; None when it is done already."""
         info = self.stored()
-        options = replace(parent.options, steps=None, notice="")
+        holds = parent.held.values if parent.held else {}
+        options = replace(parent.options, steps=None, notice="", held=holds)
         if info is None or info.checkpoint == 0:
             return self._begin(given, replace(options, opens=False), parent)
         if info.status == "done":

@@ -5,7 +5,7 @@ How far a run goes, and what it is given beside the state.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 OnChange = Literal["ask", "go-on", "rerun"]
@@ -20,6 +20,7 @@ class RunOptions:
     on_change, take_over   as `Thread.resume` was told, for subgraphs
     context   what its nodes are given beside the state, by `TaskInfo`; it is never stored
     is_asked  the thread may have had a context, and this run was given none
+    held      the values of fields that no store has, where it begins
     metadata  what is known of the run, for its nodes; None: what the thread was started with
     max_concurrency   how many nodes may be at work at once, those of subgraphs included
     """
@@ -32,5 +33,6 @@ class RunOptions:
     take_over: bool = False
     context: Any = None
     is_asked: bool = False
+    held: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] | None = None
     max_concurrency: int | None = None

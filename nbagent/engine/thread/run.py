@@ -32,6 +32,7 @@ from nbagent.engine.node.executor import waiting
 from nbagent.engine.node.slots import Slots
 from nbagent.engine.node.subgraph import Suspended
 from nbagent.engine.step.calls import is_cancelled
+from nbagent.engine.step.held import Held
 from nbagent.engine.step.plan import plan
 from nbagent.engine.step.superstep import Standing, superstep
 from nbagent.engine.step.task import Bench
@@ -102,6 +103,7 @@ class Run:
         self._standing = start
         around = parent._context if parent else None
         self._context: Given = Given(thread, options.context, options.is_asked, around)
+        self.held = Held(thread.program, options.held) if thread.program.untracked else None
         self._sees: Sight = parent._sees if parent else Sight(thread, start.checkpoint.id)
         self.status: Status = "running"
         self._lease = lease
@@ -412,6 +414,7 @@ class Run:
             tell=self.feed.tell,
             sleep=self.sleep,
             is_nested=self._parent is not None,
+            held=self.held,
             empty=set(),
             services=context.Services(
                 schema=thread.program.schema,

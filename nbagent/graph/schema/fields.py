@@ -209,7 +209,7 @@ def _field(title: str, name: str, found: _Found) -> Field:
         write=write,
         adapter=adapter,
         default=default,
-        required=required and default is None and not channel.transient,
+        required=required and default is None and not channel.transient and channel.stored,
         is_fixed=is_fixed,
         at_once=write.validator.validate_python if write is not None and is_plain else None,
         is_bounded=bool(kept) or found.check is not None,

@@ -72,7 +72,8 @@ class StateSchema:
         self._view = view(self.fields)
         self.invariant = self._check_together if _has_invariant(kind) else None
         for field in self.fields.values():
-            declared(field.annotation)
+            if field.channel.stored:
+                declared(field.annotation)
 
     # ------------------------------------------------------------------------------ what comes in
 
@@ -130,6 +131,8 @@ class StateSchema:
         """What a thread begins with: its defaults, and the input written over them."""
         values: dict[str, Any] = {}
         for name, field in self.fields.items():
+            if not field.channel.stored:
+                continue
             default = field.default() if field.default is not None else MISSING
             if name not in given:
                 if default is not MISSING:
@@ -149,6 +152,9 @@ class StateSchema:
         read: dict[str, Any] = {}
         for name, value in self._named(values).items():
             value = value.value if type(value) is Overwrite else value  # as an edit does anyway
+            if name in self.fields and not self.fields[name].channel.stored:
+                problems.append(FieldProblem((name,), "is Untracked: only a run has it"))
+                continue
             self._read(name, value, self._check(name, whole=True), read, problems)
         if problems:
             raise state_error(problems, None, "the edit does not fit the state")
@@ -229,7 +235,10 @@ class StateSchema:
     def _check_together(self, values: Mapping[str, Any]) -> None:
         kind: Any = origin_of(self.state)
         given = {name: values[name] for name in self.fields if name in values}
-        if any(field.required and name not in given for name, field in self.fields.items()):
+        if any(
+            name not in given and (field.required or not field.channel.stored)
+            for name, field in self.fields.items()
+        ):
             return
         try:
             if is_pydantic(kind):
@@ -278,7 +287,11 @@ class StateSchema:
                 added += gained_inside(value, (name,))
         if problems:
             raise state_error(problems, None, "what it holds does not fit")
-        missing = {n: f.default for n, f in self.fields.items() if n not in values and f.default}
+        missing = {
+            n: f.default
+            for n, f in self.fields.items()
+            if n not in values and f.default and f.channel.stored
+        }
         aside = [name for name in values if name not in self.fields]
         if added or missing:
             done.append(f"added {', '.join([*missing, *dict.fromkeys(added)])}")
@@ -323,11 +336,16 @@ class StateSchema:
         shown = self.faces.shown
         if shown is None:
             return self.json_schema()
-        fields = {name: field for name, field in self.fields.items() if name in shown}
+        fields = {
+            name: field
+            for name, field in self.fields.items()
+            if name in shown and field.channel.stored
+        }
         return forms.json_schema(origin_of(self.state).__name__, fields)
 
     def json_schema(self) -> Mapping[str, Any]:
-        return forms.json_schema(origin_of(self.state).__name__, self.fields)
+        stored = {name: field for name, field in self.fields.items() if field.channel.stored}
+        return forms.json_schema(origin_of(self.state).__name__, stored)
 
     def to_json(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return forms.to_json(self.fields, values)
