@@ -217,7 +217,7 @@ class Graph(Building):
             joints = (program, found.inputs, found.outputs)
             code = fingerprint_of(*joints)
             captured = fingerprint_of(*joints, strict=True) if has_cache else ""
-            function = Subgraph(*joints, self.schema.channels, whole=has_cache)
+            function = Subgraph(*joints, self.schema.channels, has_cache, found.keep)
         else:
             code = fingerprint(function)
             captured = fingerprint(function, strict=True) if has_cache else ""
@@ -453,6 +453,8 @@ class Graph(Building):
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
+        *,
+        keep: bool = False,
         **options: Unpack[StartOptions],
     ) -> Outcome:
         """Start a thread and wait; the state when it is done, paused or waiting, as an `Outcome`: a
@@ -461,22 +463,29 @@ class Graph(Building):
         Inside a node, without `thread`, it is a durable call: the thread belongs to the node's
         task, its question is the task's, and after a failure it goes on where it stopped. What
         its nodes are given as context is the caller's.
+
+        keep  in a node: go on from where the last such call in the caller's thread has ended, as
+              a new input to a thread that is done does
         """
         if thread is None and calls.is_inside(self.name):
             _check_call(self.name, options)
-            return calls.call(self.compile(), input)
+            return calls.call(self.compile(), input, keep)
+        _check_kept(self.name, keep)
         return _told(self.start(input, thread, **options).result(), thread)
 
     async def arun(
         self,
         input: Mapping[str, Any],
         thread: str | None = None,
+        *,
+        keep: bool = False,
         **options: Unpack[StartOptions],
     ) -> Outcome:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
             _check_call(self.name, options)
-            return await calls.acall(self.compile(), input)
+            return await calls.acall(self.compile(), input, keep)
+        _check_kept(self.name, keep)
         return _told(await self.start(input, thread, **options), thread)
 
     def stream(
@@ -553,6 +562,15 @@ class Graph(Building):
 def new_id(name: str) -> str:
     """A thread id that no other thread has."""
     return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def _check_kept(name: str, keep: bool) -> None:
+    """`NbagentError` for a call outside of a node that is to go on from an earlier one."""
+    if keep:
+        raise NbagentError(
+            f"{name}.run(keep=True) is for a call inside a node, which goes on from turn to turn; "
+            "here say which thread is to go on, with thread=id"
+        )
 
 
 def _check_call(name: str, options: StartOptions) -> None:

@@ -36,6 +36,7 @@ class NodeFunction(Wirable, Generic[P, R]):
         defer: bool = False,
         inputs: Fields | None = None,
         outputs: Fields | None = None,
+        keep: bool = False,
         policy: Policy = NO_POLICY,
         refused: frozenset[str] = frozenset(),
     ) -> None:
@@ -49,6 +50,7 @@ class NodeFunction(Wirable, Generic[P, R]):
         self.defer = defer
         self.inputs = inputs
         self.outputs = outputs
+        self.keep = keep
         self.policy = policy
         self.refused = refused  # of its graph's policies for all nodes
         self.location = location
@@ -97,6 +99,7 @@ def node(
     budget: Budget | Mapping[str, float] | None = None,
     pause: Literal["before", "after"] | None = None,
     defer: bool = False,
+    keep: bool = False,
     inputs: Fields | None = None,
     outputs: Fields | None = None,
 ) -> Any:
@@ -128,6 +131,8 @@ def node(
     cache     True, seconds, or a `Cache`: take an earlier result for equal inputs
     pause     a breakpoint: the run pauses "before" or "after" it
     defer     run it only when nothing else is left to run
+    keep      of a graph: its own fields live on from one run of the node to the next, in each
+              thread of this graph; those that both have it begins with anew
     inputs    of a graph: its field -> the field of this state that it begins with, or a function
               of what the node reads that returns the graph's input
     outputs   of a graph: the field of this state that is written -> the graph's field, or a
@@ -168,6 +173,8 @@ def node(
             )
         if (inputs or outputs) and not isinstance(function, Building):
             raise GraphError("inputs= and outputs= are for a Graph as a node", location=location)
+        if keep and not isinstance(function, Building):
+            raise GraphError("keep= is for a Graph as a node", location=location)
         for option, joint in (("inputs", inputs), ("outputs", outputs)):
             if callable(joint) and not answers(joint, 1):
                 raise GraphError(
@@ -183,6 +190,7 @@ def node(
             location=location,
             inputs=inputs,
             outputs=outputs,
+            keep=keep,
             policy=policy,
             refused=refused,
         )

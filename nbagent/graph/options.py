@@ -57,5 +57,6 @@ class NodeOptions(TypedDict, total=False):
     budget: Budget | Mapping[str, float] | None
     pause: Literal["before", "after"] | None
     defer: bool
+    keep: bool
     inputs: Fields | None
     outputs: Fields | None

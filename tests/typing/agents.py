@@ -131,7 +131,7 @@ with Graph("research", State, store="memory://", on_error="cancel") as research:
         return {}
 
     web = node(lambda state: {"verdict": "accept"}, name="web", fallback=fallback)
-    nested = node(inner, inputs={"topic": "topic"}, name="nested")
+    nested = node(inner, inputs={"topic": "topic"}, name="nested", keep=True)
 
     @node(on="topic", cache=True, stall=9, retry=False, budget={"cost": 1}, recover=fallback)
     def later(state: State) -> State:

@@ -63,6 +63,9 @@ def nested_thread(parent: str, place: str) -> str:
     return f"{parent}/{place}"
 
 
+KEPT = "keep"  # in place of the digest, of a call that goes on from the one before
+
+
 def called(task: str, number: int, digest: str, graph: str) -> str:
     """The place of the N-th thread (from 0) of a graph that a task's code calls, with the digest
     of the input that it was first called with."""

@@ -18,13 +18,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbagent.engine.model.digest import digest
+from nbagent.engine.model.ids import KEPT, read_called
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.program import Program
 from nbagent.engine.model.values import thaw
 from nbagent.engine.node import executor
-from nbagent.engine.node.context import TaskContext, current, running
+from nbagent.engine.node.context import Calls, TaskContext, current, running
 from nbagent.engine.node.origin import is_a_nodes
-from nbagent.engine.node.subgraph import HandedOver, Suspended, commands_of
+from nbagent.engine.node.subgraph import HandedOver, Kept, Suspended, commands_of
 from nbagent.errors import NbagentError
 
 
@@ -46,7 +47,7 @@ def is_inside(name: str) -> bool:
     return False
 
 
-def call(program: Program, given: Mapping[str, Any]) -> Outcome:
+def call(program: Program, given: Mapping[str, Any], keep: bool = False) -> Outcome:
     """Run the graph inside the task whose node calls it, and wait; its last state.
 
     `NbagentError`, before anything starts, on a thread that runs an event loop.
@@ -56,7 +57,7 @@ def call(program: Program, given: Mapping[str, Any]) -> Outcome:
         asyncio.get_running_loop()
     except RuntimeError:
         waiting = asyncio.run_coroutine_threadsafe(
-            _on_the_loop(inside, program, given), inside.services.loop
+            _on_the_loop(inside, program, given, keep), inside.services.loop
         )
         with executor.waiting():
             return waiting.result()
@@ -67,17 +68,22 @@ def call(program: Program, given: Mapping[str, Any]) -> Outcome:
     )
 
 
-async def acall(program: Program, given: Mapping[str, Any]) -> Outcome:
+async def acall(program: Program, given: Mapping[str, Any], keep: bool = False) -> Outcome:
     """The same for a coroutine, on whichever event loop it is."""
     inside = current("arun")
     if asyncio.get_running_loop() is inside.services.loop:
-        return await _on_the_loop(inside, program, given)
-    made = _on_the_loop(inside, program, given)
+        return await _on_the_loop(inside, program, given, keep)
+    made = _on_the_loop(inside, program, given, keep)
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, inside.services.loop))
 
 
-async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str, Any]) -> Outcome:
-    calls, place = inside.take_call(program.name, digest(given)[:12])
+async def _on_the_loop(
+    inside: TaskContext, program: Program, given: Mapping[str, Any], keep: bool
+) -> Outcome:
+    calls, place = inside.take_call(program.name, KEPT if keep else digest(given)[:12])
+    if keep:
+        _check_alone(calls, program.name, place)
+        given = Kept(given)
     made = calls.under_way.get(place)
     if made is None or made.done():  # else an attempt that was given up has begun it
         made = asyncio.ensure_future(inside.services.nest(inside, place, program, given))
@@ -98,6 +104,16 @@ async def _on_the_loop(inside: TaskContext, program: Program, given: Mapping[str
     if ended.handed:
         raise HandedOver(commands_of(ended.handed))
     return Outcome(thaw(program.given_out(ended.last)), thread=ended.thread)
+
+
+def _check_alone(calls: Calls, graph: str, place: str) -> None:
+    """`NbagentError` for a kept graph that is called while another call of it is under way."""
+    for other, made in calls.under_way.items():
+        if other != place and (read_called(other) or ())[1:] == (KEPT, graph) and not made.done():
+            raise NbagentError(
+                f"graph {graph!r} is called with keep=True while another such call of it is under "
+                "way: it goes on from where that ends, so await that one first"
+            )
 
 
 def has_suspended(calls: Iterable[asyncio.Future[Any]]) -> bool:

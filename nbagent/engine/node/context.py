@@ -190,6 +190,10 @@ class Calls:
         left = [place for place in self._places if place not in self._taken]
         own = [place for place in left if (ids.read_called(place) or ("",))[-1] == graph]
         equal = [place for place in own if (ids.read_called(place) or ("", ""))[1] == digest]
+        if digest == ids.KEPT:
+            own = []
+        else:
+            own = [place for place in own if (ids.read_called(place) or ("", ""))[1] != ids.KEPT]
         for place in (*equal, *own):
             self._taken.add(place)
             return place

@@ -14,7 +14,7 @@ Rule 4: where both fields have one reducer, the parent's gets each write of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,6 +60,15 @@ class Suspended(BaseException):
         self.questions = tuple(questions)
 
 
+class Kept(dict[str, Any]):
+    """The input of a graph that goes on from what it ended with before; `shared` are the fields
+    that it begins with anew all the same."""
+
+    def __init__(self, given: Values, shared: Iterable[str] = ()) -> None:
+        super().__init__(given)
+        self.shared = frozenset(shared)
+
+
 @dataclass(frozen=True, slots=True)
 class Subgraph:
     """A graph that a node runs.
@@ -70,6 +79,7 @@ class Subgraph:
     into     the channels of the parent's state
     whole    write shared fields also where the subgraph left them as they were: what a cached
              node wrote is written again over other values
+    keep     its own fields live on from one run of the node to the next
     """
 
     program: Program
@@ -77,12 +87,17 @@ class Subgraph:
     outputs: Mapping[str, str] | Callable[[Any], Values] | None
     into: Mapping[str, Channel]
     whole: bool = False
+    keep: bool = False
 
     async def __call__(self, argument: Any) -> Values | list[Command]:
         """What `node.function` does: run the graph to its end; what the parent is to write, or
         what a node inside hands over."""
         inside = current("a subgraph")
         nest, given = inside.services.nest, self.read(argument, inside.sent)
+        if self.keep:
+            is_shared = self.inputs is None and not inside.sent
+            pairs = self.begins_with().items() if is_shared else ()
+            given = Kept(given, [inner for inner, outer in pairs if outer in self.into])
         ended = await nest(inside, inside.place.task, self.program, given)
         return commands_of(ended.handed) if ended.handed else self.write(ended)
 

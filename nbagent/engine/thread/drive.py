@@ -48,6 +48,7 @@ from nbagent.engine.thread.given import (
 )
 from nbagent.engine.thread.held import next_id
 from nbagent.engine.thread.inner_run import drive
+from nbagent.engine.thread.kept import kept_before
 from nbagent.engine.thread.options import OnChange, RunOptions
 from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.standin import (
@@ -124,7 +125,9 @@ class DrivenThread(CorrectedThread):
         fresh: bool = False,
         anew: bool = False,
         beside: Given = NOTHING_GIVEN,
+        kept: Checkpoint | None = None,
     ) -> Run:
+        """kept: what a new thread goes on from."""
         if not isinstance(given, Mapping):
             given = fields_of(given, None) or given  # an object of the state class
         if not isinstance(given, Mapping):
@@ -137,9 +140,9 @@ class DrivenThread(CorrectedThread):
             given, own = apart(self.program, given)
             options = replace(options, held={**options.held, **own})
         is_new = self.stored() is None
-        if fresh or is_new:  # a bad input is refused before a thread is made
+        if fresh or (is_new and kept is None):  # a bad input is refused before there is a thread
             self.program.schema.check_input(given)
-        begun = self._begin_new(given, digest, options, beside, parent) if is_new else None
+        begun = self._begin_new(given, digest, options, beside, parent, kept) if is_new else None
         if begun is not None:
             return self._run_from(*begun, options, parent)
         with self._held(create=True) as lease:
@@ -182,10 +185,12 @@ class DrivenThread(CorrectedThread):
         options: RunOptions,
         beside: Given,
         parent: Run | None,
+        kept: Checkpoint | None,
     ) -> tuple[Checkpoint, Lease] | None:
         """Make the thread and store its input all at once; None where somebody was faster. What
         the input leads to is the user's code, so it is found before."""
-        first = beside.put(begin(self.program, given, None, checkpoint_id=1).checkpoint)
+        begun = begin(self.program, given, kept, checkpoint_id=1).checkpoint
+        first = beside.put(replace(begun, parent=None, step=0))
         with suppress(ThreadBusy), together(self.store, self.id), self._held(create=True) as lease:
             if lease.before is not None:
                 raise ThreadBusy("", thread=self.id, owner="", since=0.0)
@@ -208,7 +213,8 @@ class DrivenThread(CorrectedThread):
         holds = parent.held.values if parent.held else {}
         options = replace(parent.options, steps=None, notice="", held=holds)
         if info is None or info.checkpoint == 0:
-            return self._begin(given, replace(options, opens=False), parent)
+            kept = kept_before(self, parent, given)
+            return self._begin(given, replace(options, opens=False), parent, kept=kept)
         if info.status == "done":
             return None
         if self.latest().checkpoint.note == ANEW:
