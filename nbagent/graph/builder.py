@@ -39,9 +39,11 @@ from nbagent.engine.thread.thread import Thread
 from nbagent.engine.watch.events import NodeStalled, Observer
 from nbagent.engine.watch.modes import Mode
 from nbagent.engine.watch.stream import BUFFER, Reading
-from nbagent.errors import GraphError, Location, NbagentError
+from nbagent.errors import GraphError, Location
 from nbagent.graph import draw
 from nbagent.graph.batch import Runs, check_at_once
+from nbagent.graph.caches import clear_cache
+from nbagent.graph.calling import check_call, check_kept
 from nbagent.graph.contexts import reader_of_context
 from nbagent.graph.edges import (
     END,
@@ -468,9 +470,9 @@ class Graph(Building):
               a new input to a thread that is done does
         """
         if thread is None and calls.is_inside(self.name):
-            _check_call(self.name, options)
+            check_call(self.name, options)
             return calls.call(self.compile(), input, keep)
-        _check_kept(self.name, keep)
+        check_kept(self.name, keep)
         return _told(self.start(input, thread, **options).result(), thread)
 
     async def arun(
@@ -483,9 +485,9 @@ class Graph(Building):
     ) -> Outcome:
         """`run` in a coroutine."""
         if thread is None and calls.is_inside(self.name):
-            _check_call(self.name, options)
+            check_call(self.name, options)
             return await calls.acall(self.compile(), input, keep)
-        _check_kept(self.name, keep)
+        check_kept(self.name, keep)
         return _told(await self.start(input, thread, **options), thread)
 
     def stream(
@@ -526,6 +528,13 @@ class Graph(Building):
 
         return stream(begin, Reading(mode, subgraphs, buffer))
 
+    def clear_cache(self, node: Any = None) -> int:
+        """Forget what its cached nodes have returned, or one of them (`cache=`); how many results.
+
+        Those of its subgraphs are forgotten with all of them.
+        """
+        return clear_cache(self.compile(), self.store, node)
+
     def map(
         self,
         inputs: Iterable[Mapping[str, Any]],
@@ -562,24 +571,6 @@ class Graph(Building):
 def new_id(name: str) -> str:
     """A thread id that no other thread has."""
     return f"{name}-{uuid.uuid4().hex[:6]}"
-
-
-def _check_kept(name: str, keep: bool) -> None:
-    """`NbagentError` for a call outside of a node that is to go on from an earlier one."""
-    if keep:
-        raise NbagentError(
-            f"{name}.run(keep=True) is for a call inside a node, which goes on from turn to turn; "
-            "here say which thread is to go on, with thread=id"
-        )
-
-
-def _check_call(name: str, options: StartOptions) -> None:
-    """`NbagentError` for a context that a call inside a node is given: its task has one."""
-    if options.get("context") is not None:
-        raise NbagentError(
-            f"{name}.run(context=…) in a node: a called graph has its caller's context; with "
-            "thread=id it is a thread of its own, and takes one"
-        )
 
 
 def _names(fields: Mapping[str, Any] | None) -> frozenset[str] | None:

@@ -372,6 +372,13 @@ class MemoryStore:
         encode_checked(result)
         self._cache[cache_key(node, fingerprint, inputs)] = (result, until)
 
+    def forget_results(self, node: str, fingerprint: str) -> int:
+        with self._lock:
+            gone = [key for key in self._cache if key.startswith(f"{node}:{fingerprint}:")]
+            for key in gone:
+                del self._cache[key]
+        return len(gone)
+
     def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
         with self._lock:
             stored = self._held(lease)

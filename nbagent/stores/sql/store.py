@@ -117,6 +117,9 @@ class SqlStore:
     def put_journal(self, lease: Lease, entries: Iterable[JournalEntry]) -> None:
         self._writing.put_journal(lease, entries)
 
+    def forget_results(self, node: str, fingerprint: str) -> int:
+        return self._writing.forget_results(node, fingerprint)
+
     def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
         self._writing.drop_journal(lease, anchor, task, positions)
 

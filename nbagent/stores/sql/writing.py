@@ -180,6 +180,17 @@ class Writing:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
             db.executemany(_PUT_JOURNAL, rows)
 
+    def forget_results(self, node: str, fingerprint: str) -> int:
+        """Throw the remembered results of a node away, as its code is; how many those were."""
+        start = f"{node}:{fingerprint}:"
+        with self._database.write() as db:
+            return int(
+                db.execute(
+                    "DELETE FROM cache WHERE node = ? AND substr(id, 1, ?) = ?",
+                    (node, len(start), start),
+                ).rowcount
+            )
+
     def drop_journal(self, lease: Lease, anchor: int, task: str, positions: range) -> None:
         """Throw calls of a task away that nobody will look for: see `each_once`."""
         with self._database.write() as db:
