@@ -18,6 +18,7 @@ from nbagent.engine.model.program import START
 from nbagent.engine.step.updates import read_names
 from nbagent.engine.thread.answers import shown_otherwise
 from nbagent.engine.thread.edits import check_expected, edit_checkpoint, fork_checkpoint, user
+from nbagent.engine.thread.fork_inside import fork_inside
 from nbagent.engine.thread.held import HeldThread, next_id
 from nbagent.engine.thread.inner_edits import sharing
 from nbagent.engine.thread.standin import (
@@ -130,6 +131,7 @@ class CorrectedThread(HeldThread):
         *,
         checkpoint: int | None = None,
         edits: Mapping[str, Any] | None = None,
+        inside: Any = None,
         in_place: bool = False,
         note: str = "",
         take_over: bool = False,
@@ -140,8 +142,16 @@ class CorrectedThread(HeldThread):
                           id; by default the latest checkpoint
         id                the new thread's id; by default `ID-fork-N`
         edits             fields to set in it
+        inside            a node that runs a graph: the point, and the fields, are of that graph as
+                          the node ran it last, and it goes on from there, inside the node
         in_place          grow a new branch in this thread instead, whose history keeps the old one
         """
+        if inside is not None:
+            forked: Self = fork_inside(
+                self, inside, step, checkpoint, edits,
+                id=id, in_place=in_place, note=note, take_over=take_over,
+            )  # fmt: skip
+            return forked
         source = self.point(step, checkpoint)
         checked = self.program.schema.check_edit(read_names(self.program, edits or {}, None))
         self.program.check_together({**source.values, **checked})
