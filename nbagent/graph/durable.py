@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, overload
 
 from nbagent.engine import ports
+from nbagent.engine.model.budget import Budget
 from nbagent.engine.model.callables import is_async, name_of
 from nbagent.engine.model.policy import Retry
 from nbagent.engine.model.values import thaw
@@ -53,6 +54,7 @@ class Durable(Generic[R]):
         store: Url | CheckpointStore | None = None,
         retry: Retry | int | Sequence[Retry] | None = None,
         timeout: float | None = None,
+        budget: Budget | Mapping[str, float] | None = None,
     ) -> None:
         if not callable(fn) or isinstance(fn, type):
             raise GraphError(f"durable({fn!r}): give a function", location=here())
@@ -69,7 +71,7 @@ class Durable(Generic[R]):
                     location=here(),
                 )
         self._value = "value" if "value" not in self.signature.parameters else "value_"
-        self.graph = self._graph(store, retry, timeout)
+        self.graph = self._graph(store, retry, timeout, budget)
 
     def __repr__(self) -> str:
         return f"<durable {self.name!r}>"
@@ -128,7 +130,7 @@ class Durable(Generic[R]):
 
     # -------------------------------------------------------------------------------- inside
 
-    def _graph(self, store: Any, retry: Any, timeout: float | None) -> Graph:
+    def _graph(self, store: Any, retry: Any, timeout: float | None, budget: Any) -> Graph:
         function, parameters, field = self.function, self.signature.parameters, self._value
 
         def arguments(state: Mapping[str, Any]) -> inspect.BoundArguments:
@@ -148,7 +150,7 @@ class Durable(Generic[R]):
         made = acall if is_async(function) else call
         made.__name__ = made.__qualname__ = self.name
         made.__doc__, made.__module__ = function.__doc__, function.__module__
-        graph = Graph(self.name, self._state(), store=store)
+        graph = Graph(self.name, self._state(), store=store, budget=budget)
         graph.returns = field
         with graph:
             START >> node(made, name=name_of(function), retry=retry, timeout=timeout) >> END
@@ -204,6 +206,7 @@ def durable(
     store: Url | CheckpointStore | None = None,
     retry: Retry | int | Sequence[Retry] | None = None,
     timeout: float | None = None,
+    budget: Budget | Mapping[str, float] | None = None,
 ) -> DurableMaker: ...
 def durable(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Make a plain `def` or `async def` function durable: each call is a thread with a journal.
@@ -218,6 +221,7 @@ def durable(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     retry    a `Retry`, several, or a number of attempts: what to do when the function fails; steps
              that were done are not done again
     timeout  seconds that one attempt may take
+    budget   what each of its threads may spend: a `Budget`
     """
     if fn is not None:
         return Durable(fn, **options)

@@ -29,6 +29,7 @@ from nbagent import (
 )
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
+from nbagent.testing.faults import FaultyStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -309,3 +310,38 @@ def test_beside_each_other(store):
 
     with pytest.raises(NodeError, match="beside another each_once"):
         job.run()
+
+
+@pytest.mark.parametrize("point", ["put_journal.before", "put_journal.after"])
+def test_whatever_write_fails(point):
+    """At whichever write of the journal the store breaks: who goes on does what was not done, and
+    at the most the one call whose own result could not be written once more. (R5, R6)"""
+
+    def outage():
+        raise RuntimeError("the store broke")
+
+    count, broke = 0, True
+    while broke:
+        count += 1
+        done = Counter()
+        store = FaultyStore(MemoryStore(), at=point, count=count, act=outage)
+
+        @durable(store=store, name=f"job{count}")
+        def job():
+            total = 0
+            for item in each_once(range(3), "items"):
+                for part in each_once("ab", "parts"):
+                    total += step(lambda *what: done.update([what]) or 1)(item, part)  # noqa: B023
+                step(lambda: done.update(["same"]))()  # noqa: B023
+            return step(lambda: "end")()
+
+        broke = False
+        try:
+            job.run(thread="t")
+        except (NodeError, RuntimeError):
+            broke = True
+            assert "end" == job.thread("t").resume().result().value
+        again = [call for call, times in done.items() if times > (3 if call == "same" else 1)]
+        assert 7 == len(done)
+        assert len(again) <= (point == "put_journal.before"), (count, done)
+    assert count > 15
