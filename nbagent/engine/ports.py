@@ -139,6 +139,9 @@ gained = Port[[type, Iterable[str]], None](_nothing)
 """(class, fields) -> told that an instance was stored before its class had these fields, and that
 they got their defaults."""
 
+lost = Port[[type, Iterable[str]], None](_nothing)
+"""(class, fields) -> told that an instance was stored with fields that its class has no more."""
+
 find_copier = Port[[type], Callable[[Any], Any] | None](_nothing)
 """(type) -> how a value of it is copied for one reader. Empty or None: `copy.deepcopy`."""
 

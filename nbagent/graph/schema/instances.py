@@ -114,11 +114,19 @@ def with_others(given: Any, made: Any) -> Any:
 _gained: weakref.WeakKeyDictionary[type, dict[str, None]] = weakref.WeakKeyDictionary()
 
 
+_lost: weakref.WeakKeyDictionary[type, dict[str, None]] = weakref.WeakKeyDictionary()
+
+
 def _note(kind: type, names: Iterable[str]) -> None:
     _gained.setdefault(kind, {}).update(dict.fromkeys(names))
 
 
+def _note_lost(kind: type, names: Iterable[str]) -> None:
+    _lost.setdefault(kind, {}).update(dict.fromkeys(names))
+
+
 ports.gained.also(_note)
+ports.lost.also(_note_lost)
 
 
 def gained_inside(value: Any, path: Path) -> list[str]:
@@ -135,6 +143,25 @@ def gained_inside(value: Any, path: Path) -> list[str]:
     found = [".".join((*map(str, path), name)) for name in _gained.get(kind, ())]
     for name in _names_of(kind):
         found += gained_inside(getattr(value, name, None), (*path, name))
+    return found
+
+
+def lost_inside(value: Any, path: Path) -> list[str]:
+    """The fields that classes in a value have lost since, and that stay with the instances."""
+    kind = type(value)
+    if kind in _LEAVES:
+        return []
+    if isinstance(value, (list, tuple)):
+        return [place for item in value for place in lost_inside(item, path)]
+    if isinstance(value, Mapping):
+        return [place for item in value.values() for place in lost_inside(item, path)]
+    if not has_fields(kind):
+        return []
+    names = _names_of(kind)
+    gone = [name for name in _lost.get(kind, ()) if name not in names and hasattr(value, name)]
+    found = [".".join((*map(str, path), name)) for name in gone]
+    for name in names:
+        found += lost_inside(getattr(value, name, None), (*path, name))
     return found
 
 

@@ -35,6 +35,7 @@ from nbagent.graph.schema.fields import (
 )
 from nbagent.graph.schema.instances import (
     gained_inside,
+    lost_inside,
     problems_inside,
     shape_of,
     unknown_inside,
@@ -71,6 +72,7 @@ class StateSchema:
         view = dict_view if is_typed_dict(kind) else functools.partial(object_view, kind)
         self._view = view(self.fields)
         self.invariant = self._check_together if _has_invariant(kind) else None
+        declared(kind)  # what is defined beside it may be written to a field of any type
         for field in self.fields.values():
             if field.channel.stored:
                 declared(field.annotation)
@@ -281,10 +283,12 @@ class StateSchema:
             values = self._migrated(values, problems)
             done.append("migrated")
         added: list[str] = []
+        lost: list[str] = []
         for name, value in values.items():
             if name in self.fields:
                 problems += self._misfits(name, value)
                 added += gained_inside(value, (name,))
+                lost += lost_inside(value, (name,))
         if problems:
             raise state_error(problems, None, "what it holds does not fit")
         missing = {
@@ -295,8 +299,10 @@ class StateSchema:
         aside = [name for name in values if name not in self.fields]
         if added or missing:
             done.append(f"added {', '.join([*missing, *dict.fromkeys(added)])}")
-        if aside:
-            done.append(f"kept aside {', '.join(aside)}{self._perhaps_renamed(values, aside)}")
+        if aside or lost:
+            named = ", ".join([*aside, *dict.fromkeys(lost)])
+            hint = self._perhaps_renamed(values, aside) if aside else ""
+            done.append(f"kept aside {named}{hint}")
         return (
             {**values, **{name: default() for name, default in missing.items()}},
             f"The state class has changed: {'; '.join(done)}." if done else "",

@@ -32,6 +32,7 @@ from nbagent.stores.codec.registry import family, registry, type_name
 Path = tuple[Any, ...]
 # What else a model holds; no attribute has such a name.
 GROUPS = _EXTRA, _PRIVATE, _SLOTS, _MORE = ("+extra", "+private", "+slots", "+more")
+_NAMES = "+names"  # of a named tuple's fields: where they stand may be another order by now
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _parts(value: Any, shape: _Shape) -> tuple[Any, dict[str, Any]]:
     """What the class declares, and what else the instance holds."""
     own = held(value, shape)
     if shape.family == "namedtuple":
-        return list(value), own
+        return list(value), {**own, _NAMES: list(value._fields)}
     if shape.family == "struct":
         return {name: getattr(value, name) for name in value.__struct_fields__}, own
     if shape.family == "dataclass":
@@ -247,12 +248,12 @@ def build(tag: str, content: Any) -> Any:
         return _MEMBERS[tag](_typed(name, "enum"), inner, *more)
     kind = _typed(name, tag)
     rest = more[0] if more else None
-    values = _stored(tag, kind, inner)
+    values = _stored(tag, kind, inner, rest)
     made = functools.partial(_BUILD[tag], kind, inner=inner, rest=rest)
     shape: Any = shape_of(kind)
     if values.keys() <= shape.fields and values.keys() >= shape.optional:
         return made(values)
-    return _outgrown(made, values)
+    return _outgrown(kind, made, values)
 
 
 def stand_in(tag: str, content: Any) -> Any:
@@ -268,16 +269,21 @@ def stand_in(tag: str, content: Any) -> Any:
     return {"$type": str(name or tag), **held}
 
 
-def _outgrown(made: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]) -> Any:
+def _outgrown(
+    kind: Any, made: Callable[[Mapping[str, Any]], Any], values: Mapping[str, Any]
+) -> Any:
     """An object whose class has other fields now: new ones get their defaults, lost ones stay."""
+    shape: Any = shape_of(kind)
+    if gone := [name for name in values if name not in shape.fields]:
+        ports.lost(kind, gone)
     return made(values)
 
 
-def _stored(tag: str, kind: Any, inner: Any) -> Mapping[str, Any]:
+def _stored(tag: str, kind: Any, inner: Any, rest: Any) -> Mapping[str, Any]:
     """The fields that an object was stored with, by name."""
-    if tag == "namedtuple":
+    if tag == "namedtuple":  # at first without their names
         names = [*kind._fields, *map(str, range(len(kind._fields), len(inner)))]
-        return dict(zip(names, inner, strict=False))
+        return dict(zip((rest or {}).get(_NAMES, names), inner, strict=False))
     found: Mapping[str, Any] = inner[0] if tag == "model" else inner
     if tag == "model" and kind.model_config.get("extra") == "allow":
         return {name: found[name] for name in found if name in kind.model_fields}
@@ -327,7 +333,7 @@ def _fill(made: Any, values: Mapping[str, Any]) -> None:
 
 def _build_dataclass(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     made = object.__new__(kind)
-    if len(values) < len(dataclasses.fields(kind)):
+    if not values.keys() >= kind.__dataclass_fields__.keys():
         values = {**_defaults(kind, values), **values}
     _fill(made, values)
     _fill(made, rest or {})
@@ -386,7 +392,14 @@ def _private(kind: Any, stored: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 def _build_struct(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     known = {name: values[name] for name in values if name in kind.__struct_fields__}
-    made = kind(**known)
+    try:
+        made = kind(**known)
+    except TypeError:
+        raise CodecError(
+            f"the stored {type_name(kind)} has the fields {', '.join(values)}, and its class now "
+            f"has {', '.join(kind.__struct_fields__)}: add those that are missing again, or give "
+            "new ones a default"
+        ) from None
     for name, value in known.items():  # whatever `__post_init__` made of them
         msgspec.structs.force_setattr(made, name, value)
     _fill(made, {name: values[name] for name in values if name not in known})
@@ -396,13 +409,15 @@ def _build_struct(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any
 
 def _build_namedtuple(kind: Any, values: Mapping[str, Any], *, inner: Any, rest: Any) -> Any:
     known = {**kind._field_defaults, **values}
-    if len(inner) > len(kind._fields) or not known.keys() >= set(kind._fields):
+    if not values.keys() <= set(kind._fields) or not known.keys() >= set(kind._fields):
         raise CodecError(
-            f"the stored {type_name(kind)} has {len(inner)} fields, and its class now has "
-            f"{len(kind._fields)}: add those that are missing again, or give new ones a default"
+            f"the stored {type_name(kind)} has the fields {', '.join(values)}, and its class now "
+            f"has {', '.join(kind._fields)}: add those that are missing again, or give new ones a "
+            "default"
         )
     made = tuple.__new__(kind, [known[name] for name in kind._fields])
-    _fill(made, rest or {})
+    ports.gained(kind, [name for name in kind._fields if name not in values])
+    _fill(made, {name: value for name, value in (rest or {}).items() if name != _NAMES})
     return made
 
 

@@ -5,6 +5,9 @@ A thread that an earlier version of the state class wrote. (R47)
 import dataclasses
 import operator
 import re
+import sys
+import types
+import uuid
 from types import MappingProxyType
 from typing import Annotated, Any, TypedDict
 
@@ -12,7 +15,8 @@ import pytest
 
 from nbagent import END, START, Graph, interrupt, node
 from nbagent.engine.watch.events import RunStarted
-from nbagent.errors import NodeError, StateError
+from nbagent.errors import CodecError, NodeError, StateError
+from nbagent.stores.codec.registry import registry
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
 
@@ -359,3 +363,98 @@ def test_a_renamed_field_is_told_of(store, old):
         START >> ask >> node(read, name="read") >> END
     with pytest.raises(NodeError, match=f"'subject' has not been written yet.*{said}"):
         made.thread("t").resume("yes", on_change="go-on").result(5)
+
+
+BESIDE = """
+import dataclasses, msgspec, typing
+from typing import Any, NamedTuple, TypedDict
+
+@dataclasses.dataclass
+class Data:
+    {data}
+
+class Pair(NamedTuple):
+    {pair}
+
+class Packed(msgspec.Struct):
+    {packed}
+
+class State(TypedDict, total=False):
+    data: Data
+    pair: Pair
+    packed: Packed
+    any: Any
+"""
+
+
+def beside(store, name, first=None, **bodies):
+    """A graph whose state has a dataclass, a named tuple and a struct, all in module `name`."""
+    space = sys.modules.setdefault(name, types.ModuleType(name)).__dict__
+    told = {"data": "a: int = 0", "pair": "a: int = 0", "packed": "a: int = 0", **bodies}
+    exec(BESIDE.format(**told), space)
+    with Graph("g", space["State"], store=store) as made:
+        put = node(lambda state: first(space) if first else None, name="put")
+        START >> put >> node(lambda state: interrupt("?") and None, name="ask") >> END
+    return made
+
+
+@pytest.fixture
+def module():
+    name = f"evolution_{uuid.uuid4().hex}"
+    yield name
+    sys.modules.pop(name, None)
+
+
+def test_a_renamed_field_with_a_default_inside_is_told(store, module):
+    """The new one has its default, the old one stays with the object; both are in the notice."""
+    beside(store, module, lambda space: {"data": space["Data"](7)}).run({}, "t")
+    thread = beside(store, module, data="b: list = dataclasses.field(default_factory=list)")
+    found = thread.thread("t")
+
+    assert "The state class has changed: added data.b; kept aside data.a." == found.latest().notice
+    assert [] == found.state["data"].b
+    assert 7 == beside(store, module).thread("t").state["data"].a
+
+
+def test_the_fields_of_a_named_tuple_are_found_by_their_names(store, module):
+    """In another order, and with a new one before them; a renamed one is refused by name."""
+    two = {"pair": "a: int\n    b: int"}
+    beside(store, module, lambda space: {"pair": space["Pair"](1, 2)}, **two).run({}, "t")
+    swapped = beside(store, module, pair="b: int\n    a: int").thread("t").state["pair"]
+    assert (2, 1) == (swapped.b, swapped.a) == tuple(swapped)
+    grown = beside(store, module, pair="c: int = 3\n    b: int = 0\n    a: int = 0").thread("t")
+    assert (3, 2, 1) == tuple(grown.state["pair"])
+    with pytest.raises(CodecError, match="has the fields a, b, and its class now has a, bb"):
+        _ = beside(store, module, pair="a: int\n    bb: int").thread("t").state
+
+
+def test_a_struct_that_needs_what_was_not_stored_is_refused_by_name(store, module):
+    beside(store, module, lambda space: {"packed": space["Packed"](1)}).run({}, "t")
+    with pytest.raises(CodecError, match=r"Packed has the fields a, and its class now has b: add"):
+        _ = beside(store, module, packed="b: int").thread("t").state
+
+
+ALONE = """
+import dataclasses
+from typing import Any, TypedDict
+
+@dataclasses.dataclass
+class Alone:
+    a: int
+
+class State(TypedDict, total=False):
+    any: Any
+"""
+
+
+def test_what_is_defined_beside_the_state_is_found_again(store, module):
+    """In a field of any type, in a session that has only defined the classes."""
+    space = sys.modules.setdefault(module, types.ModuleType(module)).__dict__
+    exec(ALONE, space)
+    made = graph_of(space["State"], store)
+    made.run({"any": [space["Alone"](7)]}, "t")
+    registry._types.pop(f"{module}.Alone", None)  # as in another process
+    registry._scopes.discard(module)
+    exec(ALONE, space)
+
+    assert 7 == graph_of(space["State"], store).thread("t").state["any"][0].a
