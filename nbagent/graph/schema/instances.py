@@ -195,15 +195,15 @@ def _checks_of(kind: Any) -> dict[str, Check]:
 
 
 def _checks_of_hints(kind: Any) -> dict[str, Check]:
-    """Of a dataclass; without those whose types nobody can check."""
+    """Of a dataclass or a struct; without those whose types nobody can check."""
     found: dict[str, Check] = {}
     try:
         hints = hints_of(kind)
     except (NameError, TypeError):
         return found
-    for field in dataclasses.fields(kind):
+    for name in _names_of(kind):
         try:
-            found[field.name] = Check(adapter_of(hints[field.name]).validator)
+            found[name] = Check(adapter_of(hints[name]).validator)
         except (GraphError, pydantic.errors.PydanticUserError):
             continue
     return found
@@ -211,7 +211,7 @@ def _checks_of_hints(kind: Any) -> dict[str, Check]:
 
 def has_fields(kind: Any) -> bool:
     """True for a class whose instances hold checked fields."""
-    return is_pydantic(kind) or dataclasses.is_dataclass(kind)
+    return is_pydantic(kind) or dataclasses.is_dataclass(kind) or hasattr(kind, "__struct_fields__")
 
 
 def shape_of(annotation: Any) -> str:
@@ -231,7 +231,7 @@ def _shape(annotation: Any, found: dict[str, str]) -> None:
     if issubclass(kind, enum.Enum):
         found[name] = repr([(member.name, member.value) for member in kind])
         return
-    if not (has_fields(kind) or is_typed_dict(kind) or hasattr(kind, "__struct_fields__")):
+    if not (has_fields(kind) or is_typed_dict(kind)):
         return
     found[name] = ""
     try:

@@ -447,6 +447,17 @@ class State(TypedDict, total=False):
 """
 
 
+def test_a_struct_whose_field_is_of_another_type_now_is_refused(store, module):
+    """In a resume as in an edit."""
+    beside(store, module, lambda space: {"packed": space["Packed"](1)}).run({}, "t")
+    made = beside(store, module, packed="a: str")
+    with pytest.raises(StateError, match=r"packed\.a: Input should be a valid string, not 1"):
+        made.thread("t").resume("yes")
+    kind = sys.modules[module].Packed
+    with pytest.raises(StateError, match=r"packed\.a: Input should be a valid string, not 2"):
+        made.run({"packed": kind(2)}, "u")
+
+
 def test_what_is_defined_beside_the_state_is_found_again(store, module):
     """In a field of any type, in a session that has only defined the classes."""
     space = sys.modules.setdefault(module, types.ModuleType(module)).__dict__
