@@ -323,7 +323,7 @@ def test_an_attempt_has_a_copy_of_its_own():
 
     with Graph("g", State, store=MemoryStore()) as made:
 
-        @node(timeout=0.2, retry=Retry(attempts=2, wait=0.01, on=TimeoutError))
+        @node(timeout=1.0, retry=Retry(attempts=2, wait=0.01, on=TimeoutError))
         def slow(state):
             mine = state["messages"]
             read.append(mine)

@@ -363,7 +363,7 @@ def test_a_call_that_takes_too_long_is_stopped_and_goes_on(store):
     async def call(state):
         return {"said": (await slow.arun({}))["said"]}
 
-    outer = caller(store, call, timeout=0.3, retry=Retry(attempts=2, wait=0))
+    outer = caller(store, call, timeout=1.0, retry=Retry(attempts=2, wait=0))
 
     assert ["done"] == outer.run({}, "t")["said"]
     assert ["first", "second", "second"] == world.paid
