@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from nbagent.engine.watch.events import (
@@ -61,6 +62,10 @@ class Backlog:
                 weight += _weight(after)
             if weight:
                 self._weigh(weight)
+        elif type(event) is NodeEmitted:
+            weight = _weight(event.value)
+            if weight:
+                self._weigh(weight)
 
     def _weigh(self, weight: int) -> None:
         """The newest event weighs this: the oldest make room until all is light enough."""
@@ -97,12 +102,22 @@ class Backlog:
         yield from tuple(self._events)
 
 
-def _weight(value: Any) -> int:
-    """About how many bytes a value holds, for those that may hold very many."""
+def _weight(value: Any, deep: int = 3) -> int:
+    """About how many bytes a value holds that no other version of it does, for those that may hold
+    very many: of a list or a dict its own table, for what is in it is shared, and its ends."""
     if isinstance(value, (str, bytes)):
         return len(value)
-    if isinstance(value, (int, float, list, dict)):
+    if isinstance(value, (int, float)):
         return 0
+    if isinstance(value, (list, dict)):
+        own = len(value) * (_A_KEY if isinstance(value, dict) else _AN_ITEM)
+        if not deep or not value:
+            return own
+        if isinstance(value, dict):
+            ends = [*islice(value.values(), _ENDS), *islice(reversed(value.values()), _ENDS)]
+        else:
+            ends = [*value[:_ENDS], *value[-_ENDS:]]
+        return own + sum(_weight(one, deep - 1) for one in ends[: len(value)])
     size = getattr(type(value), "nbytes", None)  # an array
     if size is not None:
         return int(value.nbytes)
@@ -111,5 +126,8 @@ def _weight(value: Any) -> int:
         return int(usage if isinstance(usage, int) else usage.sum())
     return 0
 
+
+_AN_ITEM, _A_KEY = 8, 80  # bytes of a list's table, and of a dict's
+_ENDS = 2  # items at either end of it: what is new is mostly there
 
 _SHOWN = frozenset((Checkpointed, NodeEmitted, NodeFinished, SubgraphEvent))

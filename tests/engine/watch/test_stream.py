@@ -176,6 +176,28 @@ def test_old_events_do_not_keep_large_values_alive():
     assert past.missed > 10
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: {n: n for n in range(500_000)},
+        lambda: list(range(5_000_000)),
+        lambda: {"inner": {"rows": list(range(5_000_000))}},
+        lambda: [0, 1, 2, ["a" * 40_000_000]],
+    ],
+)
+@pytest.mark.parametrize("kind", ["changes", "emitted"])
+def test_large_lists_and_dicts_weigh_as_well(kind, made):
+    """Each version has a table of its own, also of what is nested; so has what a node emits."""
+    value, past = made(), Backlog()
+    for step in range(20):
+        if kind == "changes":
+            past.add(ev.StepReconciled(thread="t", step=step, changes={"x": (None, value)}))
+        else:
+            past.add(ev.NodeEmitted(thread="t", step=step, node="a", task="a", value=value))
+
+    assert past.missed > 10
+
+
 @pytest.mark.parametrize("pause", [0, 0.01])
 async def test_a_stream_loses_nothing_that_its_buffer_holds(pause):
     """Its reader is there before the run begins, and other events take none of its places."""
