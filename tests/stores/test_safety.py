@@ -13,6 +13,7 @@ import pytest
 import nbagent
 from nbagent import END, START, Graph, NodeError, Secret, StateError, effect, interrupt, node
 from nbagent.engine.model import secrets
+from nbagent.engine.store.ownership import current_owner
 from nbagent.errors import CorruptError, StoreError
 from nbagent.stores.encryption import new_key
 from nbagent.stores.memory import MemoryStore
@@ -246,3 +247,16 @@ def test_langchain_messages_come_back(tmp_path):
     done = run("", "print('langchain_core' in sys.modules); graph.thread('t').state")
     assert "False" == done.stdout.strip()
     assert "which is not known here" in done.stderr
+
+
+def test_a_plain_store_that_is_empty_does_not_become_encrypted(tmp_path):
+    """Others have it open as plain: what they write would be in the clear in an encrypted file."""
+    key, plain = new_key(), SqliteStore(tmp_path / "a.db")
+    with pytest.raises(StoreError, match="made without a key"):
+        SqliteStore(tmp_path / "a.db", key=key)
+    plain.release(plain.acquire("t", current_owner(), create=True), "paused")
+    plain.close()
+    SqliteStore(tmp_path / "a.db").close()
+    SqliteStore(tmp_path / "b.db", key=key).close()
+    with pytest.raises(StoreError, match="encrypted"):
+        SqliteStore(tmp_path / "b.db")

@@ -50,6 +50,7 @@ class Database(ABC):
 
     url: str
     is_in_doubt = False
+    is_read_only = False
     find_index = "SELECT 1 FROM sqlite_master WHERE name = ?"
     lock_row = ""  # behind a SELECT, where a transaction does not lock all by itself
 
