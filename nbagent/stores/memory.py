@@ -11,7 +11,7 @@ import builtins
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from nbagent.engine.model.checkpoint import (
 )
 from nbagent.engine.model.ids import PART
 from nbagent.engine.model.span import Span
+from nbagent.engine.model.values import freeze
 from nbagent.engine.store.ownership import (
     LEASE,
     check_free,
@@ -56,12 +57,29 @@ from nbagent.stores.codec.records import (
     writer_of,
 )
 from nbagent.stores.codec.values import cache_key, encode, encode_checked
+from nbagent.stores.kept import Kept, following, thinned, whole
 from nbagent.stores.sql.database import Version
 from nbagent.stores.sql.memory import KEPT
 from nbagent.stores.sql.versions import next_version
 
 _ALWAYS = (int, bool, float, type(None))  # the types whose every value can be stored
 _SOME = Version(0, None, 1 << 62, 0)  # of any size, so that only a change of it is looked at
+
+
+def _thin(record: TaskRecord, checkpoint: Checkpoint, kept: Mapping[str, Kept]) -> TaskRecord:
+    """The record; what it wrote that is a long new value is that one, and not a second one."""
+    values = checkpoint.values
+    own = [n for n, v in record.update.items() if n in kept and values.get(n) is v]
+    if not own:
+        return record
+    return replace(record, update={**record.update, **{name: kept[name] for name in own}})
+
+
+def _written(value: Any) -> Any:
+    """What a file would hold of it."""
+    if type(value) is not Kept:
+        return value
+    return value.value if value.before is None else freeze(value.change)
 
 
 @dataclass(slots=True)
@@ -72,6 +90,7 @@ class _Stored:
     epoch: int = 0
     lease_until: float = 0.0
     latest: Checkpoint | None = None
+    kept: dict[str, Kept] = field(default_factory=dict)  # of the latest one's long values
     updated: float = 0.0
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     times: dict[int, float] = field(default_factory=dict)
@@ -253,9 +272,15 @@ class MemoryStore:
             stored = self._held(lease)
             now = self._clock() if at is None else at
             records = tuple(records)
-            self._check_values(stored, checkpoint, records)
+            kept = self._check_values(stored, checkpoint, records)
             for record in records:
-                stored.tasks[record.anchor, record.task] = record
+                stored.tasks[record.anchor, record.task] = _thin(record, checkpoint, kept)
+            last = stored.latest
+            if last is not None and stored.kept:
+                values = thinned(last.values, stored.kept)
+                if values is not last.values:
+                    stored.checkpoints[last.id] = replace(last, values=values)
+            stored.kept = kept
             stored.checkpoints[checkpoint.id] = stored.latest = checkpoint
             stored.times[checkpoint.id] = stored.updated = now
             if notes := notes_of(checkpoint, at):
@@ -263,18 +288,29 @@ class MemoryStore:
 
     def _check_values(
         self, stored: _Stored, checkpoint: Checkpoint, records: Sequence[TaskRecord]
-    ) -> None:
-        """`CodecError` for what has changed and cannot be stored: it costs what the change does."""
+    ) -> dict[str, Kept]:
+        """`CodecError` for what has changed and cannot be stored: it costs what the change does.
+        How its long values are kept."""
         before = stored.checkpoints.get(checkpoint.parent or 0)
-        old = before.values if before is not None else {}
+        is_next = before is not None and before is stored.latest
+        old = {} if before is None else before.values if is_next else whole(before.values)
+        earlier = stored.kept if is_next else {}
+        kept: dict[str, Kept] = {}
         for name, value in checkpoint.values.items():
+            if type(value) in _ALWAYS:
+                continue
             known = name in old
-            if (known and old[name] is value) or type(value) in _ALWAYS:
+            if known and old[name] is value:
+                if name in earlier:
+                    kept[name] = earlier[name]
                 continue
             try:
-                next_version(_SOME if known else None, old.get(name), value)
+                _, _, change = next_version(_SOME if known else None, old.get(name), value)
             except CodecError as error:
                 raise refused(error, name, writer_of(name, records), error.path) from error
+            made = following(earlier.get(name), old.get(name), value, change)
+            if made is not None:
+                kept[name] = made
         for content in checkpoint.control.values():
             if content is not True:  # what was triggered and no more
                 control_bytes(checkpoint.control)
@@ -284,6 +320,7 @@ class MemoryStore:
             own = {n: v for n, v in record.update.items() if values.get(n) is not v}
             if own or record.goto:
                 task_bytes(record, own)
+        return kept
 
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         records = tuple(records)
@@ -317,7 +354,13 @@ class MemoryStore:
 
     def _loaded(self, stored: _Stored, checkpoint: Checkpoint) -> Loaded:
         anchor = checkpoint.anchor
-        tasks = [record for key, record in stored.tasks.items() if key[0] == anchor]
+        if checkpoint is not stored.latest and (values := whole(checkpoint.values)):
+            checkpoint = replace(checkpoint, values=values)
+        tasks = [
+            replace(record, update=whole(record.update))
+            for key, record in stored.tasks.items()
+            if key[0] == anchor
+        ]
         journal = [entry for key, entry in sorted(stored.journal.items()) if key[0] == anchor]
         return Loaded(checkpoint, tuple(tasks), tuple(journal))
 
@@ -422,7 +465,10 @@ class MemoryStore:
             anchors = {one.anchor for one in kept.values()}
             stored.checkpoints = kept
             stored.times = {id: stored.times[id] for id in kept}
-            stored.latest = kept[max(kept)] if kept else None
+            if kept and stored.latest is not None and stored.latest.id in kept:
+                stored.latest = kept[stored.latest.id]
+            else:
+                stored.latest, stored.kept = None, {}
             stored.tasks = {k: v for k, v in stored.tasks.items() if k[0] in anchors}
             stored.journal = {k: v for k, v in stored.journal.items() if k[0] in anchors}
             return gone
@@ -446,7 +492,7 @@ class MemoryStore:
                     for name, value in one.values.items():
                         versions.setdefault(name, {})[builtins.id(value)] = value
                 for name, values in versions.items():
-                    size = sum(len(encode(value)) for value in values.values())
+                    size = sum(len(encode(_written(value))) for value in values.values())
                     found.append(SizeInfo(id, name, len(values), size))
         return sorted(found, key=lambda one: (one.thread, -one.size))
 
