@@ -83,6 +83,7 @@ class SqliteStore(SqlStore):
         file = SqliteFile(Path(path).absolute(), durability, read_only)
         super().__init__(file, lease=lease, clock=clock, key=key)
         self.path = file.path
+        self.groups_commits = durability == "power"  # see `engine.store.group`
         self._reader = file.reader  # to look at the file as the store sees it
 
     def __repr__(self) -> str:

@@ -72,7 +72,7 @@ class FaultyStore:
             later.append(what)
 
     @contextmanager
-    def together(self, thread: str) -> Iterator[None]:
+    def together(self, thread: str | None) -> Iterator[None]:
         self.passing("together.before")
         later: list[str] = []
         self._inside.later = later

@@ -20,6 +20,10 @@ class NotAtOnce(StoreUnavailable):
     """Somebody else writes, the value is large, or the way to the server is long."""
 
 
+class Heavy(NotAtOnce):
+    """To write the value takes long by itself."""
+
+
 class _Here(threading.local):
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -179,8 +179,9 @@ class CheckpointStore(Protocol):
         ...
 
 
-def together(store: CheckpointStore, thread: str) -> AbstractContextManager[None]:
-    """What is written to the thread inside is stored all at once, or nothing of it is.
+def together(store: CheckpointStore, thread: str | None) -> AbstractContextManager[None]:
+    """What is written to the thread inside (None: to any) is stored all at once, or nothing of it
+    is; each call of the store is a part that can fail for itself, and so is a `together` in it.
 
     A store can do so if it has a method `together(thread)`; with another each write is its own.
     """

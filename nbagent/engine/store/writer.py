@@ -29,6 +29,8 @@ from nbagent.engine.model.checkpoint import (
     Status,
     TaskRecord,
 )
+from nbagent.engine.store.group import Group, join
+from nbagent.engine.store.group import leave as leave_group
 from nbagent.engine.store.line import FIRST, LONGEST, Held, in_line, leave, put_each
 from nbagent.engine.store.patience import NotAtOnce, Patience, at_once, must_be_at_once
 from nbagent.engine.store.protocol import CheckpointStore, together
@@ -53,6 +55,8 @@ class Writer:
         self._told = told
         self._held: deque[Callable[[], Any]] = deque()
         self._lock = threading.RLock()
+        self._group: Group | None = None
+        self._has_looked = False
         self._soon: Any = getattr(type(store), "commit_soon", None)
 
     async def commit(self, checkpoint: Checkpoint, records: Sequence[TaskRecord] = ()) -> None:
@@ -60,13 +64,21 @@ class Writer:
         store, lease = self.store, self.lease
         if self._soon is not None:
             return await self._commit_soon(checkpoint, records)
+        await self._write_with_others(lambda: store.commit(lease, checkpoint, records))
+
+    async def _write_with_others(self, call: Callable[[], None]) -> None:
         if not self._held:
+            if not self._has_looked:
+                self._has_looked, self._group = True, join(self.store, self)
+            group = self._group
             try:
+                if group is not None and not group.is_one:
+                    return await group.write(call, self._cut)
                 with at_once:
-                    return store.commit(lease, checkpoint, records)
+                    return call()
             except StoreUnavailable:
                 pass
-        await self._in_turn(lambda: store.commit(lease, checkpoint, records))
+        await self._in_turn(call)
 
     async def _commit_soon(self, checkpoint: Checkpoint, records: Sequence[TaskRecord]) -> None:
         store, lease = self.store, self.lease
@@ -106,7 +118,13 @@ class Writer:
                 spans()
                 store.release(lease, "done")
 
-        await self.write(all_of_it)
+        await self._write_with_others(all_of_it)
+        self._leave_group()
+
+    def _leave_group(self) -> None:
+        if self._group is not None:
+            leave_group(self._group, self)
+            self._group = None
 
     async def put_tasks(self, records: Sequence[TaskRecord]) -> None:
         """`CheckpointStore.put_tasks`; where the run is stopped meanwhile they are left."""
@@ -234,6 +252,7 @@ class Writer:
     ) -> None:
         """Give the thread back, behind all that is held; `then` is called when that is done, or
         will take its time: see `Held`."""
+        self._leave_group()
         with self._lock:
             held = [*self._held, spans]
             self._held.clear()

@@ -34,7 +34,7 @@ class Connection(Protocol):
 class _Joined:
     """What a thread of this process does in `together`."""
 
-    thread: str
+    thread: str | None
     stack: ExitStack
     began: Callable[[], object]
     has_begun: bool = False
@@ -75,7 +75,7 @@ class Database(ABC):
         if joined is None:
             return self.transaction()
         if not joined.has_begun:
-            if joined.thread != thread:
+            if joined.thread not in (None, thread):
                 return self.transaction()
             joined.stack.enter_context(self.transaction())
             joined.has_begun = True
@@ -83,16 +83,18 @@ class Database(ABC):
         return self.part()
 
     @contextmanager
-    def together(self, thread: str, began: Callable[[], object]) -> Iterator[None]:
-        """What is written to the thread inside is one transaction, which begins with the first of
-        it; the reads after that see it. Others of this process that write wait for its end.
+    def together(self, thread: str | None, began: Callable[[], object]) -> Iterator[None]:
+        """What is written to the thread inside (None: to any) is one transaction, which begins with
+        the first of it; the reads after that see it. Others of this process that write wait.
 
         began   called when it has begun
         """
         me = threading.get_ident()
         outer = self._joined.get(me)
-        if outer is not None and outer.has_begun:
-            yield
+        if outer is not None and (outer.has_begun or outer.thread is None):
+            with self.write(thread or ""):
+                began()
+                yield
             return
         with ExitStack() as stack:
             if outer is None:

@@ -62,11 +62,18 @@ class SqlStore:
         return f"<{type(self).__name__} {self.url}>"
 
     @contextmanager
-    def together(self, thread: str) -> Iterator[None]:
+    def together(self, thread: str | None) -> Iterator[None]:
         """What is written to the thread inside is one transaction: see `protocol.together`."""
         held, before = self._shelf.held, dict[str, Held | None]()
+
+        def keep() -> None:
+            if thread is None:
+                before.update(held)
+            else:
+                before[thread] = held.get(thread)
+
         try:
-            with self.database.together(thread, lambda: before.update({thread: held.get(thread)})):
+            with self.database.together(thread, keep):
                 yield
         except BaseException:
             self._writing.forget()

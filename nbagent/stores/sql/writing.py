@@ -29,7 +29,7 @@ from typing import Any
 from nbagent.engine.model.checkpoint import Checkpoint, JournalEntry, Lease, TaskRecord
 from nbagent.engine.model.span import Span
 from nbagent.engine.model.values import FrozenList
-from nbagent.engine.store.patience import NotAtOnce, must_be_at_once
+from nbagent.engine.store.patience import Heavy, must_be_at_once
 from nbagent.engine.store.remembered import notes_of
 from nbagent.errors import CodecError
 from nbagent.stores.codec.records import (
@@ -82,7 +82,7 @@ class Writing:
                     versions[name] = before
                     continue
                 if hurried and is_heavy((value,)):
-                    raise NotAtOnce(f"field {name!r} is large")
+                    raise Heavy(f"field {name!r} is large")
                 try:
                     version, data, change = next_version(before, held.values.get(name), value)
                 except CodecError as error:
@@ -160,7 +160,7 @@ class Writing:
     def put_tasks(self, lease: Lease, records: Iterable[TaskRecord]) -> None:
         records = tuple(records)
         if must_be_at_once() and any(is_heavy(record.update.values()) for record in records):
-            raise NotAtOnce("a result is large")
+            raise Heavy("a result is large")
         rows = [self._task_row(lease.thread, record, {}, {}) for record in records]
         with self._database.write(lease.thread) as db:
             self._leases.touch(db, lease, "updated = ?", (self._shelf.clock(),))
@@ -170,7 +170,7 @@ class Writing:
         rows = []
         entries = tuple(entries)
         if must_be_at_once() and any(is_heavy((one.payload, one.result)) for one in entries):
-            raise NotAtOnce("an entry is large")
+            raise Heavy("an entry is large")
         for entry in entries:
             place = (lease.thread, entry.anchor, entry.task, entry.position)
             data = self._cipher.seal(journal_bytes(entry), "journal", *place)
