@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import sqlite3
 import threading
 from typing import Annotated, TypedDict
 
@@ -9,7 +10,7 @@ import pytest
 
 from nbagent import END, START, Graph, StoreError, branch, node
 from nbagent.engine.store.ownership import fresh_owner
-from nbagent.engine.watch.events import Checkpointed
+from nbagent.engine.watch.events import Checkpointed, StoreAwaited
 from nbagent.errors import NodeError, ThreadBusy
 from nbagent.stores.sqlite import SqliteStore
 
@@ -133,3 +134,21 @@ async def test_a_run_that_is_stopped_meanwhile_has_what_was_stored(store):
     for i in range(RUNS):
         thread = counting(store).thread(f"t{i}")
         assert list(range(STEPS)) == thread.resume(on_change="go-on").result(20)["log"]
+
+
+async def test_a_file_that_another_holds_is_waited_for_once(store, tmp_path):
+    """Not once by each of them: they all go on as soon as it is free, and lose nothing."""
+    runs, told, gate = begun(store)
+    other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    gate.set()
+    await until(lambda: any(isinstance(event, StoreAwaited) for event in told))
+    other.execute("ROLLBACK")
+    other.close()
+    for run in runs:
+        assert list(range(STEPS)) == (await run)["log"]
+
+
+async def until(holds):
+    while not holds():
+        await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbagent.engine.store.line import in_line
-from nbagent.engine.store.patience import NotAtOnce, at_once
+from nbagent.engine.store.patience import Heavy, NotAtOnce, at_once
 from nbagent.engine.store.protocol import CheckpointStore, together
 from nbagent.errors import StoreUnavailable
 
@@ -112,8 +112,14 @@ class Group:
         broken: BaseException | None = None
         try:
             with together(self._store, None):
+                gone: BaseException | None = None
                 for part in batch:
+                    if gone is not None:  # nobody waits for the same lock once more
+                        part.error = gone
+                        continue
                     part.write()
+                    is_away = isinstance(part.error, StoreUnavailable)
+                    gone = part.error if is_away and type(part.error) is not Heavy else None
         except Exception as error:
             broken = error
         except BaseException:
