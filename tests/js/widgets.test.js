@@ -18,6 +18,7 @@ const file = (name) => import(join(folder, "notebook/page", `${name}.js`));
 
 const form = { ...(await file("form/schema")), ...(await file("form/typed")) };
 const view = { ...(await file("view/said")), ...(await file("dom")) };
+const paste = await file("form/paste");
 const { axis, ticks } = await file("view/axis");
 const { nested } = await file("view/timeline");
 const history = await file("view/history");
@@ -356,4 +357,52 @@ test("a row's picture joins the lanes that end in it", () => {
   assert.deepEqual(found.get(5), { path: ["M8 13V26"], x: 8 });
   assert.deepEqual(found.get(3).path, ["M8 0V26", "M22 0V13", "M22 13V26"]);
   assert.deepEqual(found.get(2).path, ["M8 0V13", "M22 0C22 13 8 4 8 13"]);
+});
+
+const COLUMNS = [
+  ["name", { type: "string" }],
+  ["age", { anyOf: [{ type: "integer" }, { type: "null" }] }],
+  ["sure", { type: "boolean" }],
+  ["kind", { enum: ["low", "High"] }],
+];
+const ROWS = [{ name: "Ada, L.", age: 36, sure: true, kind: "High" }, { name: 'Bo "B"', age: null, sure: false, kind: "low" }];
+
+for (const [what, text] of Object.entries({
+  "CSV with a head": 'name,age,sure,kind\n"Ada, L.",36,yes,high\n"Bo ""B""",,no,LOW\n',
+  "CSV in another order and case": 'Kind;Sure;NAME;Age\r\nHigh;true;Ada, L.;36\r\nlow;false;"Bo ""B""";\r\n',
+  "cells of a spreadsheet": "Ada, L.\t36\tx\tHigh\nBo \"B\"\t\t0\tlow",
+  "a list of objects": JSON.stringify(ROWS),
+  "a list of lists": JSON.stringify(ROWS.map((row) => Object.values(row))),
+  "an object that holds the list": JSON.stringify({ rows: ROWS }),
+  "an object a line": ROWS.map((row) => JSON.stringify(row)).join("\n"),
+})) {
+  test(`rows are pasted from ${what}`, () => assert.deepEqual(paste.pasted(text, COLUMNS, {}), { rows: ROWS, left: [], problem: "" }));
+}
+
+test("what cannot be pasted is said, and a line break in a cell is one", () => {
+  assert.deepEqual(paste.pasted('name,hat\n"a\nb",red', COLUMNS, {}), { rows: [{ name: "a\nb" }], left: ["hat"], problem: "" });
+  assert.match(paste.pasted("[1,", COLUMNS, {}).problem, /no JSON/);
+  assert.match(paste.pasted("[1, 2]", COLUMNS, {}).problem, /is to be an object/);
+  assert.match(paste.pasted('[{"age": 9007199254740993}]', COLUMNS, {}).problem, /more digits/);
+  assert.match(paste.pasted("a,1,x,low,more", COLUMNS, {}).problem, /more than the 4 columns/);
+  assert.equal(paste.pasted("name,age\nAda,many", COLUMNS, {}).rows[0].age, "many");
+  assert.deepEqual(paste.pasted("a,b\n1,2", [], {}).rows, [{ a: "1", b: "2" }]);
+});
+
+test("a hint says what a value is for and its bounds; a flaw what is plainly wrong", () => {
+  assert.equal(form.hint({ description: "How many.", minimum: 1, maximum: 10 }), "How many. · 1 to 10");
+  assert.equal(form.hint({ exclusiveMinimum: 0, multipleOf: 5 }), "above 0 · a multiple of 5");
+  assert.equal(form.hint({ minLength: 2, maxLength: 2 }), "2 characters");
+  assert.equal(form.flaw({ minimum: 1, maximum: 10 }, 12), "Not above 10");
+  assert.equal(form.flaw({ minLength: 1 }, ""), "Needed");
+  assert.equal(form.flaw({ maxLength: 2 }, "😀😀"), "");
+});
+
+test("a list of flat dicts has the columns of its rows", () => {
+  const rows = [{ role: "user", n: 1 }, { role: "bot", constructor: null }];
+  assert.deepEqual(form.columnsOf({ type: "object", additionalProperties: true }, rows, {}), [
+    ["role", { type: "string" }], ["n", { type: "integer" }], ["constructor", { type: "string" }],
+  ]);
+  assert.deepEqual(form.columnsOf({}, [{ deep: {} }], {}), []);
+  assert.deepEqual(form.columnsOf({ type: "string" }, ["a"], {}), []);
 });

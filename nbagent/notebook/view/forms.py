@@ -28,6 +28,7 @@ from nbagent.notebook.shown.preview import cut, label_text, rows_of, short
 
 LARGEST = 200_000  # characters of a field that a form may hold
 QUESTION = 20_000  # characters of a question
+MESSAGE, PROBLEM = 4_000, 500  # characters of what is said to be wrong, and of one such thing
 ROWS, COLUMNS = 100, 30  # of a table
 _INEXACT = "it holds a number that a browser would change"
 
@@ -185,7 +186,7 @@ def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
     if question.thread and show:
         values = thread.store.latest(question.thread)
         known = values.checkpoint.values if values is not None else {}
-        beside = to_jsonable_python({n: thaw(known[n]) for n in show if n in known}, fallback=repr)
+        beside = {n: short(known[n], 400) for n in show if n in known}
         show = []
     return {
         "id": question.id,
@@ -196,6 +197,7 @@ def question_dict(thread: Thread, question: Question) -> dict[str, Any]:
         "beside": beside,
         "schema": question.schema,
         "deadline": question.deadline,
+        "expiry": "" if question.on_expiry is None else short(question.on_expiry, 60),
     }
 
 
@@ -203,8 +205,12 @@ def _request(question: Any) -> Any:
     """The tool call that a question asks about, as JSON; None where it asks about none."""
     if not is_request(question):
         return None
-    call = to_jsonable_python(thaw(question["action_request"]), fallback=repr)
-    return {"tool": call["action"], "args": call.get("args") or {}}
+    call = question["action_request"]
+    args = call.get("args") or {}
+    shown = to_jsonable_python(thaw(args), fallback=repr)
+    if _is_large(args) or not _is_exact(shown):
+        shown = {name: {"$opaque": short(value)} for name, value in args.items()}
+    return {"tool": call["action"], "args": shown}
 
 
 def wrong_answers(
@@ -223,12 +229,12 @@ def wrong_answers(
                 f"{short(worded(question.question), 60)} (asked by {question.node}): {error}"
             )
             problems += [
-                {"path": list(p.path), "message": p.message, "question": question.id}
+                {"path": list(p.path), "message": cut(p.message, PROBLEM), "question": question.id}
                 for p in error.errors
             ]
     if not said:
         return None
-    return {"ok": False, "message": "\n".join(said), "errors": problems}
+    return {"ok": False, "message": cut("\n".join(said), MESSAGE), "errors": problems}
 
 
 def unmerged_lines(thread: Thread) -> dict[str, list[str]]:
@@ -252,8 +258,8 @@ def refusal(error: NbagentError, thread: Thread) -> dict[str, Any]:
     problems = error.errors if isinstance(error, StateError) else ()
     answer: dict[str, Any] = {
         "ok": False,
-        "message": str(error),
-        "errors": [{"path": list(p.path), "message": p.message} for p in problems],
+        "message": cut(str(error), MESSAGE),
+        "errors": [{"path": list(p.path), "message": cut(p.message, PROBLEM)} for p in problems],
     }
     if isinstance(error, StaleEdit):
         latest = thread.latest().checkpoint

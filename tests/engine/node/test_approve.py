@@ -6,7 +6,6 @@ from typing import Annotated, Any, TypedDict
 
 import pydantic
 import pytest
-from langchain_core.tools import tool
 from pydantic import Field
 
 from nbagent import END, START, Approval, Graph, approve, interrupt, node
@@ -100,12 +99,6 @@ def test_what_is_no_decision_is_refused(answer, message):
     assert ACCEPTED == graph.thread("t").resume("accept").result()["decided"]
 
 
-@tool
-def search(query: str) -> str:
-    """Look it up."""
-    return query
-
-
 OPENAI = {
     "type": "function",
     "function": {
@@ -120,7 +113,6 @@ OPENAI = {
     [
         ("search", "search", []),
         (send, "send", ["to", "copies"]),
-        (search, "search", ["query"]),
         (OPENAI, "search", ["query"]),
         (pydantic.create_model("Search", query=(str, ...)), "Search", ["query"]),
         (lambda **anything: None, "<lambda>", []),
@@ -135,6 +127,22 @@ def test_a_tool_says_what_it_takes(one, name, arguments):
     assert {"action": name, "args": {"query": "bees"}} == question.question["action_request"]
     assert arguments == list(question.schema["properties"]["args"].get("properties", {}))
     assert f"Call {name}(query='bees')?" == worded(question.question)
+
+
+def test_a_tool_of_langchain_says_what_it_takes():
+    """By its own name, too."""
+    tools = pytest.importorskip("langchain_core.tools")
+
+    @tools.tool
+    def search(query: str) -> str:
+        """Look it up."""
+        return query
+
+    graph = asking(lambda: approve(search, {"query": "bees"}))
+    graph.run({}, "t")
+    (question,) = graph.thread("t").questions
+    assert "search" == question.question["action_request"]["action"]
+    assert ["query"] == list(question.schema["properties"]["args"]["properties"])
 
 
 def test_a_question_of_langgraph_is_understood():

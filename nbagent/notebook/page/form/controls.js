@@ -3,35 +3,38 @@
 // Rule 1: a control is `{node, read, fail}`: its element, its value, and how it marks a problem.
 // Rule 2: text from the state is only ever set with textContent or as a control's value.
 // Rule 3: a control that nobody touched gives back the very value that it was made with.
+// Rule 4: of many entries only some are made, and the others when a person asks for them.
 // @ts-check
-import { button, el, plain } from "../dom.js";
-import { blank, brief, choices, equal, fitting, inexact, isFlat, isObject, isSheet, jsonProblem, missing, own, resolve, tooLarge, unset, unwrapNull } from "./schema.js";
+import { el, plain } from "../dom.js";
+import { fieldRow } from "./field.js";
+import { checkbox, choice, json, number, readOnly, text, yesNo } from "./inputs.js";
+import { marker, press } from "./marks.js";
+import { blank, choices, columnsOf, equal, fitting, isObject, isSheet, missing, own, resolve, unset, unwrapNull } from "./schema.js";
+import { records } from "./sheet.js";
+import { table } from "./table.js";
 
 /** @typedef {import("./schema.js").Json} Json */
 /** @typedef {import("./schema.js").Maybe} Maybe */
 /** @typedef {import("./schema.js").Schema} Schema */
 /** @typedef {import("./schema.js").Defs} Defs */
-/** @typedef {Array<string | number>} Path */
-/** @typedef {{node: HTMLElement, read: () => Maybe, fail: (path: Path, message: string) => void}} Control */
-/** @typedef {(message: string) => void} Said marks a problem; "" takes the mark away */
+/** @typedef {import("./inputs.js").Control} Control */
 
-let ids = 0; // for the page as a whole: an element's id must be its own
+const PAGE = 50; // entries that are made at once
 
 /**
  * The control that fits a schema.
- * @param {Schema | undefined} raw @param {Maybe} value @param {Defs} defs @param {() => void} changed @param {string} label @param {boolean} [tight]
+ * @param {Schema | undefined} raw @param {Maybe} value @param {Defs} defs @param {() => void} changed @param {string} label @param {boolean} [tight] @param {boolean} [isRequired]
  * @returns {Control}
  */
-export function control(raw, value, defs, changed, label, tight) {
+export function control(raw, value, defs, changed, label, tight, isRequired) {
   const { schema, nullable } = unwrapNull(resolve(raw, defs), defs);
-  if (isSheet(value)) return sheet(value, changed, label);
+  if (isSheet(value)) return table(value, changed, label);
   if (schema.readOnly || (isObject(value) && Object.hasOwn(value, "$opaque"))) return readOnly(value);
   if (schema.const !== undefined && equal(schema.const, value)) {
     return { node: el("div", "nbf-readonly", String(value)), read: () => value, fail: () => {} };
   }
-  if (schema.type === "boolean" && !tight && (nullable || value === undefined || value === null)) {
-    return yesNo(value, changed, label, nullable);
-  }
+  if (schema.type === "boolean" && !tight) return yesNo(value, changed, label, nullable, isRequired);
+  if (nullable && tight && !choices(schema).length) return emptiable(schema, value, defs, changed, label);
   if (nullable) return optional(schema, value, defs, changed, label, tight);
   if (choices(schema).length > 1) return union(schema, value, defs, changed, label, tight);
   if (schema.enum || schema.const !== undefined) return choice(schema.enum || [schema.const ?? null], value, changed, label, tight);
@@ -39,180 +42,32 @@ export function control(raw, value, defs, changed, label, tight) {
   if (schema.type === "integer" || schema.type === "number") return number(schema, value, changed, label);
   if (schema.type === "string") return text(schema, value, changed, label, tight);
   const items = value ?? [];
-  if (schema.type === "array" && schema.items && !schema.prefixItems && Array.isArray(items)) {
-    return isFlat(schema.items, defs)
-      ? grid(schema.items, items, defs, changed, label)
-      : list(schema.items, items, defs, changed, label);
+  if (schema.type === "array" && !schema.prefixItems && Array.isArray(items) && columnsOf(schema.items, items, defs).length) {
+    return records(schema.items ?? {}, items, defs, changed, label, control);
+  }
+  if (schema.type === "array" && schema.items && Object.keys(schema.items).length && !schema.prefixItems && Array.isArray(items)) {
+    return list(schema.items, items, defs, changed, label);
   }
   const whole = value ?? unset(schema, defs);
-  if (schema.type === "object" && schema.properties && isObject(whole)) return object(schema.properties, whole, defs, changed, label);
+  if (schema.type === "object" && schema.properties && isObject(whole)) return object(schema, whole, defs, changed, label);
   if (schema.type === "object" && typeof schema.additionalProperties === "object" && isObject(value) && !tight) {
     return mapping(schema.additionalProperties, value, defs, changed, label);
   }
   return json(value, changed, label);
 }
 
-/** The control for an answer, where yes and no are one click each. @param {Schema} raw @param {Maybe} value @param {Defs} defs @param {() => void} changed @returns {Control} */
+/** The control for an answer. @param {Schema} raw @param {Maybe} value @param {Defs} defs @param {() => void} changed @returns {Control} */
 export function answerControl(raw, value, defs, changed) {
-  const { schema, nullable } = unwrapNull(resolve(raw, defs), defs);
-  return schema.type === "boolean" ? yesNo(value, changed, "answer", nullable) : control(raw, value, defs, changed, "answer");
+  return control(raw, value, defs, changed, "answer", false, true);
 }
 
-/** Mark an input, with the words below it. @param {HTMLElement} input @param {HTMLElement} after */
-function marker(input, after) {
-  const note = el("div", "nbf-problem");
-  note.id = `nbf-${++ids}`;
-  note.hidden = true;
-  after.after(note);
-  return (/** @type {string} */ message) => {
-    note.textContent = plain(message);
-    note.hidden = !message;
-    if (message) {
-      input.setAttribute("aria-invalid", "true");
-      input.setAttribute("aria-describedby", note.id);
-    } else {
-      input.removeAttribute("aria-invalid");
-      input.removeAttribute("aria-describedby");
-    }
-  };
-}
-
-/** A control that is one input. @param {HTMLElement} input @param {Maybe} value @param {() => Maybe} read what was typed @param {() => void} changed @param {string} label @param {(said: Said) => void} [check] @returns {Control} */
-function single(input, value, read, changed, label, check) {
-  const node = el("div", "nbf-control");
-  input.setAttribute("aria-label", label);
-  node.append(input);
-  const said = marker(input, input);
-  let isTouched = false;
-  const touched = () => {
-    isTouched = true;
-    said("");
-    if (check) check(said);
-    changed();
-  };
-  input.addEventListener("input", touched);
-  input.addEventListener("change", touched);
-  return { node, read: () => (isTouched ? read() : value), fail: (_, message) => said(message) };
-}
-
-/** @param {Maybe} value @returns {Control} */
-function readOnly(value) {
-  const opaque = isObject(value) ? own(value, "$opaque") : undefined;
-  const shown = typeof opaque === "string" ? opaque : brief(value);
-  return { node: el("div", "nbf-readonly", `${shown} (edit it in code)`), read: () => value, fail: () => {} };
-}
-
-/** @param {Maybe} value @param {() => void} changed @param {string} label @returns {Control} */
-function checkbox(value, changed, label) {
-  const input = el("input");
-  input.type = "checkbox";
-  input.checked = Boolean(value);
-  return single(input, value, () => input.checked, changed, label);
-}
-
-/** Yes, no, or neither yet: a box could not say that. @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} nullable @returns {Control} */
-function yesNo(value, changed, label, nullable) {
-  return choice([true, false, ...(nullable ? [null] : [])], value, changed, label, false, SAID);
-}
-
-const SAID = new Map(/** @type {Array<[Json, string]>} */ ([[true, "yes"], [false, "no"], [null, "none"]]));
-
-/** @param {Schema} schema @param {Maybe} value @param {() => void} changed @param {string} label @returns {Control} */
-function number(schema, value, changed, label) {
-  const input = el("input", "nbf-number");
-  input.type = "number";
-  input.step = schema.type === "integer" ? "1" : "any";
-  if (schema.minimum !== undefined) input.min = String(schema.minimum);
-  if (schema.maximum !== undefined) input.max = String(schema.maximum);
-  input.value = value === undefined || value === null ? "" : String(value);
-  const whole = schema.type === "integer";
-  const number = () => (input.value === "" ? null : Number(input.value));
-  const read = () => {
-    if (whole && inexact(input.value)) throw new Error(tooLarge(input.value));
-    return number();
-  };
-  return single(input, value, read, changed, label, (said) => {
-    const now = number();
-    if (now === null || Number.isNaN(now)) said("a number is needed");
-    else if (whole && inexact(input.value)) said(tooLarge(input.value));
-    else if (whole && !Number.isInteger(now)) said("a whole number is needed");
-    else if (schema.minimum !== undefined && now < schema.minimum) said(`not below ${schema.minimum}`);
-    else if (schema.maximum !== undefined && now > schema.maximum) said(`not above ${schema.maximum}`);
-  });
-}
-
-const DATES = new Map([["date", "date"], ["time", "time"], ["date-time", "datetime-local"]]);
-
-/** @param {Schema} schema @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} [tight] @returns {Control} */
-function text(schema, value, changed, label, tight) {
-  const now = value === undefined || value === null ? "" : String(value);
-  const kind = DATES.get(schema.format || "");
-  const isLong = !tight && (schema.format === "textarea" || now.length > 60);
-  if (!kind && (isLong || /[\n\r]/.test(now))) {
-    const area = el("textarea");
-    area.value = now;
-    area.rows = tight ? 2 : Math.min(14, Math.max(3, now.split("\n").length + 1));
-    return single(area, value, () => area.value, changed, label);
-  }
-  const input = el("input", kind ? "nbf-date" : "nbf-text");
-  input.type = kind || "text";
-  if (kind === "datetime-local") input.step = "any";
-  input.value = kind === "datetime-local" ? now.replace(/(Z|[+-]\d\d:\d\d)$/, "") : now;
-  if (kind && now && !input.value) return json(value, changed, label); // a form of date that browsers do not know
-  const zone = kind === "datetime-local" ? (/(Z|[+-]\d\d:\d\d)$/.exec(now) || [""])[0] : "";
-  if (tight) input.title = plain(now);
-  return single(input, value, () => (kind && input.value ? input.value + zone : input.value), changed, label, (said) => {
-    if (kind && !input.value) said("a date is needed");
-  });
-}
-
-/** @param {Json[]} options @param {Maybe} value @param {() => void} changed @param {string} label @param {boolean} [tight] @param {Map<Json, string>} [names] @returns {Control} */
-function choice(options, value, changed, label, tight, names) {
-  if (options.length <= 3 && !tight) {
-    const group = el("div", "nbf-radios");
-    group.setAttribute("role", "radiogroup");
-    group.setAttribute("aria-label", label);
-    const name = `nbf-${++ids}`;
-    let now = value;
-    for (const option of options) {
-      const row = el("label", "nbf-radio");
-      const input = el("input");
-      input.type = "radio";
-      input.name = name;
-      input.checked = equal(option, value);
-      input.addEventListener("change", () => {
-        now = option;
-        said("");
-        changed();
-      });
-      row.append(input, el("span", "", names?.get(option) ?? String(option)));
-      group.append(row);
-    }
-    const node = el("div", "nbf-control");
-    node.append(group);
-    const said = marker(group, group);
-    return { node, read: () => now, fail: (_, message) => said(message) };
-  }
-  const select = el("select");
-  if (value === undefined || value === null) select.append(new Option("choose…", ""));
-  options.forEach((option, place) => select.append(new Option(plain(String(option)), String(place), false, equal(option, value))));
-  return single(select, value, () => (select.value === "" ? null : options[Number(select.value)]), changed, label);
-}
-
-/** @param {Maybe} value @param {() => void} changed @param {string} label @returns {Control} */
-function json(value, changed, label) {
-  const area = el("textarea", "nbf-json");
-  area.value = value === undefined ? "" : JSON.stringify(value, null, 2);
-  area.rows = Math.min(14, Math.max(2, area.value.split("\n").length));
-  area.spellcheck = false;
-  area.placeholder = "JSON";
-  const read = () => {
-    if (!area.value.trim()) return undefined;
-    const problem = jsonProblem(area.value);
-    if (problem) throw new Error(problem);
-    return JSON.parse(area.value);
-  };
-  return single(area, value, read, changed, label, (said) => said(area.value.trim() ? jsonProblem(area.value) : ""));
+/** In a cell: what is empty is not set. @param {Schema} schema @param {Maybe} value @param {Defs} defs @param {() => void} changed @param {string} label @returns {Control} */
+function emptiable(schema, value, defs, changed, label) {
+  if (schema.enum || schema.type === "boolean") return choice([...(schema.enum ?? [true, false]), null], value ?? null, changed, label, true);
+  if (schema.type === "integer" || schema.type === "number") return number(schema, value, changed, label, true);
+  const inner = control(schema, value, defs, changed, label, true);
+  const isSame = value === null || value === undefined;
+  return { ...inner, read: () => (inner.read() === "" && isSame ? value : inner.read()) };
 }
 
 /** @param {Schema} schema @param {Maybe} value @param {Defs} defs @param {() => void} changed @param {string} label @param {boolean} [tight] @returns {Control} */
@@ -221,33 +76,29 @@ function optional(schema, value, defs, changed, label, tight) {
   /** @type {Control | null} */
   let inner = null;
   const add = press("Set a value", "nbf-small", () => fill(blank(schema, defs)));
-  const clear = press("Clear", "nbf-small", () => fill(null));
+  const clear = press("Not set", "nbf-small", () => fill(null));
   /** @param {Maybe} now @param {boolean} [first] */
   function fill(now, first) {
     inner = now === null || now === undefined ? null : control(schema, now, defs, changed, label, tight);
-    node.replaceChildren(...(inner ? [inner.node, clear] : [el("span", "nbf-muted", "none"), add]));
+    node.replaceChildren(...(inner ? [inner.node, clear] : [el("span", "nbf-void", "Not set"), add]));
     if (!first) changed();
   }
   fill(value, true);
   return { node, read: () => (inner ? inner.read() : null), fail: (path, message) => inner && inner.fail(path, message) };
 }
 
-/** A button in the form's own look. @param {string} label @param {string} className @param {() => void} act @param {string} [tip] */
-export function press(label, className, act, tip) {
-  return button(label, `nbf-button ${className}`, act, tip);
-}
-
-/** @param {Record<string, Schema>} properties @param {import("./schema.js").JsonObject} value @param {Defs} defs @param {() => void} changed @param {string} label @returns {Control} */
-function object(properties, value, defs, changed, label) {
+/** @param {Schema} schema @param {import("./schema.js").JsonObject} value @param {Defs} defs @param {() => void} changed @param {string} label @returns {Control} */
+function object(schema, value, defs, changed, label) {
   const node = el("fieldset", "nbf-object");
   node.setAttribute("aria-label", label);
   /** @type {Map<string, Control>} */
   const inner = new Map();
-  for (const [name, one] of Object.entries(properties)) {
-    const row = el("div", "nbf-field");
-    const made = control(one, own(value, name), defs, changed, `${label} ${name}`);
+  for (const [name, one] of Object.entries(schema.properties ?? {})) {
+    const isRequired = (schema.required ?? []).includes(name);
+    const made = control(one, own(value, name), defs, changed, `${label} ${name}`, false, isRequired);
     inner.set(name, made);
-    row.append(el("span", "nbf-name", name), made.node);
+    const row = fieldRow(name, unwrapNull(resolve(one, defs), defs).schema, made, { isRequired }).row;
+    delete row.dataset.field; // a field of the state is another thing
     node.append(row);
   }
   return {
@@ -267,23 +118,50 @@ function filled(value, controls) {
 function list(items, value, defs, changed, label) {
   const node = el("div", "nbf-list");
   const rows = el("div");
-  /** @typedef {{row: HTMLElement, inner: Control}} Line */
+  /** @typedef {{value: Maybe, row: HTMLElement | null, inner: Control | null, isTouched: boolean}} Line */
   /** @type {Line[]} */
-  let lines = [];
-  const put = () => rows.replaceChildren(...lines.map((item) => item.row));
-  /** @param {Maybe} now */
-  function add(now) {
-    const inner = control(items, now, defs, changed, `${label} item`);
-    const row = el("div", "nbf-item");
-    const item = { row, inner };
+  let lines = value.map(entry);
+  let isOther = false; // entries came, went or moved
+  let shown = 0;
+  const further = press("", "nbf-small", () => put(shown + PAGE));
+  const more = press("Add", "nbf-quiet nbf-small", () => {
+    lines.push(entry(blank(items, defs)));
+    shown = lines.length;
+    others();
+  }, "Add an entry", "plus");
+
+  /** @param {Maybe} now @returns {Line} */
+  function entry(now) {
+    return { value: now, row: null, inner: null, isTouched: false };
+  }
+  /** @param {Line} item */
+  function drawn(item) {
+    if (item.row) return item.row;
+    item.inner = control(items, item.value, defs, () => {
+      item.isTouched = true;
+      changed();
+    }, `${label} item`);
     const act = el("span", "nbf-acts");
     act.append(
       press("↑", "nbf-icon", () => move(item, -1), "Move up"),
       press("↓", "nbf-icon", () => move(item, 1), "Move down"),
       press("×", "nbf-icon", () => drop(item), "Remove"),
     );
-    row.append(inner.node, act);
-    lines.push(item);
+    item.row = el("div", "nbf-item");
+    item.row.append(item.inner.node, act);
+    return item.row;
+  }
+  /** @param {number} count */
+  function put(count) {
+    shown = Math.min(Math.max(count, PAGE), lines.length);
+    rows.replaceChildren(...lines.slice(0, shown).map(drawn));
+    further.hidden = shown >= lines.length;
+    further.textContent = `Show ${Math.min(PAGE, lines.length - shown)} more of ${lines.length.toLocaleString()}`;
+  }
+  function others() {
+    isOther = true;
+    put(shown);
+    changed();
   }
   /** @param {Line} item @param {number} by */
   function move(item, by) {
@@ -291,84 +169,25 @@ function list(items, value, defs, changed, label) {
     if (at + by < 0 || at + by >= lines.length) return;
     lines.splice(at, 1);
     lines.splice(at + by, 0, item);
-    put();
-    changed();
+    others();
   }
   /** @param {Line} item */
   function drop(item) {
     lines = lines.filter((one) => one !== item);
-    put();
-    changed();
+    others();
   }
-  value.forEach(add);
-  put();
-  const more = press("+ Add", "nbf-small", () => {
-    add(blank(items, defs));
-    put();
-    changed();
-  });
-  node.append(rows, more);
+  put(PAGE);
+  node.append(rows, further, more);
   const said = marker(node, more);
   return {
     node,
-    read: () => lines.map((item) => item.inner.read() ?? null),
-    fail: (path, message) => (lines[Number(path[0])] ? lines[Number(path[0])].inner.fail(path.slice(1), message) : said(message)),
-  };
-}
-
-/** A list of flat objects as a table. @param {Schema} items @param {Json[]} value @param {Defs} defs @param {() => void} changed @param {string} label @returns {Control} */
-function grid(items, value, defs, changed, label) {
-  const columns = Object.entries(resolve(items, defs).properties || {});
-  const node = el("div", "nbf-gridbox");
-  const scroll = el("div", "nbf-scroll");
-  const table = el("table", "nbf-grid");
-  const head = el("tr");
-  for (const [name] of columns) head.append(el("th", "", name));
-  head.append(el("th"));
-  const body = el("tbody");
-  const top = el("thead");
-  top.append(head);
-  table.append(top, body);
-  /** @type {Array<{row: HTMLElement, cells: Map<string, Control>, base: import("./schema.js").JsonObject}>} */
-  let rows = [];
-  /** @param {Json} given */
-  function add(given) {
-    const base = isObject(given) ? given : {};
-    const row = el("tr");
-    /** @type {Map<string, Control>} */
-    const cells = new Map();
-    for (const [name, inner] of columns) {
-      const cell = el("td", `nbf-t-${resolve(inner, defs).type || "any"}`);
-      const made = control(inner, own(base, name), defs, changed, `${label} ${rows.length + 1} ${name}`, true);
-      cells.set(name, made);
-      cell.append(made.node);
-      row.append(cell);
-    }
-    const made = { row, cells, base };
-    const last = el("td");
-    last.append(press("×", "nbf-icon", () => {
-      rows = rows.filter((one) => one !== made);
-      row.remove();
-      changed();
-    }, "Remove this row"));
-    row.append(last);
-    rows.push(made);
-    body.append(row);
-  }
-  value.forEach(add);
-  scroll.append(table);
-  const more = press("+ Add a row", "nbf-small", () => {
-    add(blank(items, defs));
-    changed();
-  });
-  node.append(scroll, more);
-  const said = marker(node, more);
-  return {
-    node,
-    read: () => rows.map(({ cells, base }) => filled(base, cells)),
-    fail: (path, message) => {
-      const cell = rows[Number(path[0])]?.cells.get(String(path[1]));
-      if (cell) cell.fail(path.slice(2), message);
+    read: () =>
+      isOther || lines.some((item) => item.isTouched) ? lines.map((item) => (item.isTouched && item.inner ? item.inner.read() : item.value) ?? null) : value,
+    fail(path, message) {
+      const at = Number(path[0]);
+      if (lines[at] && at >= shown) put(at + 1);
+      const inner = lines[at]?.inner;
+      if (inner) inner.fail(path.slice(1), message);
       else said(message);
     },
   };
@@ -407,101 +226,76 @@ function union(schema, value, defs, changed, label, tight) {
 function mapping(entry, value, defs, changed, label) {
   const node = el("div", "nbf-list");
   const body = el("div");
-  /** @type {Array<{row: HTMLElement, name: HTMLInputElement, inner: Control}>} */
-  let rows = [];
-  /** @param {string} key @param {Json} now */
-  function add(key, now) {
-    const row = el("div", "nbf-item");
-    const name = el("input", "nbf-text nbf-key");
-    name.value = key;
-    name.setAttribute("aria-label", `${label} name`);
-    name.addEventListener("input", changed);
-    const made = { row, name, inner: control(entry, now, defs, changed, `${label} ${key}`) };
-    row.append(name, made.inner.node, press("×", "nbf-icon", () => {
-      rows = rows.filter((one) => one !== made);
-      row.remove();
-      changed();
-    }, `Remove ${key || "this entry"}`));
-    rows.push(made);
-    body.append(row);
-  }
-  for (const [key, now] of Object.entries(value)) add(key, now);
-  const more = press("+ Add an entry", "nbf-small", () => {
-    add("", blank(entry, defs));
-    changed();
+  /** @typedef {{key: string, value: Json, row: HTMLElement | null, name: HTMLInputElement | null, inner: Control | null, isTouched: boolean}} Line */
+  /** @type {Line[]} */
+  let lines = Object.entries(value).map(([key, now]) => line(key, now));
+  let isOther = false; // entries came or went
+  let shown = 0;
+  const further = press("", "nbf-small", () => put(shown + PAGE));
+  const more = press("+ Add an entry", "nbf-quiet nbf-small", () => {
+    lines.push(line("", blank(entry, defs)));
+    shown = lines.length;
+    others();
   });
-  node.append(body, more);
+
+  /** @param {string} key @param {Json} now @returns {Line} */
+  function line(key, now) {
+    return { key, value: now, row: null, name: null, inner: null, isTouched: false };
+  }
+  /** @param {Line} one */
+  function drawn(one) {
+    if (one.row) return one.row;
+    const touched = () => {
+      one.isTouched = true;
+      changed();
+    };
+    const name = el("input", "nbf-text nbf-key");
+    name.value = one.key;
+    name.setAttribute("aria-label", `${label} name`);
+    name.addEventListener("input", touched);
+    one.name = name;
+    one.inner = control(entry, one.value, defs, touched, `${label} ${one.key}`);
+    one.row = el("div", "nbf-item");
+    one.row.append(name, one.inner.node, press("×", "nbf-icon", () => {
+      lines = lines.filter((other) => other !== one);
+      others();
+    }, `Remove ${one.key || "this entry"}`));
+    return one.row;
+  }
+  /** @param {number} count */
+  function put(count) {
+    shown = Math.min(Math.max(count, PAGE), lines.length);
+    body.replaceChildren(...lines.slice(0, shown).map(drawn));
+    further.hidden = shown >= lines.length;
+    further.textContent = `Show ${Math.min(PAGE, lines.length - shown)} more of ${lines.length.toLocaleString()}`;
+  }
+  function others() {
+    isOther = true;
+    put(shown);
+    changed();
+  }
+  /** @param {Line} one */
+  const keyOf = (one) => one.name?.value ?? one.key;
+  put(PAGE);
+  node.append(body, further, more);
   const said = marker(node, more);
   return {
     node,
     read: () => {
-      const names = rows.map((one) => one.name.value);
-      const twice = names.find((name, place) => names.indexOf(name) !== place);
-      if (twice !== undefined) throw new Error(`the name “${twice}” stands twice`);
-      return Object.fromEntries(rows.map((one) => [one.name.value, one.inner.read() ?? null]));
-    },
-    fail: (path, message) => {
-      const row = rows.find((one) => one.name.value === String(path[0]));
-      if (row) row.inner.fail(path.slice(1), message);
-      else said(message);
-    },
-  };
-}
-
-/** A table's first rows, each cell a text; what comes back are the cells that were changed. @param {import("./schema.js").Sheet} value @param {() => void} changed @param {string} label @returns {Control} */
-function sheet(value, changed, label) {
-  const { columns, types, index, rows, total } = value.$table;
-  const node = el("div", "nbf-gridbox");
-  const scroll = el("div", "nbf-scroll nbf-sheet");
-  const table = el("table", "nbf-grid");
-  const head = el("tr");
-  head.append(el("th"));
-  columns.forEach((name, place) => {
-    const cell = el("th", "", name);
-    cell.title = types[place];
-    head.append(cell);
-  });
-  table.append(head);
-  /** @type {Map<string, [number, number, string]>} */
-  const cells = new Map(Object.entries(value.$cells || {}));
-  rows.forEach((line, r) => {
-    const row = el("tr");
-    row.append(el("th", "", index[r]));
-    line.forEach((was, c) => {
-      const cell = el("td", /int|float/.test(types[c]) ? "nbf-t-number" : "");
-      const input = el("input", "nbf-text");
-      const key = `${r},${c}`;
-      input.value = cells.get(key)?.[2] ?? was;
-      input.setAttribute("aria-label", `${label}, row ${index[r]}, ${columns[c]}`);
-      input.classList.toggle("nbf-edited", cells.has(key));
-      input.addEventListener("input", () => {
-        if (input.value === was) cells.delete(key);
-        else cells.set(key, [r, c, input.value]);
-        input.classList.toggle("nbf-edited", cells.has(key));
-        input.removeAttribute("aria-invalid");
-        input.title = "";
-        changed();
-      });
-      cell.append(input);
-      row.append(cell);
-    });
-    table.append(row);
-  });
-  scroll.append(table);
-  const more = [total[0] > rows.length && `the first ${rows.length} of ${total[0].toLocaleString()} rows`, total[1] > columns.length && `the first ${columns.length} of ${total[1]} columns`];
-  node.append(scroll, el("div", "nbf-muted", more.filter(Boolean).join(", ")));
-  const said = marker(scroll, scroll);
-  return {
-    node,
-    read: () => /** @type {Json} */ (/** @type {unknown} */ (cells.size ? { $table: value.$table, $cells: Object.fromEntries(cells) } : { $table: value.$table })),
-    fail: (path, message) => {
-      const input = table.querySelectorAll("tr")[Number(path[0]) + 1]?.querySelectorAll("input")[Number(path[1])];
-      if (input) {
-        input.setAttribute("aria-invalid", "true");
-        input.title = plain(message);
+      if (!isOther && !lines.some((one) => one.isTouched)) return value;
+      const names = new Set();
+      for (const one of lines) {
+        if (names.has(keyOf(one))) throw new Error(`the name “${keyOf(one)}” stands twice`);
+        names.add(keyOf(one));
       }
-      said(message);
-      if (input) scroll.removeAttribute("aria-invalid");
+      return Object.fromEntries(lines.map((one) => [keyOf(one), (one.isTouched && one.inner ? one.inner.read() : one.value) ?? null]));
+    },
+    fail: (path, message) => {
+      const at = lines.findIndex((one) => keyOf(one) === String(path[0]));
+      if (at >= shown) put(at + 1);
+      const inner = lines[at]?.inner;
+      if (inner) inner.fail(path.slice(1), message);
+      else said(message);
     },
   };
 }

@@ -1,7 +1,7 @@
 // Differences between values, as a form lists them.
 // @ts-check
 import { el } from "../dom.js";
-import { press } from "./controls.js";
+import { press } from "./marks.js";
 import { brief, told } from "./schema.js";
 
 /** @typedef {import("./schema.js").Maybe} Maybe */

@@ -15,7 +15,9 @@ import { plain } from "../dom.js";
  * @typedef {{
  *   $ref?: string, $defs?: Defs, allOf?: Schema[], anyOf?: Schema[], oneOf?: Schema[], type?: string, title?: string, format?: string,
  *   enum?: Json[], const?: Json, default?: Json, properties?: Record<string, Schema>, required?: string[], items?: Schema, prefixItems?: Schema[],
- *   additionalProperties?: boolean | Schema, readOnly?: boolean, minimum?: number, maximum?: number,
+ *   additionalProperties?: boolean | Schema, readOnly?: boolean, minimum?: number, maximum?: number, exclusiveMinimum?: number,
+ *   exclusiveMaximum?: number, multipleOf?: number, minLength?: number, maxLength?: number, pattern?: string, minItems?: number, maxItems?: number,
+ *   description?: string,
  * }} Schema
  */
 /** @typedef {[number, number, string]} CellEdit row, column, text */
@@ -212,4 +214,69 @@ export function rebased(typed, now) {
     return line && column < line.length && line[column] !== text;
   });
   return cells.length ? /** @type {Json} */ (/** @type {unknown} */ ({ $table: now.$table, $cells: Object.fromEntries(cells) })) : undefined;
+}
+
+/** What a schema says of its values, for people: what it is for, and its bounds. @param {Schema} schema */
+export function hint(schema) {
+  const { description = "", minimum: low, maximum: high, exclusiveMinimum: above, exclusiveMaximum: below } = schema;
+  const said = [description.trim()];
+  if (low !== undefined && high !== undefined) said.push(`${low} to ${high}`);
+  else if (low !== undefined) said.push(`at least ${low}`);
+  else if (high !== undefined) said.push(`at most ${high}`);
+  if (above !== undefined) said.push(`above ${above}`);
+  if (below !== undefined) said.push(`below ${below}`);
+  if (schema.multipleOf !== undefined && schema.multipleOf !== 1) said.push(`a multiple of ${schema.multipleOf}`);
+  said.push(sized(schema.minLength, schema.maxLength, "character"), sized(schema.minItems, schema.maxItems, "entry"));
+  if (schema.pattern && schema.pattern.length < 60) said.push(`of the form ${schema.pattern}`);
+  return said.filter(Boolean).join(" · ");
+}
+
+/** @param {number | undefined} low @param {number | undefined} high @param {string} what */
+function sized(low, high, what) {
+  const many = what === "entry" ? "entries" : `${what}s`;
+  if (low && high !== undefined) return low === high ? `${low} ${low === 1 ? what : many}` : `${low} to ${high} ${many}`;
+  if (high !== undefined) return `at most ${high} ${high === 1 ? what : many}`;
+  return low && low > 1 ? `at least ${low} ${many}` : "";
+}
+
+/** What is plainly wrong with a value, "" for nothing; the kernel knows the rest. @param {Schema} schema @param {number | string} value */
+export function flaw(schema, value) {
+  if (typeof value === "string") {
+    const length = [...value].length;
+    if (schema.maxLength !== undefined && length > schema.maxLength) return `${length} characters: at most ${schema.maxLength}`;
+    if (schema.minLength !== undefined && length < schema.minLength) return schema.minLength === 1 ? "Needed" : `${length} characters: at least ${schema.minLength}`;
+    return "";
+  }
+  if (schema.minimum !== undefined && value < schema.minimum) return `Not below ${schema.minimum}`;
+  if (schema.maximum !== undefined && value > schema.maximum) return `Not above ${schema.maximum}`;
+  if (schema.exclusiveMinimum !== undefined && value <= schema.exclusiveMinimum) return `Above ${schema.exclusiveMinimum}`;
+  if (schema.exclusiveMaximum !== undefined && value >= schema.exclusiveMaximum) return `Below ${schema.exclusiveMaximum}`;
+  return "";
+}
+
+/** The columns of a list of records: those that its schema names, or those that its rows have. @param {Schema | undefined} raw of a row @param {Json[]} rows @param {Defs} defs @returns {Array<[string, Schema]>} none where it is no list of records */
+export function columnsOf(raw, rows, defs) {
+  const schema = resolve(raw, defs);
+  if (isFlat(raw, defs)) return Object.entries(schema.properties || {});
+  const isOpen = (!schema.type || schema.type === "object") && !schema.properties && !schema.anyOf && !schema.oneOf && !schema.enum;
+  if (!isOpen || !rows.length || !rows.every((row) => isObject(row) && !("$opaque" in row) && Object.values(row).every(isPlain))) return [];
+  const names = [...new Set(rows.slice(0, 200).flatMap((row) => Object.keys(row ?? {})))];
+  if (!names.length || names.length > 30) return [];
+  const inner = typeof schema.additionalProperties === "object" ? schema.additionalProperties : {};
+  return names.map((name) => [name, Object.keys(inner).length ? inner : seen(rows.map((row) => own(/** @type {JsonObject} */ (row), name)))]);
+}
+
+/** @param {Maybe} value */
+function isPlain(value) {
+  return value === null || typeof value !== "object";
+}
+
+/** A schema for values that have none: what all of them are. @param {Maybe[]} values @returns {Schema} */
+export function seen(values) {
+  const kinds = new Set(values.filter((one) => one !== undefined && one !== null).map((one) => (Number.isInteger(one) ? "integer" : typeof one)));
+  if (kinds.has("number")) kinds.delete("integer");
+  const [kind] = kinds;
+  const isOne = kinds.size === 1 && ["string", "integer", "number", "boolean"].includes(kind);
+  const one = isOne ? { type: kind } : kinds.size ? {} : { type: "string" };
+  return values.includes(null) && isOne ? { anyOf: [one, { type: "null" }] } : one;
 }

@@ -5,12 +5,12 @@
 //         keeps what was typed.
 // Rule 3: text from the state is only ever set with textContent or as a control's value.
 // @ts-check
-import { el, plain, textInput } from "../dom.js";
+import { el, keyOf, textInput } from "../dom.js";
 import { dress, listen, present, viewId } from "../widget.js";
-import { press } from "./controls.js";
 import { draftOf, forget, keep } from "./drafts.js";
 import { diffRows, newsBox, unsentBox } from "./diff.js";
 import { entriesPart } from "./entries.js";
+import { mark, press } from "./marks.js";
 import { own, sent } from "./schema.js";
 import { carried, dropped, isEmpty, moved, nothing, undoSteps, without } from "./typed.js";
 
@@ -19,7 +19,7 @@ import { carried, dropped, isEmpty, moved, nothing, undoSteps, without } from ".
 /** @typedef {import("./schema.js").Difference} Difference */
 /** @typedef {{ok: boolean, message: string, errors?: import("./typed.js").Problem[], stale?: Partial<Form>}} Answer the kernel's to a submission */
 
-const SOON = 100; // milliseconds from a key to what is kept of it
+const SOON = 120; // milliseconds without a key, after which what was typed is looked at and kept
 const GONE = 1500; // milliseconds that a form may be away before what was typed is shown without it
 
 /** Open what hides the first problem, and go there. @param {HTMLElement} root */
@@ -27,11 +27,18 @@ function focusFirst(root) {
   const first = root.querySelector("[aria-invalid=true]");
   if (!(first instanceof HTMLElement)) return;
   for (let up = first.parentElement; up; up = up.parentElement) if (up instanceof HTMLDetailsElement) up.open = true;
-  first.focus();
+  const place = first.matches("input, textarea, select") ? first : first.querySelector("input, textarea, select, button");
+  if (place instanceof HTMLElement) place.focus();
+}
+
+/** What is to be mended, by the names that its controls have. @param {HTMLElement} root */
+function faults(root) {
+  const found = [...root.querySelectorAll("[aria-invalid=true]")].map((one) => one.closest("[data-field]")?.getAttribute("data-field") ?? one.getAttribute("aria-label") ?? "");
+  return [...new Set(found.filter(Boolean))];
 }
 
 /**
- * The buttons below a form, and what is about to change.
+ * The bar below a form: its buttons, what is wrong, and what is about to change.
  * @param {Form} form @param {{submit: (resume: boolean) => void, undo: () => void, reset: () => void}} acts
  */
 function footPart(form, { submit, undo, reset }) {
@@ -39,30 +46,42 @@ function footPart(form, { submit, undo, reset }) {
   const changes = el("div", "nbf-changes");
   const status = el("div", "nbf-status");
   status.setAttribute("role", "status");
+  const told = el("span", "nbf-meta");
   const send = press(questions.length ? "Answer and resume" : "Save and resume", "nbf-primary", () => submit(true));
-  const save = press("Save changes", "", () => submit(false));
-  const back = press("Undo", "", undo, "Take back the last change");
-  const clear = press("Reset", "", reset, "Take back all changes");
+  const save = press(questions.length ? "Save, stay waiting" : "Save changes", "", () => submit(false), "Keep the corrections, and go on later");
+  const back = press("Undo", "nbf-quiet", undo, "Take back the last change");
+  const clear = press("Reset", "nbf-quiet", reset, "Take back all changes");
   const node = el("div", "nbf-foot");
-  node.append(send, save, back, clear, status);
+  node.append(send, save, back, clear, status, told);
+  let isSaid = false;
   return {
     node,
     changes,
+    isReady: () => send.getAttribute("aria-disabled") !== "true",
     /** @param {string} text @param {boolean} [isProblem] */
     say(text, isProblem) {
-      status.textContent = plain(text);
-      status.classList.toggle("nbf-problem", Boolean(isProblem));
+      isSaid = Boolean(text);
+      status.replaceChildren(...(isProblem ? [mark("failed")] : []), el("span", "", text));
+      status.classList.toggle("nbf-wrong", Boolean(isProblem));
+    },
+    /** What is to be mended. @param {string[]} names */
+    fault(names) {
+      if (names.length) this.say(`${names.length === 1 ? "1 field" : `${names.length} fields`} to mend: ${names.join(", ")}`, true);
+      else if (isSaid && status.classList.contains("nbf-wrong")) this.say("");
     },
     /** @param {Typed["fields"]} fields that were typed @param {{isAnswered: boolean, hasSteps: boolean}} has */
     show(fields, { isAnswered, hasSteps }) {
       changes.hidden = !fields.size;
       const rows = [...fields].flatMap(([name, now]) => diffRows(name, own(values, name), now));
-      changes.replaceChildren(...(rows.length ? [el("div", "nbf-muted", "You are about to change"), ...rows] : []));
-      save.disabled = !fields.size;
-      save.hidden = clear.hidden = !fields.size && !isAnswered;
+      changes.replaceChildren(...rows);
+      told.replaceChildren(...(fields.size ? ["You change ", el("b", "", [...fields.keys()].join(", "))] : []));
+      save.hidden = !fields.size;
+      clear.hidden = !fields.size && !isAnswered;
       back.hidden = !hasSteps;
       send.hidden = !questions.length && !fields.size;
-      send.disabled = questions.length > 0 && !isAnswered;
+      const isOpen = questions.length > 0 && !isAnswered;
+      send.setAttribute("aria-disabled", String(isOpen));
+      send.title = isOpen ? "Not answered yet" : "";
     },
   };
 }
@@ -72,7 +91,10 @@ function render({ model, el: root }) {
   dress(root, "nbf-root", "form");
   root.setAttribute("aria-label", "state");
   const ended = new AbortController();
-  root.addEventListener("keydown", (event) => event.stopPropagation(), { signal: ended.signal });
+  root.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (keyOf(event) === "Enter" && (event.ctrlKey || event.metaKey)) submit(form.questions.length > 0);
+  }, { signal: ended.signal });
   const view = viewId();
   const steps = undoSteps();
   const note = textInput("nbf-text", "note", "Why? (kept in the history, optional)");
@@ -95,15 +117,24 @@ function render({ model, el: root }) {
     return { ...(drawn?.entries.read(false) ?? nothing()), note: note.value };
   }
 
+  /** A key was pressed: what follows from it may be dear, and waits until no key comes any more. */
   function changed() {
+    root.toggleAttribute("data-unsent", true);
+    if (drawn && !drawn.foot.isReady() && drawn.entries.isAnswered()) settle();
+    clearTimeout(keeping);
+    keeping = window.setTimeout(settle, SOON);
+  }
+
+  function settle() {
+    clearTimeout(keeping);
+    keeping = 0;
+    if (!drawn) return;
     steps.type(typed());
     redraw();
-    clearTimeout(keeping);
-    keeping = window.setTimeout(keepTyped, SOON);
+    keepTyped();
   }
 
   function keepTyped() {
-    clearTimeout(keeping);
     if (drawn && !isSent) keep(form.of, typed(), form.values);
   }
 
@@ -123,6 +154,7 @@ function render({ model, el: root }) {
     drawn.foot.show(fields, { isAnswered: drawn.entries.isAnswered(), hasSteps: !steps.isEmpty() });
     note.hidden = !fields.size;
     root.toggleAttribute("data-unsent", fields.size > 0 || drawn.entries.isAnswered());
+    drawn.foot.fault(faults(root));
   }
 
   /** Draw the form, with what was typed into it. @param {Typed} with_ @param {Difference[]} [news] fields that changed meanwhile */
@@ -166,6 +198,7 @@ function render({ model, el: root }) {
   }
 
   function undo() {
+    if (keeping) settle();
     const last = steps.back();
     if (last) draw(last);
     keepTyped();
@@ -174,8 +207,13 @@ function render({ model, el: root }) {
   /** @param {boolean} resume */
   function submit(resume) {
     if (!drawn) return;
-    const now = drawn.entries.read(true);
-    if (now === null) return focusFirst(root);
+    if (keeping) settle();
+    if (resume && form.questions.length && !drawn.entries.isAnswered()) return drawn.entries.focus();
+    const now = drawn.entries.problem() ? null : drawn.entries.read(true);
+    if (now === null) {
+      drawn.foot.fault(faults(root));
+      return focusFirst(root);
+    }
     drawn.foot.say("Saving…");
     const edits = Object.fromEntries([...now.fields].map(([name, value]) => [name, sent(value)]));
     const answers = resume ? Object.fromEntries(now.answers) : {};
@@ -198,8 +236,8 @@ function render({ model, el: root }) {
       forget(form.of);
     }
     if (!drawn) return;
-    drawn.foot.say(content.message || "", !content.ok);
     drawn.entries.fail(content.errors || []);
+    drawn.foot.say(content.message || "", !content.ok);
     focusFirst(root);
   }
 
@@ -223,7 +261,7 @@ function render({ model, el: root }) {
 
   /** Another thread's form: what was typed into this one waits until its own comes back. @param {Form} next */
   function turn(next) {
-    keepTyped();
+    if (keeping) settle();
     clearTimeout(waiting);
     steps.forget();
     steps.start(nothing());
@@ -263,8 +301,7 @@ function render({ model, el: root }) {
   const leave = present(model);
   begin();
   return () => {
-    keepTyped();
-    clearTimeout(keeping);
+    if (keeping) settle();
     clearTimeout(waiting);
     deafen();
     ended.abort();

@@ -7,7 +7,7 @@ import { applied, equal, own, rebased } from "./schema.js";
 /** @typedef {import("./schema.js").Maybe} Maybe */
 /** @typedef {import("./schema.js").Schema} Schema */
 /** @typedef {import("./schema.js").JsonObject} JsonObject */
-/** @typedef {{id: string, node: string, question: string, show: string[], beside?: JsonObject, schema?: Schema, deadline?: number | null}} Question */
+/** @typedef {{id: string, node: string, question: string, show: string[], beside?: JsonObject, schema?: Schema, deadline?: number | null, expiry?: string, request?: {tool: string, args: JsonObject} | null}} Question */
 /** @typedef {{of: string, schema: Schema, values: JsonObject, questions: Question[], unmerged?: Record<string, string[]>, checkpoint: number, editing: boolean, expanded: boolean, finished: string, open: boolean}} Form */
 /** @typedef {{path: Array<string | number>, message: string, question?: string}} Problem what the kernel refused */
 /** @typedef {{fields: Map<string, Maybe>, answers: Map<string, Maybe>, note: string}} Typed answers by the question's id */
