@@ -67,3 +67,13 @@ def test_every_link_leads_to_a_file_that_is_there() -> None:
 
     assert targets
     assert [] == [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_the_pictures_are_there_and_small() -> None:
+    """One for each theme, of which a page takes the one that fits."""
+    (block,) = re.findall(r"<picture>(.*?)</picture>", README, re.DOTALL)
+    named = re.findall(r'(?:src|srcset)="([^"]+)"', block)
+
+    assert ["notebooks/view-dark.png", "notebooks/view-light.png"] == named
+    assert "prefers-color-scheme: dark" in block
+    assert sum((ROOT / name).stat().st_size for name in named) < 1_000_000
