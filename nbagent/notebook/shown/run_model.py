@@ -32,6 +32,7 @@ from nbagent.notebook.shown.streams import Streams
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")  # colours and the like, for terminals
 PRINTED = 4_000  # the last characters of what a node printed
 EMITTED = 20  # the last emitted values kept for a node
+ERROR = 5_000  # characters of the beginning of an error's text that are shown, and of its end
 INNER = 50  # threads under a node that its card lists
 WROTE_NOTHING = (
     "It returned nothing, so nothing was written. Where that is not meant: return {field: value}."
@@ -152,7 +153,7 @@ class RunModel:
         model = cls(thread.id, thread.program.name, drawing, thread.program.shown)
         info = thread.info
         state = model._state
-        state["status"], state["error"] = info.status, info.error.translate(CONTROLS)
+        state["status"], state["error"] = info.status, _bounded(info.error)
         state["step"] = state["changed_in"] = loaded.checkpoint.step
         state["started"], state["ended"] = info.created, info.updated
         state["notice"] = loaded.notice
@@ -284,7 +285,7 @@ class RunModel:
 
     def _run_ended(self, event: ev.RunEnded) -> None:
         self.set(
-            status=event.status, step=event.step, error=event.error.translate(CONTROLS),
+            status=event.status, step=event.step, error=_bounded(event.error),
             next=list(event.next),
             questions=[_question(question) for question in event.questions], ended=event.at,
         )  # fmt: skip
@@ -599,4 +600,12 @@ def _question(question: Question) -> dict[str, Any]:
 
 def _failure(failure: Failure) -> dict[str, str]:
     facts = {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
-    return {name: text.translate(CONTROLS) for name, text in facts.items()}
+    return {name: _bounded(text) for name, text in facts.items()}
+
+
+def _bounded(text: str) -> str:
+    """Beginning and end of a text that may hold a whole page, or a table."""
+    left = len(text) - 2 * ERROR
+    if left > 0:
+        text = f"{text[:ERROR]}\n… ({left:,} characters) …\n{text[-ERROR:]}"
+    return text.translate(CONTROLS)

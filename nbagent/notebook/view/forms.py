@@ -219,6 +219,13 @@ def wrong_answers(
     """What a form is told of answers that do not fit their questions, each problem with its
     question's id; None where all of them fit."""
     problems, said = [], []
+    questions = list(questions)
+    if answers.keys() - {question.id for question in questions}:
+        message = (
+            "A question was answered meanwhile, here or by somebody else. Nothing was saved; what "
+            "you typed is still here"
+        )
+        return {"ok": False, "message": message, "errors": []}
     for question in questions:
         if question.id not in answers:
             continue

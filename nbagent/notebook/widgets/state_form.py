@@ -13,6 +13,7 @@ from typing import Any
 
 import traitlets
 
+from nbagent.notebook.shown.preview import cut
 from nbagent.notebook.widgets.base import PageWidget
 from nbagent.notebook.widgets.bundle import style
 
@@ -84,5 +85,6 @@ class StateForm(PageWidget):
         try:
             answer = self._on_submit(content)
         except Exception as error:
-            answer = {"ok": False, "message": f"{type(error).__name__}: {error}", "errors": []}
+            said = cut(f"{type(error).__name__}: {error}", 4_000)
+            answer = {"ok": False, "message": said, "errors": []}
         self.send({"type": "answer", "view": content.get("view"), **answer})

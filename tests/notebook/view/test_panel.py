@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import operator
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from nbagent import END, START, Graph, NbagentError, emit, interrupt, node
+from nbagent import END, START, Graph, NbagentError, approve, emit, interrupt, node
 from nbagent.engine.ports import run_began
 from nbagent.notebook.view import panel as panels
 from nbagent.notebook.view.forms import unmerged_lines
@@ -243,6 +244,46 @@ def test_an_error_says_which_answer_is_wrong():
     assert "B? (asked by b)" in one["message"]
     assert [a, b] == [error["question"] for error in both["errors"]]
     assert 2 == len(panel.thread.questions)
+    panel.close()
+
+
+def test_two_people_answer_the_same_question():
+    """The first answer counts; the second is refused, and nothing of it is written."""
+    graph = two_asking(bool, str)
+    first, second = Panel(graph.thread("t")), Panel(graph.thread("t"))
+    a, b = [question.id for question in first.thread.questions]
+    assert first.submit({"answers": {a: True}, "resume": True})["ok"]
+    assert until(lambda: graph.thread("t").status == "waiting")
+    late = second.submit({"answers": {a: False}, "edits": {"log": []}, "resume": True})
+
+    assert not late["ok"]
+    assert "A question was answered meanwhile" in late["message"]
+    assert "edit" not in [info.kind for info in graph.thread("t").line()]
+    assert [b] == [question.id for question in graph.thread("t").questions]
+    first.close()
+    second.close()
+
+
+def test_a_form_is_bounded():
+    """A question of 10 MB, the call that it asks about, and what is said of an answer."""
+
+    def ask(state):
+        interrupt("q" * 10**7, schema=int)
+
+    def call(state):
+        approve("send", {"text": "t" * 10**7, "n": 1})
+
+    with Graph("g", State, store=MemoryStore()) as graph:
+        START >> [node(ask, name="ask"), node(call, name="call")] >> END
+    graph.run({}, "t")
+    panel = Panel(graph.thread("t"))
+    assert until(lambda: panel.form.form["open"])
+    asked, called = panel.form.form["questions"]
+
+    assert len(json.dumps(panel.form.form)) < 100_000
+    assert called["request"]["args"]["n"] == {"$opaque": "1"}
+    refused = panel.submit({"answers": {asked["id"]: "x" * 10**7}, "resume": True})
+    assert len(json.dumps(refused)) < 10_000
     panel.close()
 
 

@@ -107,6 +107,20 @@ def test_a_failure_shows_the_users_own_frames():
     assert "no luck" in static_html(model, drawing)
 
 
+def test_the_text_of_an_error_is_bounded():
+    """A page of 10 MB in a message costs the view its beginning and its end."""
+
+    def breaks(state):
+        raise ValueError("begin" + "x" * 10**7 + "end")
+
+    model, _ = model_of(graph(breaks), {"x": 1})
+    failure = model.state["nodes"]["one"]["failure"]
+
+    assert failure["message"].startswith("begin")
+    assert failure["message"].endswith("end")
+    assert len(json.dumps(model.snapshot())) < 60_000
+
+
 def test_hostile_values_are_inert_in_the_picture():
     """Scripts, handlers and links are text; nothing of them is markup. (R34)"""
     made = graph(lambda s: {"x": {HOSTILE: [HOSTILE]}, "notes": [HOSTILE]})
