@@ -34,7 +34,7 @@ from nbagent.testing.faults import FaultyStore
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request, tmp_path):
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db")
+    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", durability="process")
     yield made
     made.close()
 
@@ -183,7 +183,7 @@ def test_a_long_loop_costs_what_a_short_one_does(store):
         return "all"
 
     sizes = []
-    for count in (80, 800):
+    for count in (70, 280):
         stop[0] = True
         with pytest.raises(NodeError):
             job.run(count, thread=f"t{count}")

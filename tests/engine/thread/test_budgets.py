@@ -34,7 +34,7 @@ class State(TypedDict, total=False):
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request, tmp_path):
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db")
+    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", durability="process")
     yield made
     made.close()
 
