@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from nbagent.engine.model.approval import is_request, worded
@@ -25,6 +24,7 @@ from nbagent.engine.watch import events as ev
 from nbagent.errors import NbagentError
 from nbagent.graph.layout import Drawing
 from nbagent.notebook.shown.changes import change
+from nbagent.notebook.shown.ground import back_edges, names_in, walked
 from nbagent.notebook.shown.preview import CONTROLS, cut, preview, short
 from nbagent.notebook.shown.rail import Clock, Rail
 from nbagent.notebook.shown.streams import Streams
@@ -60,7 +60,7 @@ class RunModel:
             "turn": 1,
             "started": 0.0,
             "ended": 0.0,
-            "nodes": {name: _idle() for name in _names(drawing)},
+            "nodes": {name: _idle() for name in names_in(drawing)},
             "values": {},
             "changes": [],
             "changed_in": 0,
@@ -129,7 +129,7 @@ class RunModel:
                     node["status"] = "done"
                     node["runs"] += 1
                     node["step"] = info.step
-            self._loop(_walked(line, self._back))
+            self._loop(walked(line, self._back))
         self._rail.begin(line)
         self.set(count=len(line), **self._rail.told())
 
@@ -535,36 +535,6 @@ _HANDLERS: dict[type, Callable[[RunModel, Any], None]] = {
 def turn(line: Iterable[CheckpointInfo]) -> int:
     """How many inputs a thread has been given on the way to where it stands."""
     return max(1, sum(info.kind == "input" for info in line))
-
-
-def _names(drawing: Drawing) -> list[str]:
-    """The nodes that a drawing shows, those in stacks and in open graphs included."""
-    names: dict[str, None] = {}
-    for box in drawing.boxes:
-        if box.kind in ("node", "area"):
-            names[box.name] = None
-        names.update(dict.fromkeys(box.members))
-    return list(names)
-
-
-def back_edges(drawing: Drawing) -> frozenset[tuple[str, str]]:
-    """The edges that lead up, or back to where they came from."""
-    at = {box.name: box.y for box in drawing.boxes}
-    return frozenset(
-        (wire.source, wire.target) for wire in drawing.wires
-        if wire.source in at and wire.target in at and at[wire.target] <= at[wire.source]
-    )  # fmt: skip
-
-
-def _walked(
-    line: Sequence[CheckpointInfo], back: frozenset[tuple[str, str]]
-) -> list[tuple[str, str]]:
-    """The edges back that a line of checkpoints went, as far as what ran tells it."""
-    found = []
-    for before, after in pairwise(line):
-        ran, then = set(map(node_of, before.ran)), set(map(node_of, after.ran))
-        found += [edge for edge in back if edge[0] in ran and edge[1] in then]
-    return found
 
 
 def _idle() -> dict[str, Any]:

@@ -8,6 +8,7 @@
 import { action, el, isTyping, plain } from "../dom.js";
 import { dress, hasUnsent, listen, pictureBehind, present } from "../widget.js";
 import { changesPart } from "./changes.js";
+import { chatPart } from "./chat.js";
 import { footPart } from "./foot.js";
 import { headPart } from "./head.js";
 import { historyPart } from "./history.js";
@@ -48,6 +49,7 @@ function render({ model, el: root }) {
     pick: (name) => (nodes.picked() === name ? nodes.unpick() : nodes.pick(name), picked(nodes.picked())),
     picked: nodes.picked,
   });
+  const chat = chatPart({ ask: /** @type {any} */ (kernel.ask), checkpoint: shown.checkpoint, found: (has) => tabs.reveal(chat.node, has) });
   const changes = changesPart({ against: () => tabs.show(history.node) });
   const state = statePart(kernel.ask);
   const timeline = timelinePart({ ask: kernel.ask, now: shown.now, pick: lookAtBar });
@@ -61,6 +63,7 @@ function render({ model, el: root }) {
   const body = el("div", "nba-main");
   const tabs = tabsPart([
     { name: "Now", key: "1", panel: nowPane.node, refill: () => nowPane.show() },
+    { name: "Chat", key: "6", panel: chat.node, refill: () => kernel.isGone() || void chat.refill() },
     { name: "Changes", key: "2", panel: changes.node, refill: () => changes.show(shown.all()) },
     { name: "State", key: "3", panel: state.node, refill: () => state.show(shown.all().values, null, shown.checkpoint(), shown.all().step) },
     { name: "Timeline", key: "4", panel: timeline.node, refill: () => kernel.isGone() || timeline.refill() },
@@ -76,6 +79,7 @@ function render({ model, el: root }) {
   const form = embedded(model, nowPane.form, () => place.turn(tabs.open().name));
   let summedAt = -Infinity;
   let status = "";
+  let hasChat = false;
 
   /** A button. What stands typed in the form is not passed over in silence. @param {string} name */
   function press(name) {
@@ -96,6 +100,8 @@ function render({ model, el: root }) {
     root.classList.toggle("nba-stale", isGone);
     head.show(now, past, isGone);
     rail.show(now, past, isGone);
+    const talks = Object.values(now.values).some(isTalk);
+    if (talks !== hasChat) tabs.reveal(chat.node, (hasChat = talks));
     tabs.mark(nowPane.node, ...nowPane.mark(now));
     foot.show(now.code);
     showCause();
@@ -242,6 +248,7 @@ function render({ model, el: root }) {
   });
   const leave = present(model);
   nowPane.streams.take(shown.now().streams ?? {}, true);
+  tabs.reveal(chat.node, false);
   tabs.start();
   showAll();
   kernel.hello();
@@ -272,6 +279,13 @@ function render({ model, el: root }) {
     ended.abort();
     leave();
   };
+}
+
+/** Might this value be the messages of a chat? The kernel looks closer. @param {import("./said.js").Preview} value */
+function isTalk({ kind, items }) {
+  const first = kind === "list" ? items?.[0]?.[1] : undefined;
+  const names = new Set(first?.items?.map(([name]) => name));
+  return (names.has("role") || names.has("type")) && names.has("content");
 }
 
 export default { render };

@@ -75,7 +75,7 @@ export function tabsPart(tabs, { turned }) {
 
   return {
     node,
-    help: `${tabs[0].key}–${tabs[tabs.length - 1].key} tabs`,
+    help: `1–${tabs.length} tabs`,
     keys: new Map(tabs.map((tab) => [tab.key, () => heads.get(tab)?.hidden || choose(tab)])),
     refill,
     start: () => turn(open),

@@ -169,7 +169,7 @@ function render({ model, el: root }) {
     const name = button("", "nba-plainkey nba-tt-name", () => open(row.thread), `Open ${row.thread} below`);
     name.dataset.key = `open ${row.thread}`;
     name.append(el("b", "nba-cut", known?.title || row.thread));
-    name.setAttribute("aria-label", plain(row.thread));
+    if (known?.title) name.append(hidden(` ${row.thread}`));
     const whose = el("span", "nba-tt");
     whose.append(name, el("span", "nba-cut nba-meta nba-mono", `${row.graph} / ${row.thread}`));
     const why = el("span", "nba-why");
