@@ -80,6 +80,9 @@ class Backlog:
         """The event is gone."""
         if type(event) not in _SHOWN:
             return
+        if (own := _OWN.get(type(event))) is not None:  # at every super-step of a long run
+            self._gone[own] = self._gone.get(own, 0) + 1
+            return
         path, inner = unwrapped(event)
         for mode in modes_of(inner):
             if path or mode != "events":
@@ -130,4 +133,5 @@ def _weight(value: Any, deep: int = 3) -> int:
 _AN_ITEM, _A_KEY = 8, 80  # bytes of a list's table, and of a dict's
 _ENDS = 2  # items at either end of it: what is new is mostly there
 
+_OWN: dict[type[Event], Place] = {Checkpointed: ((), "values"), NodeFinished: ((), "updates")}
 _SHOWN = frozenset((Checkpointed, NodeEmitted, NodeFinished, SubgraphEvent))
