@@ -34,7 +34,8 @@ from nbagent.testing.faults import FaultyStore
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request, tmp_path):
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", durability="process")
+    is_file = request.param == "sqlite"
+    made = SqliteStore(tmp_path / "a.db", durability="process") if is_file else MemoryStore()
     yield made
     made.close()
 

@@ -25,7 +25,8 @@ class Outer(TypedDict, total=False):
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request, tmp_path):
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "a.db", durability="process")
+    is_file = request.param == "sqlite"
+    made = SqliteStore(tmp_path / "a.db", durability="process") if is_file else MemoryStore()
     yield made
     made.close()
 
