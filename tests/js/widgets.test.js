@@ -18,6 +18,7 @@ const file = (name) => import(join(folder, "notebook/page", `${name}.js`));
 
 const form = { ...(await file("form/schema")), ...(await file("form/typed")) };
 const view = { ...(await file("view/said")), ...(await file("dom")) };
+const { resultsOf } = await file("view/chat");
 const paste = await file("form/paste");
 const { axis, ticks } = await file("view/axis");
 const { nested } = await file("view/timeline");
@@ -405,4 +406,14 @@ test("a list of flat dicts has the columns of its rows", () => {
   ]);
   assert.deepEqual(form.columnsOf({}, [{ deep: {} }], {}), []);
   assert.deepEqual(form.columnsOf({ type: "string" }, ["a"], {}), []);
+});
+
+test("a result belongs to the call before it, also where an id comes again", () => {
+  const call = (id) => ({ role: "assistant", calls: [{ id, name: "f", args: [] }] });
+  const result = (of) => ({ role: "tool", of, calls: [] });
+  const messages = [call("a"), result("a"), call("a"), result("b"), result("a"), result("a")];
+  const found = resultsOf(messages);
+  assert.equal(found.get(messages[0].calls[0]), messages[1]);
+  assert.equal(found.get(messages[2].calls[0]), messages[4]);
+  assert.equal(found.size, 2);
 });

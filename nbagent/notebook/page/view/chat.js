@@ -67,22 +67,32 @@ function draw(chat, before, list) {
   if (chat.earlier) put("earlier", chat.earlier, () => el("div", "nba-meta", `${chat.earlier.toLocaleString()} earlier messages are in the State`));
   const results = resultsOf(chat.messages);
   const turns = new Map(chat.turns.map(([turn, index]) => [index, turn]));
-  const taken = new Set([...results.values()].map((one) => one));
+  const taken = new Set(results.values());
   chat.messages.forEach((one, place) => {
     const turn = turns.get(one.index);
     if (turn && chat.messages[place - 1]?.index !== one.index) put(`turn ${turn}`, turn, () => el("div", "nba-turnmark", `turn ${turn}, on top of turn ${turn - 1}`));
     if (one.role === "tool" && taken.has(one)) return; // it stands below its call
-    const own = one.calls.map((call) => results.get(call.id) ?? null);
+    const own = one.calls.map((call) => results.get(call) ?? null);
     put(`${one.index} ${place}`, [one, own], () => message(one, own));
   });
   arrange(list, [...after.values()].map(({ made }) => made));
   return after;
 }
 
-/** The results that belong to a call, by its id. @param {Message[]} messages */
-function resultsOf(messages) {
-  const called = new Set(messages.flatMap((one) => one.calls.map((call) => call.id)));
-  return new Map(messages.filter((one) => one.role === "tool" && one.of && called.has(one.of)).map((one) => [one.of, one]));
+/** The result of each call: the first one behind it that names its id, which may come again later. @param {Message[]} messages @returns {Map<Call, Message>} */
+export function resultsOf(messages) {
+  /** @type {Map<string, Call>} */
+  const open = new Map();
+  const found = new Map();
+  for (const one of messages) {
+    const call = one.role === "tool" ? open.get(one.of) : undefined;
+    if (call) {
+      found.set(call, one);
+      open.delete(one.of);
+    }
+    for (const made of one.calls) if (made.id) open.set(made.id, made);
+  }
+  return found;
 }
 
 /** @param {Message} one @param {Array<Message | null>} results of its calls */
