@@ -325,9 +325,13 @@ class _Performance:
             else:
                 function = node.function if not node.takes_task else with_task(node.function)
                 is_graph = node.program is not None
-                async with seated(self.attempts.now, is_graph):
+                if is_graph or self.bench.services.slots is None:
                     called = self.bench.executor.call(function, node.is_async, argument)
                     returned = await finish(called, self.who(), is_ours=is_graph)
+                else:
+                    async with seated(self.attempts.now):
+                        called = self.bench.executor.call(function, node.is_async, argument)
+                        returned = await finish(called, self.who())
                 is_own = True
         except BaseException as error:
             if (handed := _within(error, HandedOver)) is None:
