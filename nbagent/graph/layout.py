@@ -211,9 +211,7 @@ def _source(
     ids = _ids(names)
     for name, id in ids.items():
         width, height = _size(name, stacks.get(name))
-        made.node(
-            id, "", width=f"{width / 72:.3f}", fixedsize="true", height=f"{height / 72:.3f}"
-        )
+        made.node(id, "", width=f"{width / 72:.3f}", fixedsize="true", height=f"{height / 72:.3f}")
     for place, members in enumerate(areas.values()):
         with made.subgraph(name=f"cluster_{place}") as inside:
             inside.attr(margin="14", label=" ", fontsize="16")
@@ -327,9 +325,7 @@ def _by_ranks(
             kind = {START: "start", END: "end"}.get(name, "stack" if name in stacks else "node")
             height = sizes[name][1]
             x += widths[name] / 2 + 11
-            boxes[name] = Box(
-                name, kind, x, middle, widths[name], height, stacks.get(name, ())
-            )
+            boxes[name] = Box(name, kind, x, middle, widths[name], height, stacks.get(name, ()))
             x += widths[name] / 2 + 11
     made = []
     outer = total + 24

@@ -160,4 +160,3 @@ def _cell(row: Record, name: str) -> str | None:
         return None
     value = row[name]
     return cut(value, CELL) if isinstance(value, str) else short(value, CELL)
-

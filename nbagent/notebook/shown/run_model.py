@@ -106,9 +106,7 @@ class RunModel:
     @property
     def is_changed(self) -> bool:
         """True when `take_patch` has something to say."""
-        return bool(
-            self._is_new or self._changed or self._nodes or self._fields or self._streams
-        )
+        return bool(self._is_new or self._changed or self._nodes or self._fields or self._streams)
 
     @property
     def step(self) -> int:
@@ -483,7 +481,6 @@ class RunModel:
             node = self._node(name)
             node["emitted"] = [*node["emitted"], *map(short, values)][-EMITTED:]
         self._emits = {}
-
 
     def _open_inside(self, name: str, inner: ev.NodeEvent) -> None:
         """How a node stands of a graph that is open in place."""

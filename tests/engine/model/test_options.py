@@ -13,6 +13,7 @@ from nbagent import (
     PERSON,
     START,
     Breaker,
+    Budget,
     Cache,
     Graph,
     GraphError,
@@ -221,7 +222,8 @@ def test_every_policy_that_guards_the_call_is_asked_for():
         "recover": {ValueError: PERSON},
         "cache": Cache(),
         "stall": 1,
+        "budget": Budget(calls=1),
     }
     assert {field.name for field in dataclasses.fields(Policy)} == made.keys()
     beside = {name for name, one in made.items() if not Policy(**{name: one}).guards_the_call}
-    assert {"cache", "stall"} == beside
+    assert {"budget", "cache", "stall"} == beside
