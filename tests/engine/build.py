@@ -28,13 +28,13 @@ class AnySchema:
     def check_input(self, values):
         return values
 
-    def check_write(self, field, value, node):
+    def check_write(self, field, value, node, before=None):
         pass
 
     def check_edit(self, values):
         return values
 
-    def check_reduced(self, field, value):
+    def check_reduced(self, field, value, *, parts_fit=False):
         pass
 
     def view(self, values):
@@ -59,7 +59,7 @@ class AnySchema:
 class Strict(AnySchema):
     """A schema that refuses the value "bad"."""
 
-    def check_write(self, field, value, node):
+    def check_write(self, field, value, node, before=None):
         if value == "bad":
             raise StateError(f"{field} is bad", field=field, node=node)
 

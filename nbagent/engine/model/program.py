@@ -21,6 +21,7 @@ from nbagent.engine.model.channels import Channel
 from nbagent.engine.model.ids import join_channel, same_join
 from nbagent.engine.model.limits import is_seconds
 from nbagent.engine.model.policy import NO_POLICY, Policy
+from nbagent.engine.model.values import MISSING
 from nbagent.errors import Location, StateError
 
 START = "__start__"
@@ -195,16 +196,22 @@ class Schema(Protocol):
         JSON form where needed, written over them. `StateError` names what does not fit."""
         ...
 
-    def check_write(self, field: str, value: Any, node: str | None) -> None:
-        """`StateError` when `value` may not be written to `field` by `node` (None: an edit)."""
+    def check_write(self, field: str, value: Any, node: str | None, before: Any = MISSING) -> None:
+        """`StateError` when `value` may not be written to `field` by `node` (None: an edit).
+
+        before  what the field holds, checked: its very parts need no other look
+        """
         ...
 
     def check_edit(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """An edit's values, converted from their JSON form where needed; all errors at once."""
         ...
 
-    def check_reduced(self, field: str, value: Any) -> None:
-        """`StateError` when a reducer returned something of the wrong type for `field`."""
+    def check_reduced(self, field: str, value: Any, *, parts_fit: bool = False) -> None:
+        """`StateError` when a reducer returned something of the wrong type for `field`.
+
+        parts_fit  all that is in it has been checked: only what is said of the whole may not hold
+        """
         ...
 
     def view(self, values: Mapping[str, Any]) -> Any:

@@ -376,7 +376,12 @@ def frozen_list(items: Iterable[Any]) -> FrozenList:
 
 def frozen_dict(mapping: Mapping[Any, Any]) -> FrozenDict:
     """A `FrozenDict` of the mapping's items, values frozen, order kept."""
-    return seal({key: freeze(item) for key, item in mapping.items()})
+    plain = dict(mapping)
+    if ATOMS.issuperset(map(type, plain.values())):  # as long dicts mostly are
+        frozen = _new_dict(plain)
+        frozen.nested = frozen.opaque = False
+        return frozen
+    return seal(dict(zip(plain, map(freeze, plain.values()), strict=True)))
 
 
 def seal(mapping: Mapping[Any, Any]) -> FrozenDict:

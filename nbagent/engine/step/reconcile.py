@@ -176,9 +176,10 @@ def merge(
         old, written = before.get(name, MISSING), writes[name]
         channel = program.fields[name]
         new = freeze(channel.merge(old, written))
-        if not channel.is_checked(old, new):
+        if channel.folds:
             try:
-                program.schema.check_reduced(name, new)
+                parts_fit = channel.is_checked(old, new)
+                program.schema.check_reduced(name, new, parts_fit=parts_fit)
             except StateError as error:
                 raise _written_by(error, written) from error
         if not equal(old, new):

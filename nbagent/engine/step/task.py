@@ -337,7 +337,7 @@ class _Performance:
             if (handed := _within(error, HandedOver)) is None:
                 raise
             returned, is_own = handed.commands, True
-        self.update, self.goto = read_return(self.program, node, returned, argument)
+        self.update, self.goto = read_return(self.program, node, returned, argument, values)
         if self.bench.held is not None:
             rest = self.bench.held.keep(task.id, self.update)
             now = self.attempts.now

@@ -29,11 +29,15 @@ from nbagent.errors import CodecError, StateError, nearest, said, storable
 
 
 def read_return(
-    program: Program, node: Node, returned: Any, read: Any = None
+    program: Program,
+    node: Node,
+    returned: Any,
+    read: Any = None,
+    values: Mapping[str, Any] = frozen_dict({}),
 ) -> tuple[Mapping[str, Any], tuple[Any, ...]]:
     """What a node's return value writes, checked and frozen, and where it sends control.
 
-    `read` is what the node was given, which it has not changed in place.
+    `read` is what the node was given, which it has not changed in place; `values` are the state.
     """
     check_untouched(read, node.name)
     if returned is None:
@@ -43,10 +47,10 @@ def read_return(
         updates = [
             update
             for part in returned
-            if (update := _read_part(program, node, part, read, goto, returned)) is not None
+            if (update := _read_part(program, node, part, read, goto, values, returned)) is not None
         ]
         return _as_one(program, updates), tuple(goto)
-    update = _read_part(program, node, returned, read, goto)
+    update = _read_part(program, node, returned, read, goto, values)
     return frozen_dict({}) if update is None else update, tuple(goto)
 
 
@@ -56,6 +60,7 @@ def _read_part(
     returned: Any,
     read: Any,
     goto: list[Any],
+    values: Mapping[str, Any],
     listed: Sequence[Any] | None = None,
 ) -> FrozenDict | None:
     """One thing that a node returned (one of what it `listed`): what it writes, and, in `goto`,
@@ -81,7 +86,7 @@ def _read_part(
             f"fields that it writes, a Command, None, or a list of these{what}",
             node=node.name,
         )
-    check_update(program, returned, node.name)
+    check_update(program, returned, node.name, values)
     return _frozen(program, returned, node.name)
 
 
@@ -139,12 +144,17 @@ def _a(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def check_update(program: Program, update: Mapping[str, Any], node: str | None) -> None:
-    """`StateError` for the first write that the state cannot take; `node` is who writes."""
+def check_update(
+    program: Program,
+    update: Mapping[str, Any],
+    node: str | None,
+    values: Mapping[str, Any] = frozen_dict({}),
+) -> None:
+    """`StateError` for the first write that the state, `values`, cannot take; `node` writes it."""
     for name, value in update.items():
         check_field(program, name, node)
         for one in each_write(value):
-            program.schema.check_write(name, one, node)
+            program.schema.check_write(name, one, node, values.get(name, MISSING))
 
 
 def read_names(program: Program, values: Mapping[str, Any], node: str | None) -> Mapping[str, Any]:

@@ -5,7 +5,9 @@ Does a value fit a type? A `Check` says it, and what does not.
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, compress, repeat
 from typing import Any
 
 import pydantic
@@ -16,6 +18,7 @@ from nbagent.engine.model.values import thaw
 from nbagent.errors import FieldProblem, StateError
 
 Path = tuple[str | int, ...]
+_LONG = 100  # parts; fewer are checked sooner than compared
 
 
 class Check:
@@ -56,7 +59,7 @@ class Check:
             made = self.python(value)
         except pydantic.ValidationError as error:
             return self.problems_of(path, error)
-        if exactly and made is not value and not _alike(value, made):
+        if exactly and made is not value and not is_alike(value, made):
             return [FieldProblem(path, _would_be(value, made))]
         return []
 
@@ -99,19 +102,37 @@ def checks_of_model(kind: Any) -> dict[str, Check]:
     return found
 
 
-def _alike(value: Any, made: Any) -> bool:
+def is_alike(value: Any, made: Any) -> bool:
     """True when `made` says the same as `value`, so that nothing would be converted."""
     try:
         if bool(value == made):
             return True
         if isinstance(value, Mapping) and isinstance(made, Mapping):
             # Keys that a TypedDict does not name are left in peace.
-            return all(key in value and _alike(value[key], made[key]) for key in made)
+            return all(key in value and is_alike(value[key], made[key]) for key in made)
         if isinstance(value, (list, tuple)) and isinstance(made, (list, tuple)):
-            return len(value) == len(made) and all(map(_alike, value, made))
+            return len(value) == len(made) and all(map(is_alike, value, made))
         return bool(value != value and made != made)  # not a number
     except Exception:  # arrays and the like, which compare to no single truth
         return True
+
+
+def unlike(value: Any, before: Any, kind: Any) -> Any:
+    """What a long dict or list holds besides the very parts of `before`, as one of its kind; all
+    of it where that takes longer to say."""
+    is_kind = (value.__class__ is kind) and isinstance(before, kind)
+    if not is_kind or len(value) < _LONG or len(value) < len(before):
+        return value
+    if kind is list:
+        return list(compress(value, _others(value, before)))
+    if not all(map(operator.is_, value, before)):  # other keys, or in another order
+        return value
+    return dict(compress(value.items(), _others(value.values(), before.values())))
+
+
+def _others(parts: Iterable[Any], before: Iterable[Any]) -> Iterable[bool]:
+    """For each part whether it is another object than that of `before`."""
+    return chain(map(operator.is_not, parts, before), repeat(True))
 
 
 def _would_be(value: Any, made: Any) -> str:

@@ -58,6 +58,7 @@ class Field:
     required    an input has to give it
     is_fixed    no node may write it (`ReadOnly`)
     is_bounded  the type says more of the whole than of its parts
+    parts       dict or list, where its type says nothing of the whole but what each part is
     alias       another name that an input or edit may use
     note        a text that stands in its `Annotated`
     at_once     pydantic's own function for a write, where nothing else is to be asked
@@ -73,6 +74,7 @@ class Field:
     required: bool = False
     is_fixed: bool = False
     is_bounded: bool = False
+    parts: type | None = None
     alias: str | None = None
     note: str = ""
     at_once: Callable[..., Any] | None = None
@@ -200,6 +202,7 @@ def _field(title: str, name: str, found: _Found) -> Field:
     if written is not annotation:
         write = None if written is UNCHECKED else Check(_adapter(title, name, written).validator)
     is_fixed = typing_extensions.ReadOnly in qualifiers
+    parts = _outer(inner) if _outer(inner) in (dict, list) else None
     is_plain = write is not None and write.name is None and not is_fixed
     return Field(
         name=name,
@@ -212,7 +215,8 @@ def _field(title: str, name: str, found: _Found) -> Field:
         required=required and default is None and not channel.transient and channel.stored,
         is_fixed=is_fixed,
         at_once=write.validator.validate_python if write is not None and is_plain else None,
-        is_bounded=bool(kept) or found.check is not None,
+        is_bounded=bool(kept),
+        parts=parts if not kept and found.check is None and write is check else None,
         alias=_alias(found.info or next((i for i in kept if isinstance(i, FieldInfo)), None)),
         note=next((item for item in metadata if isinstance(item, str)), ""),
     )

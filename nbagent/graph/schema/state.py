@@ -26,7 +26,7 @@ from nbagent.engine.ports import declared
 from nbagent.errors import FieldProblem, StateError, nearest
 from nbagent.graph.schema import forms
 from nbagent.graph.schema.adapters import is_typed_dict, origin_of
-from nbagent.graph.schema.checks import Check, state_error
+from nbagent.graph.schema.checks import Check, is_alike, state_error, unlike
 from nbagent.graph.schema.faces import faces_of
 from nbagent.graph.schema.fields import (
     fields_of,
@@ -143,8 +143,9 @@ class StateSchema:
             before, channel = freeze(default), field.channel
             writes = [Write(START, START, freeze(one)) for one in channel.of_input(given[name])]
             values[name] = freeze(channel.merge(before, writes)) if writes else given[name]
-            if not channel.is_checked(before, values[name]):
-                self.check_reduced(name, values[name])
+            if channel.folds:
+                parts_fit = channel.is_checked(before, values[name])
+                self.check_reduced(name, values[name], parts_fit=parts_fit)
         if self.invariant is not None:
             self.invariant(values)
         return values
@@ -203,11 +204,15 @@ class StateSchema:
 
     # ------------------------------------------------------------------------------ what is written
 
-    def check_write(self, field: str, value: Any, node: str | None) -> None:
+    def check_write(self, field: str, value: Any, node: str | None, before: Any = MISSING) -> None:
         found = self.fields.get(field)
         if found is not None and found.at_once is not None:
+            part = value
+            if found.parts is not None and before is not MISSING:
+                part = unlike(value, before, found.parts)
             try:
-                if found.at_once(value, strict=True) is value:
+                made = found.at_once(part, strict=True)
+                if made is part or is_alike(part, made):
                     return
             except pydantic.ValidationError:  # said below, with the place
                 pass
@@ -224,8 +229,10 @@ class StateSchema:
             who = f"node {node!r} wrote" if node not in (None, START) else "the input gives"
             raise state_error(problems, node, f"{who} a value that does not fit the state")
 
-    def check_reduced(self, field: str, value: Any) -> None:
+    def check_reduced(self, field: str, value: Any, *, parts_fit: bool = False) -> None:
         found = self.fields[field]
+        if parts_fit and not found.is_bounded:
+            return
         problems = found.check.problems((field,), value)
         if problems:
             reducer = getattr(found.channel, "reducer", None)

@@ -15,6 +15,8 @@ Rule 2: what did not change is found by identity, because values are frozen and 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
+from itertools import compress
 from typing import Any
 
 from nbagent.engine.model.values import FrozenDict, FrozenList, frozen_dict, frozen_list
@@ -84,25 +86,34 @@ def _common(a: Any, b: Any, limit: int) -> int:
 
 
 def _diff_dicts(old: FrozenDict, new: FrozenDict) -> Delta | None:
+    if len(old) == len(new) and all(map(operator.is_, old, new)):  # in C, for it may be long
+        parts = map(operator.is_not, old.values(), new.values())
+        changed, nested = _changed(old, new, compress(new, parts))
+        return ["{", changed, [], nested] if len(changed) < len(new) or not old else None
     deleted = [key for key in old if key not in new]
     kept = [key for key in old if key in new]
     order = list(new)
     if order[: len(kept)] != kept or list(map(type, order[: len(kept)])) != list(map(type, kept)):
         return None  # setting and deleting cannot bring keys into this order
-    changed: list[list[Any]] = []
-    nested: list[list[Any]] = []
-    for key, value in new.items():
-        if key not in old:
-            changed.append([key, value])
-        elif old[key] is not value:
-            inner = diff(old[key], value)
-            if inner is None:
-                changed.append([key, value])
-            else:
-                nested.append([key, inner])
+    others = [key for key, value in new.items() if key not in old or old[key] is not value]
+    changed, nested = _changed(old, new, others)
     if kept and not len(changed) < len(new):
         return None
     return ["{", changed, deleted, nested]
+
+
+def _changed(old: FrozenDict, new: FrozenDict, others: Iterable[Any]) -> tuple[Delta, Delta]:
+    """What the keys `others` are set to, and those of them whose values have a delta."""
+    changed: list[list[Any]] = []
+    nested: list[list[Any]] = []
+    for key in others:
+        value = new[key]
+        inner = diff(old[key], value) if key in old else None
+        if inner is None:
+            changed.append([key, value])
+        else:
+            nested.append([key, inner])
+    return changed, nested
 
 
 def apply(old: Any, delta: Any) -> Any:
