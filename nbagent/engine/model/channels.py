@@ -32,6 +32,7 @@ from nbagent.engine.model.several import Overwrite, Several, each_write
 from nbagent.engine.model.untouched import is_untouched
 from nbagent.engine.model.values import (
     MISSING,
+    FrozenDict,
     FrozenList,
     bring_back,
     equal,
@@ -173,9 +174,15 @@ class Reduced(Channel):
     folds = True
 
     def merge(self, current: Any, writes: Sequence[Write]) -> Any:
-        if self.reducer is operator.add and _all_lists(current, writes):
+        if self.reducer is operator.add and _all_are(FrozenList, current, writes):
             grown: FrozenList = current.grown(item for write in writes for item in write.value)
             return grown
+        if self.reducer is operator.or_ and _all_are(FrozenDict, current, writes):
+            first: FrozenDict = writes[0].value
+            for write in writes[1:]:
+                first = first.merged(write.value)
+            merged: FrozenDict = current.merged(first)
+            return merged
         if any(type(write.value) is Overwrite for write in writes):
             current, writes = _overwritten(self.field, writes)
         lent: list[Any] = []
@@ -234,7 +241,8 @@ class Reduced(Channel):
         return Channel.together(self, values)
 
     def is_checked(self, before: Any, after: Any) -> bool:
-        return self._takes_its_own and type(after) is FrozenList and after.grew_from(before)
+        is_known = type(after) is FrozenList or type(after) is FrozenDict
+        return self._takes_its_own and is_known and after.grew_from(before)
 
     def change(self, before: Any, after: Any) -> Any:
         if before is MISSING:
@@ -338,9 +346,10 @@ def _candidates(before: Any, after: Any) -> Iterator[Any]:
     yield after
 
 
-def _all_lists(current: Any, writes: Sequence[Write]) -> bool:
-    """`operator.add` on lists is the reducer of every message log: it must cost what it adds."""
-    return type(current) is FrozenList and all(type(write.value) is FrozenList for write in writes)
+def _all_are(kind: type, current: Any, writes: Sequence[Write]) -> bool:
+    """True for what `operator.add` makes of lists, and `operator.or_` of dicts: the reducers of
+    every message log and table must cost what is written."""
+    return type(current) is kind and all(type(write.value) is kind for write in writes)
 
 
 def _has_variables(annotation: Any) -> bool:

@@ -86,6 +86,9 @@ def _common(a: Any, b: Any, limit: int) -> int:
 
 
 def _diff_dicts(old: FrozenDict, new: FrozenDict) -> Delta | None:
+    if new.grew_from(old):
+        changed, nested = _changed(old, new, [key for key in new.added if _is_other(key, old, new)])
+        return ["{", changed, [], nested] if len(changed) < len(new) or not old else None
     if len(old) == len(new) and all(map(operator.is_, old, new)):  # in C, for it may be long
         parts = map(operator.is_not, old.values(), new.values())
         changed, nested = _changed(old, new, compress(new, parts))
@@ -100,6 +103,10 @@ def _diff_dicts(old: FrozenDict, new: FrozenDict) -> Delta | None:
     if kept and not len(changed) < len(new):
         return None
     return ["{", changed, deleted, nested]
+
+
+def _is_other(key: Any, old: FrozenDict, new: FrozenDict) -> bool:
+    return key not in old or old[key] is not new[key]
 
 
 def _changed(old: FrozenDict, new: FrozenDict, others: Iterable[Any]) -> tuple[Delta, Delta]:

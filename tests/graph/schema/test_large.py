@@ -3,6 +3,7 @@ once. All that a type says holds all the same."""
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Annotated, Any, TypedDict
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbagent import END, START, Graph, node
-from nbagent.engine.model.values import MISSING, freeze
+from nbagent.engine.model.channels import Reduced, Write
+from nbagent.engine.model.values import MISSING, equal, freeze
 from nbagent.errors import NbagentError, StateError
 from nbagent.graph.schema import StateSchema
 from nbagent.graph.schema.checks import unlike
@@ -104,6 +106,10 @@ class Looked(TypedDict):
     rows: list[Annotated[Any, Counted]]
 
 
+class Merged(TypedDict):
+    table: Annotated[dict[str, Annotated[Any, Counted]], operator.or_]
+
+
 @pytest.mark.parametrize("field, before", [("table", TABLE), ("rows", ROWS)])
 def test_only_what_changed_is_checked(field, before):
     """One part of 150, once."""
@@ -128,6 +134,37 @@ def test_a_change_of_a_dict_leads_to_the_very_dict(before, more, whole):
     if change is not None:
         made = apply(old, change)
         assert list(map(repr, new.items())) == list(map(repr, made.items()))
+
+
+@given(st.dictionaries(KEYS, VALUES, min_size=1), st.lists(st.dictionaries(KEYS, VALUES)))
+def test_a_dict_that_is_written_over_is_what_the_operator_makes(before, more):
+    """Whether its change is known or looked for, and whatever is in it."""
+    old = freeze(before)
+    writes = [Write("a", "a", freeze(one)) for one in [{}, *more]]
+    new = Reduced("table", operator.or_).merge(old, writes)
+    plain = freeze(functools.reduce(operator.or_, [before, *more]))
+    change = diff(old, new)
+
+    assert list(map(repr, plain.items())) == list(map(repr, new.items()))
+    assert (plain.nested, plain.opaque) == (new.nested, new.opaque) or new.nested
+    assert equal(old, plain) == equal(old, new)
+    if change is not None:
+        assert list(map(repr, plain.items())) == list(map(repr, apply(old, change).items()))
+
+
+def test_a_reducer_that_takes_the_change_costs_the_change():
+    """Neither checked nor compared is what was there: one part of a thousand is looked at."""
+    seen = []
+
+    def write(state):
+        seen.append(Counted.looks)
+        return {"table": {"k7": 5}}
+
+    with Graph("merged", Merged, store="memory://") as graph:
+        START >> node(write, name="a") >> END
+    graph.run({"table": {f"k{number}": number for number in range(1000)}})
+
+    assert 1 == Counted.looks - seen[0]
 
 
 @given(st.dictionaries(KEYS, VALUES), st.booleans())
