@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from nbagent.engine.model.state_view import StateView
 from nbagent.engine.model.values import (
     ATOMS,
     FrozenDict,
     FrozenList,
     FrozenSet,
-    StateView,
     bring_back,
     equal,
 )

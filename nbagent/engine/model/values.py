@@ -32,16 +32,17 @@ import enum
 import pathlib
 import types
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from nbagent.engine import ports
+from nbagent.engine.model.missing import MISSING as MISSING
 from nbagent.engine.model.outcome import Outcome
 from nbagent.engine.model.secrets import Secret
 from nbagent.engine.model.several import Overwrite, Several
 from nbagent.engine.model.spares import Shelf, Spare
-from nbagent.errors import StateError, nearest
+from nbagent.errors import StateError
 
 ATOMS: frozenset[type] = frozenset(
     (
@@ -52,26 +53,6 @@ ATOMS: frozenset[type] = frozenset(
 )  # fmt: skip
 _MANY = 32  # items; a copy of fewer is made sooner than a spare is looked over
 _IMMUTABLE_BASES = (enum.Enum, pathlib.PurePath, datetime.tzinfo, Secret, Several, Overwrite)
-
-
-class _Missing:
-    """The value of a field that was never written."""
-
-    _instance: _Missing | None = None
-
-    def __new__(cls) -> _Missing:
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-MISSING = _Missing()
 
 
 class _Plain(type):
@@ -102,11 +83,13 @@ class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
             a store knows what was appended without comparing what was not
     shelf   the spare copies of what is inside, where readers have brought some back
     spare   the one that this reader's copy is of, until it is brought back
+    lent    of a reader's copy of which only some items are the reader's own yet: place -> item
 
     A copy inside of another has only its origin: `_opaque` tells.
     """
 
-    __slots__ = ("nested", "opaque", "origin", "shelf", "spare", "stem", "token")
+    __slots__ = ("lent", "nested", "opaque", "origin", "shelf", "spare", "stem", "token")
+    lent: dict[int, Any] | None
     nested: bool
     opaque: bool
     origin: FrozenList | None
@@ -137,6 +120,65 @@ class FrozenList(list, metaclass=_Plain):  # type: ignore[type-arg]
     def grew_from(self, earlier: Any) -> bool:
         """True when this is known to be `earlier` with items behind it."""
         return type(earlier) is FrozenList and self.stem is earlier.token
+
+    def __getitem__(self, at: Any) -> Any:
+        found = list.__getitem__(self, at)
+        return found if self.lent is None else self._own(at, found)
+
+    def _own(self, at: Any, found: Any) -> Any:
+        """What is at a place, as this reader's own."""
+        if type(at) is slice:
+            places = range(len(self))[at]
+            if len(places) < _MANY:
+                return [self[place] for place in places]
+            self._fill()
+            return list.__getitem__(self, at)
+        lent, place = self.lent, at.__index__()
+        place += len(self) if place < 0 else 0
+        if type(found) in ATOMS or lent is None or place in lent:
+            return found
+        lent[place] = own = isolate(found)
+        list.__setitem__(self, place, own)
+        return own
+
+    def _fill(self) -> None:
+        """Make all items the reader's own: they are about to be handed out."""
+        lent, origin = self.lent, self.origin
+        if lent is None or origin is None:
+            return
+        if list.__eq__(self, origin):
+            spare = _spare_of(origin)
+            items = spare.content[:]
+            for place, item in lent.items():
+                items[place] = item
+            self.spare = spare
+        else:  # changed behind its back, which is found when the reader returns
+            known = set(map(id, lent.values()))
+            items = [i if id(i) in known else isolate(i) for i in list.__iter__(self)]
+        list.__setitem__(self, slice(None), items)
+        self.lent = None  # the last: another of the reader's threads may look meanwhile
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.lent is not None:
+            self._fill()
+        return list.__iter__(self)
+
+    def __reversed__(self) -> Iterator[Any]:
+        self._fill()
+        return list.__reversed__(self)
+
+    def __add__(self, other: Any) -> Any:
+        self._fill()
+        return list.__add__(self, list(other) if type(other) is FrozenList else other)
+
+    def __radd__(self, other: Any) -> Any:
+        return other + list(self) if isinstance(other, list) else NotImplemented
+
+    def __mul__(self, times: Any) -> Any:
+        self._fill()
+        return list.__mul__(self, times)
+
+    __rmul__ = __mul__
 
     def __copy__(self) -> list[Any]:
         return list(self)
@@ -228,69 +270,10 @@ class FrozenSet(set, metaclass=_Plain):  # type: ignore[type-arg]
         return (set, (set(self),))
 
 
-class StateView(FrozenDict):
-    """The state as a node of a TypedDict graph reads it: a field becomes the node's own when it
-    is first read.
-
-    names  those that the state has, and those of what is kept from a class that had them
-    own    those that have been read
-    """
-
-    __slots__ = ("names", "own")
-    names: tuple[Collection[str], Sequence[str]]
-    own: tuple[str, ...]
-
-    def __getitem__(self, name: Any) -> Any:
-        value = dict.__getitem__(self, name)
-        if type(value) in ATOMS or name in self.own:
-            return value
-        self.own += (name,)
-        value = isolate(value)
-        dict.__setitem__(self, name, value)
-        return value
-
-    def __missing__(self, name: Any) -> Any:
-        fields, aside = self.names
-        if name not in fields:
-            raise KeyError(f"{name!r} is not a field of the state{nearest(str(name), fields)}")
-        raise KeyError(
-            f"{name!r} has not been written yet: give it in the input, or read it with "
-            f"state.get({name!r}){perhaps_renamed(aside)}"
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and name not in StateView.__slots__ and name in self.names[0]:
-            raise AttributeError(f"a field is read as state[{name!r}], not as state.{name}")
-        raise AttributeError(f"the state of a node has no attribute {name!r}")
-
-    def get(self, name: Any, default: Any = None) -> Any:
-        return self[name] if name in self else default  # noqa: SIM401  (this is that `get`)
-
-    def __iter__(self) -> Iterator[str]:
-        return dict.__iter__(self)  # said here, so that `dict(state)` asks __getitem__
-
-    def items(self) -> Any:
-        return self._all().items()
-
-    def values(self) -> Any:
-        return self._all().values()
-
-    def _all(self) -> dict[str, Any]:
-        return {name: self[name] for name in self}
-
-    def __or__(self, other: Any) -> Any:
-        return self._all() | other
-
-    def __ror__(self, other: Any) -> Any:
-        return other | self._all()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
-        return copy.deepcopy(self._all(), memo)
-
-
 def _new_list(items: Iterable[Any]) -> FrozenList:
     made: FrozenList = list.__new__(FrozenList)
     list.extend(made, items)
+    made.lent = None
     return made
 
 
@@ -306,24 +289,6 @@ def _new_set(items: Iterable[Any], origin: FrozenSet | None = None) -> FrozenSet
     set.update(made, items)
     made.origin = origin
     return made
-
-
-def perhaps_renamed(aside: Sequence[str]) -> str:
-    """The hint where a field is missing and the thread holds others that the class had once."""
-    if not aside:
-        return ""
-    return (
-        f" (the thread keeps {', '.join(map(repr, aside))} from an earlier state class: where a "
-        "field was renamed, Graph(…, migrate=function) gives it that)"
-    )
-
-
-def view_of(values: Mapping[str, Any], names: tuple[Collection[str], Sequence[str]]) -> StateView:
-    """The state as one reader gets it: `state[field]`."""
-    view: StateView = dict.__new__(StateView)
-    dict.update(view, values)
-    view.names, view.own = names, ()
-    return view
 
 
 def is_opaque(value: Any) -> bool:
@@ -377,7 +342,7 @@ def freeze(value: Any) -> Any:
         return _new_set(value)
     if kind is frozenset or isinstance(value, _IMMUTABLE_BASES):
         return value if kind is not Overwrite else Overwrite(freeze(value.value))
-    if kind is StateView or isinstance(value, Outcome):
+    if isinstance(value, (FrozenDict, Outcome)):  # a view of the state, or what a run gave back
         return frozen_dict(value)
     return copy_opaque(value)
 
@@ -454,9 +419,8 @@ def isolate(value: Any) -> Any:
 def _own_list(value: FrozenList) -> FrozenList:
     value = value if value.origin is None else value.origin
     if value.nested and not value.opaque and len(value) >= _MANY:
-        spare = _spare_of(value)
-        own = _new_list(spare.content)
-        own.spare = spare
+        own = _new_list(value[:])
+        own.lent = {}
     else:
         own = _new_list(_isolated(value) if value.nested else value[:])
     own.origin, own.token, own.stem = value, value.token, value.stem
@@ -562,6 +526,9 @@ def bring_back(value: Any) -> None:
             bring_back(item)
     elif kind not in _HOLDERS or value.origin is None or not value.origin.nested:
         return
+    elif kind is FrozenList and value.lent is not None:
+        for item in value.lent.values():
+            bring_back(item)
     elif hasattr(value, "spare"):
         spare, origin = value.spare, value.origin
         del value.spare

@@ -14,7 +14,8 @@ from typing import Any
 from nbagent.engine.model.channels import Write
 from nbagent.engine.model.program import START, Program
 from nbagent.engine.model.several import each_write
-from nbagent.engine.model.values import FrozenDict, StateView, seal
+from nbagent.engine.model.state_view import StateView
+from nbagent.engine.model.values import FrozenDict, seal
 from nbagent.engine.model.work import Task
 
 

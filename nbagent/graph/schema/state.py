@@ -15,10 +15,10 @@ import pydantic
 from nbagent.engine.model.channels import Channel, Write
 from nbagent.engine.model.program import START
 from nbagent.engine.model.several import Overwrite
+from nbagent.engine.model.state_view import perhaps_renamed
 from nbagent.engine.model.values import (
     MISSING,
     freeze,
-    perhaps_renamed,
     seal,
     thaw,
 )

@@ -15,7 +15,8 @@ from typing import Any
 
 import pydantic_core
 
-from nbagent.engine.model.values import isolate, view_of
+from nbagent.engine.model.state_view import view_of
+from nbagent.engine.model.values import isolate
 from nbagent.errors import StateError, nearest
 
 View = Callable[[Mapping[str, Any], Sequence[str]], Any]  # values, and what is kept aside
