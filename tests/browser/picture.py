@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.browser.lab import CHROMIUM_ARGUMENTS, Lab, Notebook
 
 ROOT = Path(__file__).parents[2]
-SIZE = {"width": 1180, "height": 1300}
+SIZE = {"width": 1380, "height": 1300}
 MOST = 400_000  # bytes of a picture
 CELLS = (
     "%load_ext nbagent\nimport asyncio, operator\nfrom nbagent import approve",
