@@ -6,6 +6,7 @@ Rule 1: nothing is run or called for it; what cannot be found is left out.
 
 from __future__ import annotations
 
+import difflib
 import linecache
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,6 @@ from nbagent.engine.model.ids import node_of
 from nbagent.engine.model.readable import type_name
 from nbagent.engine.model.work import work_of
 from nbagent.engine.thread.look import StoredThread
-from nbagent.errors import nearest
 from nbagent.notebook.shown.preview import CONTROLS, cut, short
 
 BEFORE, AFTER = 2, 1  # lines of code around the one that failed
@@ -101,13 +101,13 @@ def nearest_name(failure: Failure, read: Mapping[str, Any]) -> str:
     missing = _missing(failure)
     if missing is None:
         return ""
-    found = nearest(missing, map(str, read))
+    found = _close(missing, map(str, read))
     if found:
         return f"the field {found}"
     for field, value in read.items():
         rows = [row for row in _rows(value) if isinstance(row, Mapping)]
         keys = dict.fromkeys(str(key) for row in rows for key in row)
-        close = nearest(missing, keys) or _part_of(missing, keys)
+        close = _close(missing, keys) or _part_of(missing, keys)
         if not close:
             continue
         having = sum(close in row for row in rows)
@@ -126,6 +126,11 @@ def _missing(failure: Failure) -> str | None:
         return None
     found = re.search(r"(?:name|attribute|field) '([^']+)'(?: is not defined|$)", failure.message)
     return found[1] if found else None
+
+
+def _close(missing: str, known: Iterable[str]) -> str:
+    """The name that is spelled most like it; "" is none."""
+    return next(iter(difflib.get_close_matches(missing, list(known), n=1, cutoff=0.6)), "")
 
 
 def _part_of(missing: str, keys: Iterable[str]) -> str:
