@@ -50,6 +50,7 @@ Fields
     register_type(cls)            a class of yours that the state may hold
 Threads
     threads(where=, state=)       all of a store, as a table, or those that are asked for
+    inbox()                       what they all ask, answered in place
     search("wasps")               where words stand: in states, questions, printed output
     database(), export_tables()   a store as a database to look into; as files for others
     use_store(url)                another store than nbagent.db; open_store(url)
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from nbagent.graph.builder import END, START, Graph, branch, each, node
     from nbagent.graph.durable import durable
     from nbagent.graph.resume_due import resume_due
+    from nbagent.notebook.view.inbox import inbox
     from nbagent.service.schedule import schedule
     from nbagent.stores.codec.values import register_type
     from nbagent.stores.lookup.database import database, export_tables
@@ -173,6 +175,7 @@ __all__ = [
     "export_tables",
     "idempotency_key",
     "import_threads",
+    "inbox",
     "interrupt",
     "memory",
     "node",
@@ -220,6 +223,10 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         return getattr(import_module(f"nbagent.stores.lookup.{_LOOKUP[name]}"), name)
+    if name == "inbox":
+        from nbagent.notebook.view.inbox import inbox
+
+        return inbox
     if name == "schedule":
         from nbagent.service.schedule import schedule
 

@@ -190,7 +190,7 @@ def search(words: tuple[str, ...], limit: int, plain: bool, as_json: bool) -> No
 @as_json
 def inbox(as_json: bool) -> None:
     """All open questions of a store, the oldest first."""
-    from nbagent.service.inbox import questions_of
+    from nbagent.stores.lookup.questions import questions_of
 
     rows = questions_of(store_meant())
     show_rows(rows, ["thread", "graph", "node", "question", "deadline", "id"], as_json)

@@ -38,6 +38,7 @@ def register_formatters(shell: Any) -> None:
         shown.for_type(Thread, show_thread)
         shown.for_type(Runs, show_runs)
         shown.for_type_by_name("nbagent.notebook.view.threads_panel", "ThreadList", show_threads)
+        shown.for_type_by_name("nbagent.notebook.view.inbox", "Inbox", show_inbox)
         shell.kernel.comm_manager.register_target("nbagent", reconnect)
         run_began.also(follow)
         if not any(c is refresh for c in shell.events.callbacks["post_execute"]):
@@ -114,6 +115,21 @@ def show_threads(frame: Any) -> None:
         moving=lambda rows: any(row["status"] == "running" for row in rows),
         title=f"Threads in {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
     )  # fmt: skip
+    panel.display()
+
+
+def show_inbox(frame: Any) -> None:
+    """Display what all threads of a store ask as a table that moves."""
+    from nbagent.notebook.registry import names_here, thread_named
+    from nbagent.notebook.view.threads_panel import ThreadsPanel, thread_rows
+
+    names, store = names_here(), frame.store
+    panel = ThreadsPanel(
+        lambda: [row for row in thread_rows(store) if row["status"] == "waiting"],
+        lambda id: thread_named(id, names, store),
+        moving=lambda rows: True,  # others ask, too, also in other kernels
+        title=f"Inbox of {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
+    )
     panel.display()
 
 

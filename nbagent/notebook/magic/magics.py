@@ -168,6 +168,11 @@ class AgentMagics(Magics):
         found.store = store
         return found
 
+    def _inbox(self, options: Any) -> Any:
+        from nbagent.notebook.view.inbox import inbox
+
+        return inbox(options.store)
+
     def _memory(self, options: Any) -> Any:
         return Memory(resolve_store(options.store)).table(tuple(options.namespace))
 

@@ -118,6 +118,8 @@ def agent_parser(names: Mapping[str, Any] | None = None) -> Parser:
 
     threads = command("threads", "list the threads of the store")
     threads.add_argument("--store", type=words.name("store"), help="another store's URL")
+    asked = command("inbox", "what all threads of the store ask, to be answered in place")
+    asked.add_argument("--store", type=words.name("store"), help="another store's URL")
     memory = command("memory", "what threads share and remember, as a table")
     memory.add_argument("namespace", nargs="*", type=words.text, help="below these names only")
     memory.add_argument("--store", type=words.name("store"), help="another store's URL")
