@@ -15,7 +15,7 @@ class State(TypedDict):
 
 @node
 async def fetch(state):
-    while state["page"] > 7 and not os.path.exists("go"): await asyncio.sleep(0.05)
+    while state["page"] > 5 and not os.path.exists("go"): await asyncio.sleep(0.05)
     if state["page"] == 7:
         raise ConnectionError("page 7 cannot be <b>reached</b>")
     return {}
