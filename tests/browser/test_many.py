@@ -68,7 +68,7 @@ def test_a_batch_is_a_table_that_moves(open_notebook: OpenNotebook) -> None:
     answer.get_by_role("radiogroup", name="answer").get_by_text("Yes").click()
     notebook.screenshot("batch-opened")
     answer.get_by_role("button", name="Answer and resume").click()
-    expect(notebook.output(2).locator(".nba-root").nth(1)).to_contain_text("done")
+    expect(notebook.output(2).locator(".nba-root").nth(1).locator(".nba-pill")).to_have_text("done")
 
     notebook.run(4)
     listed = notebook.output(4).locator(".nba-root").first

@@ -59,10 +59,11 @@ def define(name: str, cell: str, shell: Any, *, store: str | None, state: str | 
     source = "\n" + cell
     try:
         source = above + shell.transform_cell(cell)
-        filename = shell.compile.cache(source, shell.execution_count)
+        # IPython counts on before the cell runs: its own number is the one before.
+        filename = shell.compile.cache(source, shell.execution_count - 1)
         tree = ast.parse(source, filename)
     except SyntaxError as error:
-        place = Location(shell.compile.cache(source, shell.execution_count), error.lineno or 1)
+        place = Location(shell.compile.cache(source, shell.execution_count - 1), error.lineno or 1)
         raise GraphError(f"this is not Python: {error.msg}", location=place) from None
     index, class_name = state_class(tree, state, namespace)
     _check_name(name, class_name, tree, namespace, filename)
