@@ -114,6 +114,7 @@ def _opened(store: CheckpointStore) -> Iterator[sqlite3.Connection]:
     found = _in_memory.get(store)
     if found is None:
         found = _in_memory[store] = sqlite3.connect(":memory:", check_same_thread=False)
+        weakref.finalize(store, found.close)
         _make(found)
     yield found
 

@@ -104,7 +104,8 @@ def test_one_thread_twice(shell, capsys):
     by_magic = plain(error_of(shell, capsys, "%agent run g topic=x --thread t"))
 
     assert "ZeroDivisionError" in said
-    assert "thread 't' is failed: resume it, start under another thread id, or begin" in again
+    assert "thread 't' is failed: resume it, give it this input all the same with" in again
+    assert "start under another thread id, or begin with nothing but the input" in again
     assert (
         "thread 't' has failed: go on with `%agent resume t`, begin anew with --fresh" in by_magic
     )

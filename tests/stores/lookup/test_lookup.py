@@ -129,8 +129,10 @@ def test_an_encrypted_store_is_not_indexed(tmp_path, monkeypatch):
         with pytest.raises(StoreError, match="plain=True"):
             call()
     assert 4 == len(search("wasps", store=store, plain=True))
-    rows = database(store, plain=True).query("select value from state where field = 'topic'")
+    db = database(store, plain=True)
+    rows = db.query("select value from state where field = 'topic'")
     assert ["wasps"] == [row["value"] for row in rows]
+    db.close()
     store.close()
     for path in tmp_path.iterdir():
         assert b"wasps" not in path.read_bytes()
@@ -185,6 +187,7 @@ def test_a_database_is_current_and_only_read(filled):
     assert {"key": "mail", "status": "happened", "result": "sent to Ada"} == sent
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.execute("create table mine (x)")
+    db.close()
 
 
 def test_the_tables_of_an_export(filled, tmp_path):
@@ -236,8 +239,10 @@ g.run({}, thread="t")
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     store = open_store(tmp_path / "there.db")
-    (row,) = database(store).query("select value from state")
+    db = database(store)
+    (row,) = db.query("select value from state")
     assert '"name": "Maja"' in row["value"]
+    db.close()
     assert ["t"] == list(search("maja", store=store)["thread"])
     store.close()
 

@@ -77,6 +77,7 @@ def test_the_plugin_of_sqlite_utils(file):
 
 def test_datasette_shows_the_file_and_an_export(file):
     """The pages of both are served beside a store that is open."""
+    pytest.importorskip("datasette")
     exported = export_tables(file.parent / "out.db", file)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -108,6 +109,7 @@ def test_a_workbook_opens_in_a_spreadsheet(file):
     """A sheet a table."""
     import pandas
 
+    pytest.importorskip("openpyxl")
     made = export_tables(file.parent / "out.xlsx", file)
     sheets = pandas.read_excel(made, sheet_name=None)
     assert "wasps" in set(sheets["state"]["value"])
