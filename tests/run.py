@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,33 +59,39 @@ def said(*command):
     return "" if done.returncode else done.stdout.strip()
 
 
-def run_in_other_pythons(venv, for_pytest):
-    """What each other Python says to these arguments of pytest, one Python after the other:
-    [(name, output, whether it passed)]. One that is not there is no failure.
+def covered(python):
+    """The tests, with the branches counted that they take. What runs in the browser runs in a
+    kernel's process, and would only be slower."""
+    return [python, "-m", "coverage", "run", "-m", "pytest", "-m", "not browser"]
 
-    This goes on beside the checks in the first Python, which leave a processor idle; so the
-    output is kept, for lines of two runs would stand between each other.
-    """
-    results = []
-    for version, found in other_pythons().items():
-        name = f"pytest in Python {version}"
+
+def in_other_python(version, found, venv, for_pytest):
+    """A check: what another Python says to these arguments of pytest. One that is not there is no
+    failure."""
+
+    def run():
         if found is None:
-            results.append((name, f"skipped, install Python {version} to run it", True))
-            continue
+            return f"skipped, install Python {version} to run it", True
         folder = venv.with_name(f"{venv.name}-{version}")
         other = environment.prepare(folder, "test-engine", base=found)
-        done = subprocess.run(
-            [str(other), "-m", "pytest", *for_pytest],
-            cwd=str(ROOT),
-            env=environment.activated(other),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
-        results.append((name, done.stdout, done.returncode == 0))
-    return results
+        return kept([other, "-m", "pytest", *for_pytest], environment.activated(other))
+
+    return f"pytest in Python {version}", run
+
+
+def kept(command, variables):
+    """What a command says, and whether it passed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=str(ROOT),
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return done.stdout, done.returncode == 0
 
 
 def main():
@@ -106,10 +112,6 @@ def main():
         help="also in every other Python that is supported and found, in DIR-3.12 and so on",
     )
     options, for_pytest = parser.parse_known_args()
-    beside = ThreadPoolExecutor(max_workers=1)
-    others = options.pythons and beside.submit(
-        run_in_other_pythons, options.venv, for_pytest or ROOMS
-    )
     python = environment.prepare(options.venv, "notebook,test")
     variables = environment.activated(python)
 
@@ -136,16 +138,35 @@ def main():
             print("\n== JavaScript tests: skipped, install Node.js with npm to run them")
     if for_pytest:
         check("pytest", python, "-m", "pytest", *for_pytest)
-    else:
-        # What runs in the browser runs in a kernel's process, and would only be slower.
-        covered = ("-m", "coverage", "run", "-m", "pytest", "-m", "not browser")
-        check("pytest, counting branches", python, *covered)
+    elif not options.pythons:
+        check("pytest, counting branches", *covered(python))
         check("branches of the engine and the stores", python, "tests/branches.py")
         check("pytest in the browser", python, "-m", "pytest", "-m", "browser")
-    for name, output, passed in others.result() if others else ():
-        print(f"\n== {name}\n{output}", flush=True)
-        if not passed:
-            failed.append(name)
+    if options.pythons:
+        # Two at a time, for each leaves a processor idle for much of its time; so what they say is
+        # kept until they have ended, or lines of two runs would stand between each other.
+        checks = []
+        if not for_pytest:
+            checks += [
+                ("pytest, counting branches", lambda: kept(covered(python), variables)),
+                (
+                    "pytest in the browser",
+                    lambda: kept([python, "-m", "pytest", "-m", "browser"], variables),
+                ),
+            ]
+        checks += [
+            in_other_python(version, found, options.venv, for_pytest or ROOMS)
+            for version, found in other_pythons().items()
+        ]
+        with ThreadPoolExecutor(max_workers=2) as two:
+            running = {two.submit(run): name for name, run in checks}
+            for ended in as_completed(running):
+                output, passed = ended.result()
+                print(f"\n== {running[ended]}\n{output}", flush=True)
+                if not passed:
+                    failed.append(running[ended])
+        if not for_pytest:
+            check("branches of the engine and the stores", python, "tests/branches.py")
     if failed:
         print(f"\nFailed: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
