@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import require
@@ -126,14 +128,26 @@ def shown(page: Page, cell: int) -> Locator:
     return page.locator(".marimo-cell").nth(cell)
 
 
+def run_all(page: Page) -> None:
+    """Run every cell; a click that comes before the page has its kernel is lost."""
+    graph = shown(page, 1).get_by_role("img", name="graph")
+    end = time.monotonic() + 120
+    while not graph.is_visible():
+        assert time.monotonic() < end
+        with contextlib.suppress(PlaywrightError):  # it is off while they run
+            page.get_by_test_id("run-button").last.click(timeout=1_000)
+        with contextlib.suppress(PlaywrightError):
+            graph.wait_for(timeout=10_000)
+
+
 def test_a_letter_in_marimo(marimo: str, page: Page, tmp_path: Path, screenshots: Path) -> None:
     """The graph is a picture; the run is live, also as its thread; a page that is loaded anew shows
     it again; the form's answer ends it; a run cell that runs again shows its own thread; a thread
     of a batch is opened by a click."""
     page.goto(marimo)
-    page.get_by_test_id("run-button").last.click()
+    run_all(page)
     first, thread, batch = (shown(page, cell).locator(".nba-root").first for cell in (2, 3, 4))
-    expect(shown(page, 1).get_by_role("img", name="graph")).to_be_visible()
+    expect(shown(page, 1).get_by_role("img", name="graph")).to_be_visible(timeout=60_000)
     expect(first).to_contain_text("running")
     (tmp_path / "go").touch()
     expect(first).to_contain_text("waiting")
@@ -145,8 +159,8 @@ def test_a_letter_in_marimo(marimo: str, page: Page, tmp_path: Path, screenshots
     expect(form).to_contain_text("Send it?")
     form.get_by_label("answer").fill("yes")
     form.get_by_role("button", name="Answer and resume").click()
-    expect(first).to_contain_text("✓ done")
-    expect(thread).to_contain_text("✓ done")
+    expect(first).to_contain_text("done")
+    expect(thread).to_contain_text("done")
 
     expect(batch).to_contain_text("2 threads")
     batch.get_by_role("button", name="batch-1").click()
