@@ -74,15 +74,16 @@ class FaultyStore:
     @contextmanager
     def together(self, thread: str | None) -> Iterator[None]:
         self.passing("together.before")
+        outer: list[str] | None = getattr(self._inside, "later", None)
         later: list[str] = []
         self._inside.later = later
         try:
             with together(self.store, thread):
                 yield
         finally:
-            self._inside.later = None
-        for what in later:
-            self._told(what)
+            self._inside.later = outer
+        for what in later:  # what is a part of another one is durable when that one is
+            self._tell(what)
         self.passing("together.after")
 
     def acquire(self, *args: Any, **kwargs: Any) -> Lease:

@@ -7,6 +7,10 @@ from typing import Annotated, TypedDict
 import pytest
 
 from nbagent import END, START, Graph, NodeError, Retry, effect, interrupt, node
+from nbagent.engine.model.checkpoint import Checkpoint
+from nbagent.engine.model.values import frozen_dict
+from nbagent.engine.store.ownership import fresh_owner
+from nbagent.engine.store.protocol import together
 from nbagent.errors import StoreError, ThreadBusy
 from nbagent.stores.memory import MemoryStore
 from nbagent.stores.sqlite import SqliteStore
@@ -119,3 +123,20 @@ def test_waiting_for_sleepers_that_do_not_come_is_an_error():
     """Not a test that hangs."""
     with pytest.raises(TimeoutError, match="0 of 1 wait"):
         FakeClock().wait_for_sleepers(1, timeout=0.05)
+
+
+def test_what_is_stored_together_is_told_when_all_of_it_is(tmp_path):
+    """Also where one such part is inside of another: nothing of it is durable before."""
+    told = []
+    store = FaultyStore(SqliteStore(tmp_path / "a.db"), told=told.append)
+    begun = Checkpoint(1, None, 0, "input", frozen_dict({}), frozen_dict({}), (), (), 1)
+    leases = [store.acquire(id, fresh_owner(), create=True) for id in "ab"]
+    with together(store, None):
+        with together(store, "a"):
+            store.commit(leases[0], begun)
+        store.commit(leases[1], begun)
+        assert [] == told
+    assert ["committed a 1", "committed b 1"] == told
+    for lease in leases:
+        store.release(lease, "paused")
+    store.store.close()

@@ -114,3 +114,54 @@ def test_a_workbook_opens_in_a_spreadsheet(file):
     sheets = pandas.read_excel(made, sheet_name=None)
     assert "wasps" in set(sheets["state"]["value"])
     assert ["t"] == list(sheets["threads"]["thread"])
+
+
+def test_the_plugins_commands_and_functions(file, monkeypatch):
+    """In this process: every command, and every function in what sqlite-utils opens."""
+    from click.testing import CliRunner
+    from sqlite_utils import Database
+    from sqlite_utils.cli import cli
+
+    from nbagent.stores.codec.values import encode
+
+    def said(*words):
+        return CliRunner().invoke(cli, ["nbagent", *map(str, words)])
+
+    assert ["t"] == [row["thread"] for row in json.loads(said("threads", file).output)]
+    assert {"topic": "wasps", "seen": [1, 2]} == json.loads(said("state", file, "t").output)
+    assert {"topic": "wasps"} == json.loads(said("state", file, "t", "--checkpoint", 1).output)
+    assert 2 == len(json.loads(said("rows", file, "history", "t").output))
+    assert "[wasps]" in said("search", file, "wasps").output
+    nobody = said("state", file, "nobody")
+    assert 1 == nobody.exit_code
+    assert "no thread 'nobody'" in nobody.output
+
+    db = Database(file)
+    value = "select nbagent_value(?) as v"
+    assert '{"a": [1]}' == next(db.query(value, [encode({"a": [1]})]))["v"]
+    assert [None, None] == [next(db.query(value, [one]))["v"] for one in ("text", b"\xc1")]
+    assert '"t"' in next(db.query("select nbagent_threads() as v"))["v"]
+    assert next(db.query("select nbagent_state('nobody') as v"))["v"] is None
+    db.close()
+    other = Database(memory=True)
+    assert next(other.query("select nbagent_threads() as v"))["v"] is None
+    other.close()
+
+    monkeypatch.setenv("KEY", "5a" * 32)
+    sealed = open_store(f"sqlite:///{file.parent}/sealed.db?key_env=KEY")
+    sealed.close()
+    assert 0 != said("threads", file.parent / "sealed.db").exit_code
+
+
+def test_words_are_found_in_every_kind_of_value(tmp_path):
+    """In keys and in what is nested; numbers as they are written; nothing of what is no JSON."""
+    from nbagent.stores.lookup.rows import moment, plain, words_of
+
+    assert "a\nx\nb\n1" == words_of(plain({"a": ["x", {"b": 1}], **{}}))
+    assert "" == words_of(None)
+    assert "[not json" == words_of("[not json")
+    assert "2.5" == words_of(2.5)
+    assert plain(1 << 70) == str(1 << 70)
+    assert "$opaque" in plain(float("nan"))
+    assert moment(None) is None
+    assert "1e+30" == moment(1e30)
