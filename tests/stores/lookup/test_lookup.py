@@ -254,3 +254,27 @@ def test_import_costs_nothing():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert "False" == done.stdout.strip()
+
+
+def test_an_index_that_cannot_be_kept_is_made_anew_or_in_memory(tmp_path, monkeypatch):
+    """Of another version, or in a folder that nobody may write to: words are found all the same."""
+    from nbagent.stores.lookup import index
+
+    store = open_store(tmp_path / "a.db")
+    letters(store).run({"topic": "wasps"}, thread="t")
+    assert 4 == len(search("wasps", store=store))
+    with sqlite3.connect(tmp_path / "a.db-search") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    assert 4 == len(search("wasps", store=store))
+
+    def refused(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(index, "_connected", refused)
+    (tmp_path / "a.db-search").unlink()
+    assert 4 == len(search('wasps ""', store=store))
+    assert not (tmp_path / "a.db-search").exists()
+    letters(store).thread("t").delete()
+    assert 0 == len(search("wasps", store=store))
+    store.close()
