@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -14,7 +13,8 @@ from pydantic import BaseModel
 from nbagent import END, START, Graph, branch, node
 from nbagent.engine.model.values import MISSING, freeze
 from nbagent.errors import StateError, ThreadError
-from nbagent.notebook.shown.changes import PARTS, change, word_diff
+from nbagent.notebook.shown import changes
+from nbagent.notebook.shown.changes import ALL_WORDS, PARTS, change, word_diff
 from nbagent.notebook.shown.preview import preview
 from nbagent.notebook.view import lookback as explorer
 from nbagent.notebook.view.forms import json_values, read_edits
@@ -356,14 +356,22 @@ def test_no_value_stops_a_view():
         change("f", [value], [value, 1])
 
 
-def test_a_diff_of_many_texts_does_not_take_long():
-    """What is beyond the words that are compared is shown whole."""
-    old = [" ".join(f"word{n % 7}" for n in range(300)) for _ in range(28)]
-    began = time.perf_counter()
-    made = change("f", old, [text.replace("word3", "other") for text in old])
+def test_a_diff_of_many_texts_compares_so_many_words_and_no_more(monkeypatch):
+    """What is beyond the words that are compared is shown whole: what it takes is bounded."""
+    compared = []
 
-    assert PARTS > len([part for part in made["parts"] if "words" in part]) > 0
-    assert 3 > time.perf_counter() - began
+    def counted(before, after):
+        compared.append((len(before) + len(after)) // 5)
+        return word_diff(before, after)
+
+    monkeypatch.setattr(changes, "word_diff", counted)
+    for count in (28, 280):
+        compared.clear()
+        old = [" ".join(f"word{n % 7}" for n in range(300)) for _ in range(count)]
+        made = change("f", old, [text.replace("word3", "other") for text in old])
+
+        assert PARTS > len([part for part in made["parts"] if "words" in part]) > 0
+        assert 0 < sum(compared[:-1]) <= ALL_WORDS
 
 
 def test_deeply_nested_values_are_compared_to_a_depth():
