@@ -173,8 +173,7 @@ class Panel:
 
     def _listen(self, run: Run | None, past: bool) -> None:
         self._unwatch()
-        self._unwatch = lambda: None
-        self.run = run
+        self._unwatch, self.run = (lambda: None), run
         if run is not None:
             self._given = run.given if run.given is not None else self._given
             self._line = run.thread.line()
@@ -187,9 +186,10 @@ class Panel:
         is_own   it was begun in this view
         """
         if run is not self.run:
-            if self._is_own and not is_own and self.picture is not None:
-                self._ended_as = self.static()
-            self._is_own = is_own
+            with self._gate:  # what comes of the end of the run before may be under way
+                if self._is_own and not is_own and self.picture is not None:
+                    self._ended_as = self.static()
+                self._is_own = is_own
             self._listen(run, past=True)
         elif is_own:  # and its beginning was heard of already
             self._is_own = True
@@ -230,8 +230,9 @@ class Panel:
                     self._set_apart(name)
             if run is self.run and self.thread.run is None:
                 self._offer(status, run)
-            if self._is_own and run is self.run:
-                self._ended_as = self.static()
+            with self._gate:
+                if self._is_own and run is self.run:
+                    self._ended_as = self.static()
             if self.closed:
                 self._unwatch()
             with _lock:

@@ -303,3 +303,35 @@ def test_the_form_says_what_finished_siblings_have_written():
     assert "done" == panel.thread.status
     assert {} == unmerged_lines(panel.thread)
     panel.close()
+
+
+def test_the_picture_of_a_runs_end_is_not_the_next_runs(monkeypatch):
+    """Also where the next run begins while the picture of the one before is being made."""
+    graph = asking()
+    run = graph.start({"n": 0}, "t")
+    run.result(5)
+    panel = Panel(run.thread, run)
+    panel.picture = object()  # it was displayed
+    assert until(lambda: panel._ended_as is not None)
+    panel._ended_as = None
+    entered, moved, make = threading.Event(), threading.Event(), panel.static
+
+    def slow():
+        if not entered.is_set():
+            entered.set()
+            moved.wait(0.3)
+        return make()
+
+    monkeypatch.setattr(panel, "static", slow)
+    monkeypatch.setattr(panels, "refresh", lambda keep: None)
+    making = threading.Thread(target=panel._ended, args=(run, "waiting"))
+    making.start()
+    assert entered.wait(5)
+    going = graph.thread("t").resume("yes")
+    going.result(5)
+    panel.watch(going)
+    moved.set()
+    making.join(5)
+    assert "waiting" in panel._ended_as["text/plain"]
+    panel.picture = None
+    panel.close()
