@@ -36,7 +36,6 @@ from nbagent.service.console import (
     graph_option,
     is_named,
     print_json,
-    question_facts,
     show_rows,
     store_meant,
     thread_id,
@@ -44,6 +43,7 @@ from nbagent.service.console import (
 )
 from nbagent.stores.lookup import database as lookup
 from nbagent.stores.lookup import rows as lookup_rows
+from nbagent.stores.lookup.questions import question_facts
 
 if TYPE_CHECKING:
     from nbagent.engine.store.protocol import CheckpointStore

@@ -45,7 +45,7 @@ def main(graph: Graph, argv: Sequence[str] | None = None) -> int:
             name, equals, text = word.partition("=")
             if not equals or name not in fields:
                 parser.error(f"{word!r} is not FIELD=VALUE with one of {', '.join(fields)}")
-            given[name] = _value(text, properties.get(name))
+            given[name] = read_value(text, properties.get(name))
         thread = graph.thread(options.thread or new_id(graph.name))
         run = _begin(thread, given, options)
         if run is not None:
@@ -86,11 +86,11 @@ def _answer(thread: Thread, options: argparse.Namespace) -> Run:
         raise NbagentError(
             f"say which question with --question (thread {thread.id!r} has: {known})"
         )
-    answer = _value(options.answer, asked[id].schema)
+    answer = read_value(options.answer, asked[id].schema)
     return thread.resume(answers={id: answer}, steps=options.steps)
 
 
-def _value(text: str, schema: Mapping[str, Any] | None) -> Any:
+def read_value(text: str, schema: Mapping[str, Any] | None) -> Any:
     """The text itself where the schema takes text, else JSON where it is JSON."""
     if schema is not None and takes_text(schema):
         return text

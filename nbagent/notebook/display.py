@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import functools
 import html
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbagent.engine.model.secrets import strike_out_of
 from nbagent.engine.node.context import running
 from nbagent.engine.ports import run_began
+from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.run import Run
 from nbagent.engine.thread.thread import Thread
 from nbagent.errors import NbagentError
@@ -106,29 +108,39 @@ def runs_panel(runs: Runs) -> ThreadsPanel:
 
 def show_threads(frame: Any) -> None:
     """Display the threads of a store as a table that moves."""
-    from nbagent.notebook.registry import names_here, thread_named
-    from nbagent.notebook.view.threads_panel import ThreadsPanel, thread_rows
-
-    names, store = names_here(), frame.store
-    panel = ThreadsPanel(
-        lambda: thread_rows(store), lambda id: thread_named(id, names, store),
+    _show_stored(
+        frame.store,
+        "Threads in",
+        lambda rows: rows,
         moving=lambda rows: any(row["status"] == "running" for row in rows),
-        title=f"Threads in {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
-    )  # fmt: skip
-    panel.display()
+    )
 
 
 def show_inbox(frame: Any) -> None:
     """Display what all threads of a store ask as a table that moves."""
+    _show_stored(
+        frame.store,
+        "Inbox of",
+        lambda rows: [row for row in rows if row["status"] == "waiting"],
+        moving=lambda rows: True,  # others ask, too, also in other kernels
+    )
+
+
+def _show_stored(
+    store: CheckpointStore,
+    title: str,
+    chosen: Callable[[list[Any]], list[Any]],
+    moving: Callable[[list[Any]], bool],
+) -> None:
     from nbagent.notebook.registry import names_here, thread_named
     from nbagent.notebook.view.threads_panel import ThreadsPanel, thread_rows
 
-    names, store = names_here(), frame.store
+    names, name = names_here(), store.url.partition("?")[0].rsplit("/", 1)[-1] or store.url
     panel = ThreadsPanel(
-        lambda: [row for row in thread_rows(store) if row["status"] == "waiting"],
+        lambda: chosen(thread_rows(store)),
         lambda id: thread_named(id, names, store),
-        moving=lambda rows: True,  # others ask, too, also in other kernels
-        title=f"Inbox of {store.url.partition('?')[0].rsplit('/', 1)[-1] or store.url}",
+        moving=moving,
+        title=f"{title} {name}",
     )
     panel.display()
 

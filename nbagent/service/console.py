@@ -16,7 +16,7 @@ import click
 from nbagent.engine.model.readable import to_plain
 from nbagent.engine.store.opening import resolve_store
 from nbagent.errors import NbagentError, UnknownThread, nearest
-from nbagent.stores.lookup import rows as lookup_rows
+from nbagent.stores.lookup.questions import question_facts
 
 if TYPE_CHECKING:
     from nbagent.engine.store.protocol import CheckpointStore
@@ -94,7 +94,7 @@ def frame_rows(frame: Any) -> list[dict[str, Any]]:
 
 
 def given_fields(words: Iterable[str], properties: Mapping[str, Any]) -> dict[str, Any]:
-    from nbagent.graph.schema import takes_text
+    from nbagent.script import read_value
 
     found = {}
     for word in words:
@@ -106,27 +106,18 @@ def given_fields(words: Iterable[str], properties: Mapping[str, Any]) -> dict[st
             raise NbagentError(
                 f"{name!r} is not a field{nearest(name, properties)}: there are {fields}"
             )
-        schema = properties.get(name)
-        found[name] = text if schema is not None and takes_text(schema) else value_of(text)
+        found[name] = read_value(text, properties.get(name))
     return found
 
 
 def answered(text: str, schema: Mapping[str, Any] | None) -> Any:
     """What a person typed, as the question takes it: text as it is, yes and no as a bool."""
-    from nbagent.graph.schema import takes_text
+    from nbagent.script import read_value
 
-    if schema is not None and takes_text(schema):
-        return text
-    if schema is not None and schema.get("type") == "boolean":
-        return {"yes": True, "y": True, "no": False, "n": False}.get(text.lower(), value_of(text))
-    return value_of(text)
-
-
-def value_of(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    words = {"yes": True, "y": True, "no": False, "n": False}
+    if schema is not None and schema.get("type") == "boolean" and text.lower() in words:
+        return words[text.lower()]
+    return read_value(text, schema)
 
 
 def with_graph(where: str | None, id: str) -> Thread:
@@ -177,11 +168,3 @@ def ended(begin: Callable[[], Run], json_: bool) -> int:
         which = f" --question {question.id}" if len(thread.questions) > 1 else ""
         click.echo(f'  nbagent answer {thread.id} "…"{which}', err=True)
     return 0 if thread.status == "done" else WAITS
-
-
-def question_facts(question: Any) -> dict[str, Any]:
-    return {
-        "id": question.id, "node": question.node, "question": question.question,
-        "show": list(question.show), "schema": question.schema,
-        "deadline": lookup_rows.moment(question.deadline),
-    }  # fmt: skip

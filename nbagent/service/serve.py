@@ -47,6 +47,7 @@ from nbagent.errors import (
     UnknownThread,
 )
 from nbagent.graph.builder import Graph, new_id
+from nbagent.stores.lookup.questions import question_facts
 from nbagent.stores.lookup.rows import moment, state_of, thread_rows
 
 
@@ -133,10 +134,7 @@ def application(graphs: Mapping[str, Graph], store: CheckpointStore | None, toke
     def answer(id: str, body: Answer) -> dict[str, Any]:
         "Answer what it asks; it goes on at once."
         found = stored(id)
-        if body.question is None:
-            found.resume(body.answer) if body.answer is not None else _only(found, None)
-        else:
-            found.resume(answers={body.question: body.answer})
+        found.resume(answers={body.question or _only(found): body.answer})
         return _seen(found)
 
     @app.post("/threads/{id}/resume", dependencies=guarded)
@@ -166,13 +164,14 @@ def serve(
     uvicorn.run(application(graphs, store, token), host="127.0.0.1", port=port, log_level="warning")
 
 
-def _only(thread: Thread, answer: Any) -> None:
+def _only(thread: Thread) -> str:
+    """The id of the one open question."""
     questions = thread.questions
     if len(questions) != 1:
         raise UnknownQuestion(
             f"thread {thread.id!r} has {len(questions)} open questions: say which", thread=thread.id
         )
-    thread.resume(answers={questions[0].id: answer})
+    return questions[0].id
 
 
 def _seen(thread: Thread) -> dict[str, Any]:
@@ -187,12 +186,9 @@ def _seen(thread: Thread) -> dict[str, Any]:
         "error": info.error,
         "state": state_of(thread.store, thread.id),
         "questions": [
-            {"id": one.id, "node": one.node, "question": to_plain(one.question),
-             "show": list(one.show), "schema": to_plain(one.schema),
-             "deadline": moment(one.deadline)}
-            for one in open_questions(thread.store, thread.id)
+            to_plain(question_facts(one)) for one in open_questions(thread.store, thread.id)
         ],
-    }  # fmt: skip
+    }
 
 
 async def _events(thread: Thread) -> AsyncIterator[str]:

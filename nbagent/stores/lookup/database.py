@@ -59,9 +59,7 @@ def database(store: Url | CheckpointStore | None = None, *, plain: bool = False)
     return Database(connection, execute_plugins=False)  # ours has functions of the same names
 
 
-def views(
-    connection: sqlite3.Connection, store: Callable[[], CheckpointStore], prefix: str = ""
-) -> Iterator[str]:
+def views(connection: sqlite3.Connection, store: Callable[[], CheckpointStore]) -> Iterator[str]:
     """Give the connection the functions of a store; the statements that make the views of it."""
 
     def said(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,7 +89,7 @@ def views(
                 "json_each(nbagent_threads()) t, "
                 f"json_each(nbagent_{table}_rows(json_extract(t.value, '$.thread'))) r"
             )
-        yield f'CREATE TEMP VIEW "{prefix}{table}" AS SELECT {cells} FROM {source}'
+        yield f'CREATE TEMP VIEW "{table}" AS SELECT {cells} FROM {source}'
 
 
 def refuse_hidden(store: CheckpointStore, plain: bool, what: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from nbagent.engine.model.checkpoint import Question
 from nbagent.engine.store.protocol import CheckpointStore
 from nbagent.engine.thread.leave_answer import open_questions
 from nbagent.errors import NbagentError
@@ -16,6 +17,18 @@ from nbagent.stores.lookup.rows import moment
 COLUMNS = (
     "thread", "graph", "node", "question", "show", "deadline", "asked", "id", "schema"
 )  # fmt: skip
+
+
+def question_facts(question: Question) -> dict[str, Any]:
+    """What a program is told of a question."""
+    return {
+        "id": question.id,
+        "node": question.node,
+        "question": question.question,
+        "show": list(question.show),
+        "schema": question.schema,
+        "deadline": moment(question.deadline),
+    }
 
 
 def questions_of(store: CheckpointStore) -> list[dict[str, Any]]:
@@ -30,13 +43,8 @@ def questions_of(store: CheckpointStore) -> list[dict[str, Any]]:
                     {
                         "thread": info.id,
                         "graph": info.graph,
-                        "node": question.node,
-                        "question": question.question,
-                        "show": list(question.show),
-                        "deadline": moment(question.deadline),
                         "asked": moment(info.updated),
-                        "id": question.id,
-                        "schema": question.schema,
+                        **question_facts(question),
                     }
                 )
     return found
